@@ -1,0 +1,1 @@
+"""The checks that grade the exercises; see the README for how to run them."""

@@ -1,0 +1,275 @@
+"""Chapter 04: the U-Net.
+
+The network that looks at a noisy image and says what the noise is. It goes down to see the
+whole digit, comes up again to place each pixel, and on every level of the way up it is
+handed what it saw on that level of the way down: the skip connections.
+
+    x       image or features, (B, C, H, W)
+    cond    what the network is told about time and class, one vector per image, (B, cond_dim)
+
+Sources: Ronneberger et al. 2015, "U-Net"; Ho et al. 2020, appendix B (the diffusion U-Net);
+Wu & He 2018, "Group Normalization"; Vaswani et al. 2017, "Attention Is All You Need".
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The widths of a U-Net.
+
+    `channel_mults` has one entry per resolution, from the full one down; (1, 2, 2) on a
+    28 x 28 image means 28, 14 and 7 pixels with base, 2 base and 2 base channels.
+    """
+
+    image_channels: int = 1
+    base_channels: int = 64
+    channel_mults: tuple[int, ...] = (1, 2, 2)
+    time_dim: int = 128  # length of the sinusoidal embedding
+    num_classes: int = 10
+    groups: int = 8  # of every GroupNorm; divides every channel count
+    attention: bool = False  # self-attention at the lowest resolution
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels at each resolution, from the full one down."""
+        return [self.base_channels * mult for mult in self.channel_mults]
+
+    @property
+    def cond_dim(self) -> int:
+        """Length of the vector that carries time and class."""
+        return 4 * self.base_channels
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with a shortcut around them, told about time and class in between.
+
+        h   = conv_1( SiLU( GroupNorm_1(x) ) )
+        h   = h + W SiLU(cond) + b                    one number per image and channel
+        h   = conv_2( SiLU( GroupNorm_2(h) ) )
+        out = h + shortcut(x)
+
+    Both convolutions are 3 x 3 with padding 1. The shortcut is x itself where the channels
+    agree, and a 1 x 1 convolution where they do not.
+
+    Source: Ho et al. 2020, appendix B; Wu & He 2018 for GroupNorm.
+
+    Args:
+        in_channels: channels of x, divisible by `groups`.
+        out_channels: channels of the result, divisible by `groups`.
+        cond_dim: length of the conditioning vector.
+        groups: of both GroupNorms.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, cond_dim: int, groups: int = 8):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.cond_proj = nn.Linear(cond_dim, out_channels)
+        self.norm2 = nn.GroupNorm(groups, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        if in_channels == out_channels:
+            self.shortcut = nn.Identity()
+        else:
+            self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """x (B, in_channels, H, W), cond (B, cond_dim) -> (B, out_channels, H, W)."""
+        h = self.conv1(F.silu(self.norm1(x)))  # (B, out, H, W)
+        bias = self.cond_proj(F.silu(cond))  # (B, out)
+        h = h + bias[:, :, None, None]  # (B, out) -> (B, out, 1, 1)
+        h = self.conv2(F.silu(self.norm2(h)))  # (B, out, H, W)
+        return h + self.shortcut(x)
+
+
+class Downsample(nn.Module):
+    """Halve height and width with a learned 3 x 3 convolution of stride 2 and padding 1.
+
+    An odd side is rounded up: 7 becomes 4.
+
+    Source: Ho et al. 2020, appendix B, and its published code.
+
+    Args:
+        channels: of x and of the result.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, ceil(H/2), ceil(W/2))."""
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """Double height and width: repeat each pixel 2 x 2 times, then a 3 x 3 convolution.
+
+    The convolution (padding 1) smooths the steps that the repetition leaves.
+
+    Source: Ho et al. 2020, appendix B; Odena et al. 2016 for why not a transposed convolution.
+
+    Args:
+        channels: of x and of the result.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 2H, 2W)."""
+        x = F.interpolate(x, scale_factor=2, mode="nearest")  # (B, C, 2H, 2W)
+        return self.conv(x)
+
+
+class SelfAttention(nn.Module):
+    """Let every pixel look at every other one. One head, with a shortcut around it.
+
+        q, k, v = W_q n, W_k n, W_v n      with n = GroupNorm(x), seen as N = H W pixels
+        A       = softmax( q k^T / sqrt(C) )      (N, N); each row sums to 1
+        out     = x + W_o (A v)
+
+    Source: Vaswani et al. 2017, equation 1; Ho et al. 2020, appendix B.
+
+    Args:
+        channels: of x and of the result, divisible by `groups`.
+        groups: of the GroupNorm.
+    """
+
+    def __init__(self, channels: int, groups: int = 8):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        batch, channels, height, width = x.shape
+        n = self.norm(x).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, C, N) -> (B, N, C)
+        q, k, v = self.to_q(n), self.to_k(n), self.to_v(n)  # each (B, N, C)
+        scores = q @ k.transpose(1, 2) / math.sqrt(channels)  # (B, N, N)
+        weights = scores.softmax(dim=-1)  # row i: what pixel i looks at
+        h = self.to_out(weights @ v)  # (B, N, C)
+        h = h.transpose(1, 2).reshape(batch, channels, height, width)  # (B, N, C) -> (B, C, H, W)
+        return x + h
+
+
+class Blocks(NamedTuple):
+    """The building blocks that a U-Net is made of, handed in as classes."""
+
+    ResBlock: type[nn.Module]
+    Downsample: type[nn.Module]
+    Upsample: type[nn.Module]
+    SelfAttention: type[nn.Module]
+
+
+class UNet(nn.Module):
+    """Noisy images, their steps and their labels in; one number per pixel out.
+
+    With channels c_0 ... c_{L-1} at the L resolutions (`config.channels`):
+
+        cond = time_embedding(t) + class_embedding(labels)
+        h    = conv_in(x)                                     c_0 channels
+        down, for level i = 0 ... L-1:
+            h = ResBlock(h, cond)     to c_i channels         keep h: skip_i
+            h = Downsample(h)         except on the last level
+        middle:
+            h = ResBlock(h, cond); h = SelfAttention(h) if config.attention; h = ResBlock(h, cond)
+        up, for level i = L-1 ... 0:
+            h = ResBlock(concat(h, skip_i), cond)   to c_i channels
+            h = Upsample(h)           except on level 0
+        out  = conv_out( SiLU( GroupNorm(h) ) )
+
+    Concatenation is along the channels: the ResBlock going up on level i receives the
+    channels of h, which come from the level below, plus c_i channels of skip_i.
+    `conv_in` and `conv_out` are 3 x 3 with padding 1.
+
+    Source: Ronneberger et al. 2015, figure 1; Ho et al. 2020, appendix B.
+
+    Args:
+        config: the widths.
+        time_embedding: module, t (B,) -> (B, config.cond_dim).
+        class_embedding: module, labels (B,) -> (B, config.cond_dim).
+        blocks: the classes to build from. Make each as
+            blocks.ResBlock(in_channels, out_channels, config.cond_dim, config.groups),
+            blocks.Downsample(channels), blocks.Upsample(channels),
+            blocks.SelfAttention(channels, config.groups).
+
+    Raises:
+        ValueError: in `forward`, if height or width of x cannot be halved L-1 times.
+    """
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        time_embedding: nn.Module,
+        class_embedding: nn.Module,
+        blocks: Blocks,
+    ):
+        super().__init__()
+        self.time_embedding = time_embedding
+        self.class_embedding = class_embedding
+        channels = config.channels  # [c_0, ..., c_{L-1}]
+        cond_dim, groups = config.cond_dim, config.groups
+        self.stride = 2 ** (len(channels) - 1)
+
+        self.conv_in = nn.Conv2d(config.image_channels, channels[0], kernel_size=3, padding=1)
+
+        self.down_blocks = nn.ModuleList()
+        self.downsamples = nn.ModuleList()
+        before = channels[0]  # channels of h
+        for width in channels:
+            self.down_blocks.append(blocks.ResBlock(before, width, cond_dim, groups))
+            self.downsamples.append(blocks.Downsample(width))
+            before = width
+        self.downsamples[-1] = nn.Identity()  # the lowest resolution stays
+
+        self.middle1 = blocks.ResBlock(before, before, cond_dim, groups)
+        self.attention = blocks.SelfAttention(before, groups) if config.attention else nn.Identity()
+        self.middle2 = blocks.ResBlock(before, before, cond_dim, groups)
+
+        self.up_blocks = nn.ModuleList()
+        self.upsamples = nn.ModuleList()
+        for width in reversed(channels):
+            self.up_blocks.append(blocks.ResBlock(before + width, width, cond_dim, groups))
+            self.upsamples.append(blocks.Upsample(width))
+            before = width
+        self.upsamples[-1] = nn.Identity()  # the full resolution is reached
+
+        self.norm_out = nn.GroupNorm(groups, channels[0])
+        self.conv_out = nn.Conv2d(channels[0], config.image_channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """x (B, C, H, W), t (B,) int64, labels (B,) int64 -> (B, C, H, W)."""
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            raise ValueError(
+                f"height and width must be multiples of {self.stride}, got {tuple(x.shape)}"
+            )
+        cond = self.time_embedding(t) + self.class_embedding(labels)  # (B, cond_dim)
+
+        h = self.conv_in(x)  # (B, c_0, H, W)
+        skips = []
+        for block, downsample in zip(self.down_blocks, self.downsamples):
+            h = block(h, cond)  # (B, c_i, H_i, W_i)
+            skips.append(h)
+            h = downsample(h)  # (B, c_i, H_i/2, W_i/2)
+
+        h = self.middle1(h, cond)
+        h = self.attention(h)
+        h = self.middle2(h, cond)
+
+        for block, upsample in zip(self.up_blocks, self.upsamples):
+            h = torch.cat([h, skips.pop()], dim=1)  # the last skip kept is the first one used
+            h = block(h, cond)  # (B, c_i, H_i, W_i)
+            h = upsample(h)  # (B, c_i, 2 H_i, 2 W_i)
+
+        return self.conv_out(F.silu(self.norm_out(h)))  # (B, C, H, W)

@@ -1,0 +1,80 @@
+"""The checks themselves: right answers pass, wrong ones fail and are named, broken ones are told."""
+
+import pytest
+
+from course.catalogue import exercises
+from course.grading import (
+    FAILED,
+    NOT_WRITTEN,
+    PASSED,
+    Grader,
+    checks_of,
+    equivalents_of,
+    judge,
+    misconceptions_of,
+    overlay,
+)
+from course.loading import Implementation
+
+EXERCISES = [exercise.id for exercise in exercises()]
+WRONG = [(i, answer) for i in EXERCISES for answer in misconceptions_of(i)]
+RIGHT = [(i, answer) for i in EXERCISES for answer in equivalents_of(i)]
+
+
+def name(value) -> str:
+    return value if isinstance(value, str) else value.name.replace(" ", "-")
+
+
+def outcomes(exercise_id: str, answer) -> list:
+    """What each check says of a known answer, up to the first failure."""
+    found = []
+    for check in checks_of(exercise_id):
+        found.append(judge(check, overlay(answer), answer.file))
+        if found[-1].status != PASSED:
+            break
+    return found
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_the_reference_passes(exercise_id, solutions):
+    result = Grader(solutions).exercise(exercise_id)
+    assert result.status == PASSED, result.message
+    assert len(result.outcomes) == len(checks_of(exercise_id)) >= 1
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_the_skeleton_is_not_written_yet(exercise_id, empty_exercises):
+    result = Grader(Implementation(empty_exercises)).exercise(exercise_id)
+    assert result.status == NOT_WRITTEN, result.message
+    assert result.points == 0
+
+
+@pytest.mark.parametrize("exercise_id, answer", WRONG, ids=name)
+def test_a_misconception_fails_and_is_named(exercise_id, answer):
+    last = outcomes(exercise_id, answer)[-1]
+    assert last.status == FAILED, "the checks accept this wrong answer"
+    assert last.misconception == answer.name, last.message()
+    assert last.help and last.expected and last.got
+
+
+@pytest.mark.parametrize("exercise_id, answer", RIGHT, ids=name)
+def test_an_equivalent_passes(exercise_id, answer):
+    last = outcomes(exercise_id, answer)[-1]
+    assert last.status == PASSED, last.message()
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_every_exercise_has_enough_known_answers(exercise_id):
+    assert len(misconceptions_of(exercise_id)) >= 6
+    assert len(equivalents_of(exercise_id)) >= 3
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_every_check_can_fail(exercise_id):
+    """Each check, run alone, rejects at least one misconception."""
+    for check in checks_of(exercise_id):
+        statuses = [
+            judge(check, overlay(answer), answer.file).status
+            for answer in misconceptions_of(exercise_id)
+        ]
+        assert FAILED in statuses, f"no misconception fails {check.title!r}"
