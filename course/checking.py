@@ -95,7 +95,7 @@ def require_tensor(
     shape: tuple[int, ...] | None = None,
     dtype: torch.dtype | None = torch.float32,
 ) -> Tensor:
-    """Fail unless `value` is a tensor of this shape and dtype, on the CPU, without NaN or infinity."""
+    """Fail unless `value` is a finite tensor of this shape and dtype, on the CPU."""
     if not isinstance(value, Tensor):
         raise Wrong(
             f"{name} to be a torch.Tensor", f"{_article(type(value).__name__)}: {brief(value)}"

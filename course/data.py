@@ -1,4 +1,4 @@
-"""Images to train on and to look at: MNIST where it is to be had, scikit-learn's digits elsewhere."""
+"""Images to train on and to look at: MNIST where it is to be had, else scikit-learn's digits."""
 
 import os
 import socket
@@ -83,7 +83,7 @@ def _mnist(train: bool, download: bool) -> Images:
 
 
 def _digits(train: bool) -> Images:
-    """scikit-learn's real 8 x 8 digits, enlarged to 20 x 20 in a frame of 28 x 28, as MNIST's are."""
+    """scikit-learn's real 8 x 8 digits, enlarged to 20 x 20 in a frame of 28 x 28 like MNIST's."""
     data = load_digits()
     part = slice(0, _DIGITS_TRAIN) if train else slice(_DIGITS_TRAIN, None)
     small = torch.from_numpy(data.images[part]).float()[:, None] / 16  # (N, 1, 8, 8) in [0, 1]

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course.catalogue import Exercise, find_exercise, select
 from course.answers import Answer
+from course.catalogue import Exercise, find_exercise, select
 from course.checking import Check, Evidence, Wrong
 from course.loading import CannotLoad, Implementation, describe_exception
 
@@ -177,7 +177,7 @@ def observe(check: Check, impl: Any, path: str, inputs: dict) -> Observation:
                 evidence = check.probe(impl, handed)
         except OutOfTime:
             raised_type = "OutOfTime"
-            raised = f"nothing: it was stopped after {check.seconds:g} seconds. Is there an endless loop?"
+            raised = f"nothing: stopped after {check.seconds:g} seconds. Is there an endless loop?"
         except KeyboardInterrupt:
             raise
         except NotImplementedError as error:

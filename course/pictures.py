@@ -25,13 +25,22 @@ def save_picture(picture: Tensor, path: Path, zoom: int = 1) -> Path:
 
 
 def save_progress(grids: list[Path], path: Path, title: str) -> None:
-    """The sample grids of all epochs side by side, under one title."""
-    figure = Figure(figsize=(2.4 * len(grids), 3.0), dpi=100, layout="constrained")
+    """The sample grids of all epochs side by side, five to a row, under one title."""
+    columns = min(5, len(grids))
+    rows = -(-len(grids) // columns)
+    width, height = Image.open(grids[0]).size
+    panel = 3.2  # inches
+    figure = Figure(
+        figsize=(panel * columns, rows * (panel * height / width + 0.3) + 0.4),
+        dpi=100,
+        layout="constrained",
+    )
     figure.suptitle(title)
-    for axes, grid in zip(figure.subplots(1, len(grids), squeeze=False)[0], grids):
-        axes.imshow(Image.open(grid), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(grid.stem.replace("_", " "), fontsize=10)
+    for position, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
+        if position < len(grids):
+            axes.imshow(Image.open(grids[position]), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(grids[position].stem.replace("_", " "), fontsize=10)
     figure.savefig(path)
 
 

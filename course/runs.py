@@ -1,6 +1,5 @@
 """Training runs: presets, the run folder, resuming, and several processes with torchrun."""
 
-import itertools
 import json
 import os
 import time
@@ -387,11 +386,3 @@ class Run:
             )
             total += loss.item() * len(index)
         return total / min(num_images, len(self.test_set))
-
-
-def next_name(parent: Path, preset: str) -> str:
-    """A name for a new run: the preset's, with a number where it is taken."""
-    for number in itertools.count(1):
-        name = preset if number == 1 else f"{preset}-{number}"
-        if not (parent / name).exists():
-            return name

@@ -1,4 +1,4 @@
-"""The checks themselves: right answers pass, wrong ones fail and are named, broken ones are told."""
+"""The checks themselves: right answers pass, wrong ones fail and are named."""
 
 import pytest
 

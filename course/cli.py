@@ -1,0 +1,289 @@
+"""The `course` command."""
+
+import argparse
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
+
+from course import ROOT, CourseError
+from course.catalogue import find_chapter, find_exercise, select
+from course.workspace import Workspace, definition_text
+
+console = Console(highlight=False, soft_wrap=True)
+
+# Commands import what needs torch only when they run, so that help and hints come at once.
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if all is well, 1 if checks fail, 2 if something could not be done."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except CourseError as error:
+        console.print(f"[red]error:[/] {escape(str(error))}")
+        return 2
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="course",
+        description="Diffusion from scratch: build a model that draws digits. "
+        "Without a command: your scoreboard, and what is next.",
+    )
+    parser.set_defaults(run=scoreboard)
+    commands = parser.add_subparsers(title="commands", metavar="")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("check", check, "grade your exercises, one chapter (01) or one exercise (1.2)")
+    sub.add_argument("which", nargs="?", help="01 or 1.2; all if left out")
+    sub.add_argument("--impl", help="grade another folder, for example solutions")
+
+    sub = command("hint", hint, "the next hint for an exercise; each call opens one more")
+    sub.add_argument("exercise", help="for example 1.2")
+
+    sub = command("reset", reset, "put a skeleton back; what you wrote is kept as a dated backup")
+    sub.add_argument("which", help="an exercise (1.2) or a chapter (01)")
+
+    sub = command("solution", solution, "the reference's way, once yours passes")
+    sub.add_argument("exercise", help="for example 1.2")
+
+    command("demo", demo, "draw all ten digits with the shipped model, and grade the reference")
+
+    sub = command("train", train, "train a model; go on with the run if it was interrupted")
+    sub.add_argument("--preset", default="laptop", help="smoke, laptop (default) or seed")
+    sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
+    sub.add_argument("--data", default="auto", help="auto (default), mnist or digits")
+    sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
+    sub.add_argument("--epochs", type=int, help="another number of epochs than the preset's")
+
+    sub = command("sample", sample, "draw digits and save them as a picture")
+    sub.add_argument("--digit", type=int, help="0 ... 9; all ten if left out")
+    sub.add_argument("--any", action="store_true", help="unconditional: whatever digit comes")
+    sub.add_argument("--count", type=int, help="how many; 1 of a digit, or 1 of each")
+    sub.add_argument("--guidance", type=float, default=1.0, help="w; 0 is none (default 1)")
+    sub.add_argument("--sampler", default="ancestral", choices=["ancestral"], help="ancestral")
+    sub.add_argument("--steps", type=int, default=100, help="2 ... 1000 (default 100)")
+    sub.add_argument("--seed", type=int, default=0, help="same seed, same digits (default 0)")
+    sub.add_argument("--film", action="store_true", help="save ten moments of the walk as well")
+    sub.add_argument("--run", dest="run_name", help="a run in runs/; the shipped model if left out")
+    sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
+    sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    sub.add_argument("--out", type=Path, help="the file to write (default pictures/NAME.png)")
+
+    command("lab", lab, "open JupyterLab at chapter 00")
+    return parser
+
+
+def scoreboard(options) -> int:
+    from course.scoreboard import next_exercise, score_table
+
+    statuses = Workspace().statuses()
+    console.print(score_table(statuses))
+    upcoming = next_exercise(statuses)
+    console.print()
+    if upcoming is None:
+        console.print("Everything passes. Train your own model: course train --impl exercises")
+    else:
+        chapter = find_chapter(upcoming.chapter)
+        console.print(f"next: [bold]{upcoming.id} {upcoming.title}[/]")
+        console.print(f"      read {chapter.notebook}, write exercises/{upcoming.chapter}.py,")
+        console.print(f"      then: course check {upcoming.id}")
+    return 0
+
+
+def check(options) -> int:
+    from course.grading import NOT_WRITTEN, PASSED
+    from course.scoreboard import COLOURS, SIGNS, score_lines
+
+    select(options.which)  # a wrong number is told before anything is graded
+    if options.impl:
+        from course.grading import Grader
+        from course.loading import Implementation
+
+        results = Grader(Implementation(options.impl)).grade(options.which)
+    else:
+        results = Workspace().grade(options.which)
+    for result in results:
+        sign = f"[{COLOURS[result.status]}]{SIGNS[result.status]}[/]"
+        if result.status == NOT_WRITTEN:
+            console.print(f"{sign} {result.exercise.id} {result.exercise.title}: not written yet")
+        else:
+            console.print(f"{sign} {escape(result.message)}")
+    console.print()
+    for line in score_lines(results):
+        console.print(line)
+    return 0 if all(result.status == PASSED for result in results) else 1
+
+
+def hint(options) -> int:
+    exercise = find_exercise(options.exercise)
+    count = Workspace().next_hint(exercise)
+    console.print(f"[bold]{exercise.id} {exercise.title}[/]")
+    for number, text in enumerate(exercise.hints[:count], start=1):
+        console.print(f"  {number}. {escape(text)}")
+    left = len(exercise.hints) - count
+    console.print(
+        f"  {left} more: course hint {exercise.id}" if left else "  That was the last hint."
+    )
+    return 0
+
+
+def reset(options) -> int:
+    workspace = Workspace()
+    backup = workspace.reset(options.which)
+    console.print(f"{options.which} is a skeleton again. What you had is kept in {backup}")
+    return 0
+
+
+def solution(options) -> int:
+    from course.grading import PASSED
+
+    exercise = find_exercise(options.exercise)
+    if Workspace().grade(exercise.id)[0].status != PASSED:
+        console.print(
+            f"{exercise.id} does not pass yet. The reference is more use when you have your own to "
+            f"compare with; until then: course hint {exercise.id}"
+        )
+        return 1
+    text = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
+    for symbol in exercise.symbols:
+        console.print(Syntax(definition_text(text, symbol), "python"))
+    return 0
+
+
+def demo(options) -> int:
+    from course.grading import PASSED, Grader
+    from course.loading import Implementation
+    from course.models import SHIPPED, load_model
+    from course.pictures import save_picture
+    from course.sampling import draw
+    from course.scoreboard import score_lines
+
+    solutions = Implementation("solutions")
+    model, config = load_model(SHIPPED, solutions)
+    images, _ = draw(solutions, model, config, list(range(10)), progress="drawing ten digits")
+    grid = solutions.chapter("ch06_guided_sampling").image_grid(images, 5)
+    path = save_picture(grid, ROOT / "pictures" / "ten_digits.png", zoom=4)
+    console.print(f"The shipped model, trained on {config.data}, drew all ten digits: {path}")
+    console.print("The reference in solutions/, graded by the course's own checks:")
+    results = Grader(solutions).grade()
+    for line in score_lines(results):
+        console.print(f"  {line}")
+    console.print("Next: open chapter 00 with [bold]course lab[/]")
+    return 0 if all(result.status == PASSED for result in results) else 1
+
+
+def train(options) -> int:
+    from course.loading import Implementation
+    from course.runs import Run, get_preset
+
+    preset = get_preset(options.preset)
+    if options.epochs is not None:
+        if options.epochs < 1:
+            raise CourseError(f"--epochs must be at least 1, got {options.epochs}")
+        preset = replace(preset, epochs=options.epochs)
+    impl = Implementation(options.impl)
+    require_passing(impl, "train")
+    folder = ROOT / "runs" / (options.name or options.preset)
+    run = Run(folder, preset, impl, options.data, options.device)
+    try:
+        run.train()
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command goes on with {folder}")
+        return 130
+    console.print(f"samples: {folder / 'generated_samples'}, progress: {folder / 'progress.png'}")
+    console.print(f"draw with it: course sample --run {folder.name} --digit 7")
+    return 0
+
+
+def sample(options) -> int:
+    import torch
+
+    from course.loading import Implementation
+    from course.models import SHIPPED, choose_device, load_model
+    from course.pictures import save_picture
+    from course.sampling import draw
+
+    if options.count is not None and options.count < 1:
+        raise CourseError(f"--count must be at least 1, got {options.count}")
+    count = options.count or 1
+    if options.any:
+        labels, name = [None] * count, "any"
+    elif options.digit is not None:
+        labels, name = [options.digit] * count, f"digit_{options.digit}"
+    else:
+        labels, name = list(range(10)) * count, "all_digits"
+    impl = Implementation(options.impl)
+    require_passing(impl, "sample")
+    path = ROOT / "runs" / options.run_name / "models" / "model.safetensors"
+    model, config = load_model(path if options.run_name else SHIPPED, impl)
+    model = model.to(choose_device(options.device))
+    images, film = draw(
+        impl,
+        model,
+        config,
+        labels,
+        guidance=0.0 if options.any else options.guidance,
+        num_steps=options.steps,
+        seed=options.seed,
+        film_frames=10 if options.film else 0,
+        progress="drawing",
+    )
+    image_grid = impl.chapter("ch06_guided_sampling").image_grid
+    out = options.out or ROOT / "pictures" / f"{name}.png"
+    columns = min(10, len(images))
+    save_picture(image_grid(images, columns), out, zoom=16 if len(images) == 1 else 3)
+    console.print(f"{len(images)} drawn ({config.data} model): {out}")
+    if options.film:
+        strip = out.with_name(f"{out.stem}_film.png")
+        frames = torch.cat([frame[:columns] for frame in film])
+        save_picture(image_grid(frames, columns), strip, zoom=3)
+        console.print(f"the walk from noise, top to bottom: {strip}")
+    return 0
+
+
+# What train and sample call. The other exercises teach, but no run depends on them.
+NEEDED = ("1.2", "1.4", "03", "4.1", "4.2", "4.4", "05", "06")
+
+
+def require_passing(impl, doing: str) -> None:
+    """Refuse to run code whose exercises do not pass, and say which ones those are."""
+    from course.grading import PASSED, Grader
+
+    if impl.folder == ROOT / "solutions":
+        return
+    grader = Grader(impl)
+    results = [result for which in NEEDED for result in grader.grade(which)]
+    missing = [result.exercise.id for result in results if result.status != PASSED]
+    if missing:
+        raise CourseError(
+            f"to {doing} with {impl.folder.name}/, these exercises must pass first: "
+            f"{', '.join(missing)}. See: course check {missing[0]}"
+        )
+
+
+def lab(options) -> int:
+    notebook = ROOT / "chapters" / "00_start_here.ipynb"
+    try:
+        return subprocess.call(
+            [sys.executable, "-m", "jupyter", "lab", "--notebook-dir", str(ROOT), str(notebook)]
+        )
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What the chapters' notebooks call: use, check, hint, label, show and slider."""
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+from IPython.display import Image, Markdown, display
+from matplotlib.figure import Figure
+
+from course.catalogue import exercise_of, find_exercise
+from course.grading import NOT_WRITTEN, PASSED, reference
+from course.loading import Implementation
+from course.pictures import png_bytes
+from course.workspace import Workspace
+
+
+def use(*symbols: str) -> Any:
+    """Your version of each symbol if its exercise passes, otherwise the reference; says which.
+
+    Returns:
+        the function or class, or a tuple of them if several were asked for.
+    """
+    workspace = Workspace()
+    statuses = workspace.statuses()
+    yours = Implementation(workspace.exercises)
+    found = []
+    for symbol in symbols:
+        exercise = exercise_of(symbol)
+        status = statuses[exercise.id]
+        source = yours if status == PASSED else reference()
+        found.append(getattr(source.chapter(exercise.chapter), symbol))
+        whose = "yours" if status == PASSED else f"the reference, for {exercise.id} is {status}"
+        if status not in (PASSED, NOT_WRITTEN):
+            whose = f"the reference, for {exercise.id} does not pass yet"
+        print(f"{symbol}: {whose}")
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def label(exercise_id: str) -> None:
+    """Show the label box of an exercise: what, where, how hard, how long, for how many points."""
+    exercise = find_exercise(exercise_id)
+    difficulty = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
+    names = ", ".join(f"`{symbol}`" for symbol in exercise.symbols)
+    points = "1 point" if exercise.points == 1 else f"{exercise.points} points"
+    display(
+        Markdown(
+            f"> **Exercise {exercise.id}: {exercise.title}**  \n"
+            f"> Write {names} in `exercises/{exercise.chapter}.py`  \n"
+            f"> difficulty {difficulty} · about {exercise.minutes} minutes · {points} · "
+            f'stuck? run `hint("{exercise.id}")` in a new cell'
+        )
+    )
+
+
+def hint(exercise_id: str) -> None:
+    """Open one more hint and show all that are open."""
+    exercise = find_exercise(exercise_id)
+    count = Workspace().next_hint(exercise)
+    lines = [f"{number}. {text}" for number, text in enumerate(exercise.hints[:count], start=1)]
+    left = len(exercise.hints) - count
+    lines.append(f"\n{left} more: run this cell again." if left else "\nThat was the last hint.")
+    display(Markdown(f"**Hints for {exercise.id}**\n\n" + "\n".join(lines)))
+
+
+class Card:
+    """The verdict on one exercise, as a card in a notebook and as text elsewhere."""
+
+    def __init__(self, result):
+        self.result = result
+
+    def __repr__(self) -> str:
+        result = self.result
+        if result.status == NOT_WRITTEN:
+            exercise = result.exercise
+            return (
+                f"○ {exercise.id} {exercise.title}: not written yet.\n"
+                f"Write {', '.join(exercise.symbols)} in exercises/{exercise.chapter}.py, "
+                "save, and run this cell again."
+            )
+        return f"{'✔' if result.status == PASSED else '✘'} {result.message}"
+
+    def _repr_html_(self) -> str:
+        colour = {PASSED: "#009E73", NOT_WRITTEN: "#888888"}.get(self.result.status, "#D55E00")
+        head, *rest = repr(self).split("\n")
+        rows = "".join(f"<div>{html.escape(line)}</div>" for line in rest)
+        return (
+            f'<div role="status" class="course-card" style="border:1px solid {colour};'
+            f"border-left:6px solid {colour};border-radius:4px;padding:0.6em 0.9em;"
+            f'max-width:52em"><strong>{html.escape(head)}</strong>'
+            f'<div style="margin-top:0.3em;white-space:pre-wrap">{rows}</div></div>'
+        )
+
+
+def check(exercise_id: str) -> Card:
+    """Grade your version of one exercise, freshly read from the file, and show the verdict."""
+    return Card(Workspace().grade(find_exercise(exercise_id).id)[0])
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure; `alt` says in words what it shows, for those who cannot see it."""
+    display(
+        Image(data=png_bytes(figure), format="png", alt=alt),
+    )
+
+
+class SliderPicture(widgets.VBox):
+    """A picture that follows a slider, with a caption that says in words what is set.
+
+    Args:
+        draw: called with the slider's value, returns a Figure.
+        values: the values that the slider runs through.
+        name: what the slider sets, such as "t" or "guidance w".
+        value: where it begins.
+        caption: called with the value, returns the words under the picture.
+    """
+
+    made: list["SliderPicture"] = []  # all of this session, so that a test can move each
+
+    def __init__(
+        self,
+        draw: Callable[[Any], Figure],
+        values: Sequence[Any],
+        name: str,
+        value: Any,
+        caption: Callable[[Any], str] | None = None,
+    ):
+        self._draw, self._caption, self._drawn = draw, caption, {}
+        self._name = name
+        self.slider = widgets.SelectionSlider(
+            options=list(values),
+            value=value,
+            description=name,
+            continuous_update=True,
+            layout=widgets.Layout(width="34em"),
+            style={"description_width": "initial"},
+        )
+        self.image = widgets.Image(format="png")
+        self.words = widgets.HTML()
+        self._follow(value)
+        self.slider.observe(lambda change: self._follow(change["new"]), "value")
+        super().__init__([self.slider, self.image, self.words])
+        SliderPicture.made.append(self)
+
+    def _follow(self, value: Any) -> None:
+        if value not in self._drawn:
+            self._drawn[value] = png_bytes(self._draw(value))  # each picture is drawn once
+        self.image.value = self._drawn[value]
+        words = self._caption(value) if self._caption else f"{self._name} = {value}"
+        self.words.value = f'<span role="status">{html.escape(words)}</span>'
