@@ -204,8 +204,9 @@ def train(options) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on with {folder}")
         return 130
-    console.print(f"samples: {folder / 'generated_samples'}, progress: {folder / 'progress.png'}")
-    console.print(f"draw with it: course sample --run {folder.name} --digit 7")
+    if run.main:
+        console.print(f"samples in {folder / 'generated_samples'}, side by side in progress.png")
+        console.print(f"draw with it: course sample --run {folder.name} --digit 7")
     return 0
 
 

@@ -103,6 +103,14 @@ class Processes:
         """This process's part of a batch that all processes have drawn alike."""
         return [tensor[self.rank :: self.count] for tensor in tensors]
 
+    def mean(self, value: float, device: torch.device) -> float:
+        """The mean of a number over all processes."""
+        if self.count == 1:
+            return value
+        total = torch.tensor(value, device=device)
+        dist.all_reduce(total)
+        return total.item() / self.count
+
 
 class Run:
     """One training run and its folder.
@@ -220,9 +228,10 @@ class Run:
                 model, x0, t, labels, eps, self.schedule.alpha_bars, self.target
             )
 
-        return ch05.training_step(
+        loss = ch05.training_step(
             self.parallel, self.ema, self.optimizer, compute_loss, preset.max_grad_norm
         )
+        return self.processes.mean(loss, self.device)
 
     # The run as a whole
 

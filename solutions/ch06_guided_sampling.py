@@ -153,6 +153,8 @@ def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
     little outside. Between neighbours, and around the whole, `gap` white pixels are left; a
     last row that is not full is filled up with white.
 
+    Source: the row-by-row order of torchvision's `make_grid`, with its padding.
+
     Args:
         images: shape (N, C, H, W), in [-1, 1].
         num_columns: images per row.

@@ -1,0 +1,121 @@
+"""The commands, as a learner calls them: what they print, write and return."""
+
+import pytest
+from PIL import Image
+
+from course import ROOT
+from course.catalogue import chapters
+from course.cli import main
+
+
+@pytest.fixture(autouse=True)
+def learner(tmp_path, monkeypatch):
+    """Every command works on exercises of its own."""
+    monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
+    monkeypatch.setenv("DIFFUSION_DATA", str(tmp_path / "no_data"))
+    return tmp_path / "exercises"
+
+
+def solve(folder, chapter):
+    text = (ROOT / "solutions" / f"{chapter}.py").read_text()
+    folder.mkdir(exist_ok=True)
+    (folder / f"{chapter}.py").write_text(text)
+
+
+def test_the_scoreboard_says_what_is_next(learner, capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert "next: 1.1 The linear schedule" in out
+    for chapter in chapters():
+        assert chapter.title in out
+    solve(learner, "ch01_noise_schedule")
+    main([])
+    out = capsys.readouterr().out
+    assert "14/14" in out and "next: 2.1" in out
+
+
+def test_check_returns_whether_all_is_well(learner, capsys):
+    assert main(["check", "1.1"]) == 1
+    assert "1.1 The linear schedule: not written yet" in capsys.readouterr().out
+    solve(learner, "ch01_noise_schedule")
+    assert main(["check", "1.1"]) == 0
+    assert main(["check", "1"]) == 0
+    assert "14 of 14" in capsys.readouterr().out
+    assert main(["check", "01", "--impl", "solutions"]) == 0
+
+
+def test_check_names_a_misconception(learner, capsys):
+    learner.mkdir()
+    (learner / "ch01_noise_schedule.py").write_text(
+        "import torch\n\n\ndef linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):\n"
+        "    t = torch.arange(num_steps)\n"
+        "    return beta_start + (beta_end - beta_start) * t / num_steps\n"
+    )
+    assert main(["check", "1.1"]) == 1
+    out = capsys.readouterr().out
+    for part in ("called", "expected", "came back", "dividing by T instead of T-1"):
+        assert part in out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["check", "9.9"], "there is no exercise '9.9'"),
+        (["check", "77"], "there is no chapter '77'"),
+        (["check", "--impl", "nowhere"], "there is no folder 'nowhere'"),
+        (["hint", "0.1"], "there is no exercise '0.1'"),
+        (["train", "--preset", "giant"], "choose one of smoke, laptop, seed"),
+        (["train", "--preset", "smoke", "--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["train", "--preset", "smoke", "--data", "cats"], "choose one of auto, mnist, digits"),
+        (["train", "--preset", "smoke", "--device", "abacus"], "there is no device 'abacus'"),
+        (["sample", "--digit", "12"], "digits run from 0 to 9, got 12"),
+        (["sample", "--steps", "1"], "steps must be between 2 and 1000, got 1"),
+        (["sample", "--count", "0"], "--count must be at least 1, got 0"),
+        (["sample", "--run", "nothing"], "there is no model at"),
+    ],
+)
+def test_bad_input_is_told_and_exits_with_2(arguments, words, capsys):
+    assert main(arguments) == 2
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
+def test_runs_with_unwritten_exercises_are_refused(learner, capsys):
+    assert main(["train", "--preset", "smoke", "--impl", str(learner)]) == 2
+    main([])  # makes the skeletons
+    capsys.readouterr()
+    assert main(["train", "--preset", "smoke", "--impl", str(learner)]) == 2
+    assert "must pass first: 1.2, 1.4, 3.1" in capsys.readouterr().out
+
+
+def test_hints_and_solution(learner, capsys):
+    assert main(["hint", "1.2"]) == 0
+    assert main(["hint", "1.2"]) == 0
+    out = capsys.readouterr().out
+    assert "1. Each beta" in out and "2. Evaluate f" in out
+    assert main(["solution", "1.2"]) == 1
+    assert "does not pass yet" in capsys.readouterr().out
+    solve(learner, "ch01_noise_schedule")
+    assert main(["solution", "1.2"]) == 0
+    assert "def cosine_betas" in capsys.readouterr().out
+
+
+def test_reset_tells_where_the_backup_is(learner, capsys):
+    solve(learner, "ch01_noise_schedule")
+    assert main(["reset", "1.2"]) == 0
+    assert "backups" in capsys.readouterr().out
+    assert main(["check", "1.2"]) == 1
+
+
+def test_sample_draws_what_was_asked_for(tmp_path, capsys):
+    grid = tmp_path / "grid.png"
+    assert main(["sample", "--digit", "7", "--count", "3", "--steps", "4", "--out", str(grid)]) == 0
+    assert Image.open(grid).size == (3 * (3 * 30 + 2), 3 * 32)
+    single = tmp_path / "single.png"
+    assert main(["sample", "--digit", "3", "--steps", "4", "--film", "--out", str(single)]) == 0
+    assert Image.open(single).size == (16 * 32, 16 * 32)
+    assert (tmp_path / "single_film.png").exists()
+    anything = tmp_path / "any.png"
+    assert main(["sample", "--any", "--count", "2", "--steps", "4", "--out", str(anything)]) == 0
+    assert anything.exists()
+    with pytest.raises(SystemExit):
+        main(["sample", "--sampler", "magic"])

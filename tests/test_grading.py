@@ -1,0 +1,200 @@
+"""Broken, hostile and half-written code: a clear message each, and the rest is still graded."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from course import ROOT
+from course.grading import FAILED, NOT_WRITTEN, PASSED, Grader, checks_of, judge
+from course.loading import Implementation
+
+CH01 = "ch01_noise_schedule"
+
+
+@pytest.fixture
+def submission(empty_exercises):
+    """Write one function over its skeleton and grade chapter 01."""
+
+    def grade(code: str) -> dict:
+        path = empty_exercises / f"{CH01}.py"
+        path.write_text(path.read_text() + "\n\n" + code)
+        return {r.exercise.id: r for r in Grader(Implementation(empty_exercises)).grade("01")}
+
+    return grade
+
+
+RIGHT_1_3 = """
+def compute_alpha_bars(betas):
+    return torch.cumprod(1 - betas.double(), dim=0).float()
+"""
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        ("import time\n    while True: time.sleep(0.01)", "endless loop"),
+        (
+            "while True:\n        try:\n            pass\n        except BaseException: pass",
+            "endless",
+        ),
+        ("return linear_betas(num_steps)", "calls itself without end"),
+        ("return [0.1] * num_steps", "a list"),
+        ("return None", "NoneType"),
+        ("return torch.full((num_steps,), float('nan'))", "NaN in 7 of 7 places"),
+        ("return torch.full((num_steps,), float('inf'))", "infinity in 7 of 7 places"),
+        ("return torch.zeros(num_steps, dtype=torch.float64)", "dtype torch.float64"),
+        ("return torch.zeros(num_steps, dtype=torch.int64)", "dtype torch.int64"),
+        ("return torch.zeros(num_steps, device='meta')", "a tensor on meta"),
+        ("return torch.zeros(num_steps, device='cuda')", "device"),
+        ("return torch.zeros(num_steps, 1)", "shape (7, 1)"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        ("raise KeyError('oops')", "KeyError: 'oops', at line"),
+        ("return torch.zeros(2) + torch.zeros(3)", "must match the size"),
+    ],
+)
+def test_a_broken_function_gets_a_clear_message(submission, body, words, monkeypatch):
+    monkeypatch.setattr("course.grading.time_limit", shorter_limit())
+    results = submission(f"def linear_betas(num_steps, *rest, **more):\n    {body}\n" + RIGHT_1_3)
+    assert results["1.1"].status == FAILED
+    assert words in results["1.1"].message
+    assert "Traceback" not in results["1.1"].message
+    assert results["1.3"].status == PASSED, "the others are still graded"
+    assert results["1.2"].status == NOT_WRITTEN
+
+
+def shorter_limit():
+    from course.grading import time_limit
+
+    return lambda seconds: time_limit(min(seconds, 1.0))
+
+
+def test_changing_an_input_in_place_is_told(submission):
+    result = submission(
+        "def compute_alpha_bars(betas):\n    return betas.mul_(-1).add_(1).cumprod(0)\n"
+    )["1.3"]
+    assert result.status == FAILED
+    assert "changed betas in place" in result.message
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("def linear_betas(:\n    pass\n", "at line 1: def linear_betas(:"),
+        ("import no_such_package\n", "No module named 'no_such_package', at line 1"),
+        ("import sys\nsys.exit(3)\n", "SystemExit"),
+        ("1 / 0\n", "ZeroDivisionError: division by zero, at line 1"),
+    ],
+)
+def test_a_file_that_cannot_be_imported(empty_exercises, text, words):
+    (empty_exercises / f"{CH01}.py").write_text(text)
+    results = Grader(Implementation(empty_exercises)).grade()
+    for result in results:
+        if result.exercise.chapter == CH01:
+            assert result.status == FAILED and words in result.message
+        else:
+            assert result.status == NOT_WRITTEN, "the other chapters are still graded"
+
+
+def test_a_missing_file_and_a_missing_name(empty_exercises):
+    (empty_exercises / f"{CH01}.py").unlink()
+    result = Grader(Implementation(empty_exercises)).exercise("1.1")
+    assert result.status == FAILED and "is not in" in result.message
+    (empty_exercises / f"{CH01}.py").write_text("import torch\n")
+    result = Grader(Implementation(empty_exercises)).exercise("1.1")
+    assert result.status == FAILED and "no such name" in result.message
+
+
+def test_a_failure_behind_an_earlier_exercise_names_that_one(empty_exercises):
+    path = empty_exercises / "ch02_forward_process.py"
+    path.write_text(
+        path.read_text()
+        + """
+
+def gather_at(values, t, ndim):
+    return values[t]
+
+
+def q_sample(x0, t, eps, alpha_bars):
+    a = gather_at(alpha_bars, t, x0.ndim)
+    return a.sqrt() * x0 + (1 - a).sqrt() * eps
+"""
+    )
+    result = Grader(Implementation(empty_exercises)).exercise("2.3")
+    assert result.status == FAILED
+    assert "exercise 2.1 does not pass yet; mend it first" in result.message
+
+
+def test_calling_an_unwritten_exercise_is_told(empty_exercises):
+    path = empty_exercises / "ch02_forward_process.py"
+    path.write_text(
+        path.read_text()
+        + "\n\ndef q_sample(x0, t, eps, alpha_bars):\n"
+        + "    return gather_at(alpha_bars, t, 4) * x0\n"
+    )
+    result = Grader(Implementation(empty_exercises)).exercise("2.3")
+    assert result.status == FAILED
+    assert "gather_at" in result.message and "2.1" in result.message
+
+
+def test_grading_leaves_the_global_generator_alone(solutions):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    Grader(solutions).exercise("1.4")
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_the_reference_passes_with_other_inputs(seed, solutions):
+    results = Grader(solutions, seed).grade()
+    assert [r.message for r in results if r.status != PASSED] == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_verdicts_do_not_depend_on_threads(threads, solutions):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for check in checks_of("1.2"):
+            assert judge(check, solutions.chapter(CH01), "").status == PASSED
+    finally:
+        torch.set_num_threads(before)
+
+
+# pytest checks
+
+
+def run_pytest(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "checks", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def last_lines(run: subprocess.CompletedProcess) -> list[str]:
+    return [line for line in run.stdout.splitlines() if " of " in line and "%" in line]
+
+
+def test_pytest_checks_grades_the_reference_in_full():
+    run = run_pytest("--impl", "solutions")
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "100 %" in last_lines(run)[-1]
+
+
+def test_pytest_checks_grades_a_folder_of_skeletons_with_zero(empty_exercises):
+    run = run_pytest("--impl", str(empty_exercises))
+    assert run.returncode == 1
+    assert last_lines(run)[-1].split()[1] == "0"
+    assert "not written yet: linear_betas" in run.stdout
+    assert "Traceback" not in run.stdout and "course/grading.py" not in run.stdout
+
+
+def test_pytest_checks_tells_a_wrong_folder():
+    run = run_pytest("--impl", "no_such_folder")
+    assert run.returncode != 0
+    assert "there is no folder 'no_such_folder'" in run.stdout

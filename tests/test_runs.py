@@ -1,0 +1,176 @@
+"""Training runs: what they leave behind, resuming to the bit, and several processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from course import ROOT, CourseError
+from course.models import load_model
+from course.runs import PRESETS, Run
+
+SMOKE = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10)
+
+
+def make_run(folder, solutions, preset=SMOKE, **options) -> Run:
+    return Run(folder, preset, solutions, data="digits", device="cpu", quiet=True, **options)
+
+
+def final_weights(folder) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / "models" / "last.pt", weights_only=True)
+    return {**state["model"], **{f"ema.{name}": value for name, value in state["ema"].items()}}
+
+
+def assert_same_weights(one, other, **tolerance):
+    a, b = final_weights(one), final_weights(other)
+    assert a.keys() == b.keys()
+    for name in a:
+        if tolerance:
+            assert torch.allclose(a[name], b[name], **tolerance), name
+        else:
+            assert torch.equal(a[name], b[name]), name
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, solutions):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    make_run(folder, solutions).train()
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(finished, solutions):
+    for name in ("models/last.pt", "models/epoch_1.pt", "models/epoch_2.pt", "progress.png"):
+        assert (finished / name).is_file(), name
+    assert len(list((finished / "generated_samples").glob("epoch_*.png"))) == 2
+    assert len(list((finished / "denoising_steps").glob("frame_*.png"))) == 10
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert len(metrics["losses"]) == 8 and len(metrics["epochs"]) == 2
+    config = json.loads((finished / "config.json").read_text())
+    assert config["model"]["data"] == "scikit-learn digits" and config["seed"] == 0
+    _, model_config = load_model(finished / "models" / "model.safetensors", solutions)
+    assert model_config.prediction == "v"
+
+
+def test_training_lowers_the_loss(tmp_path, solutions):
+    run = make_run(tmp_path / "run", solutions, replace(SMOKE, epochs=6))
+    before = run.held_out_eps_mse()
+    run.train()
+    assert run.held_out_eps_mse() < 0.8 * before
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_after", [3, 4, 6])
+def test_an_interrupted_run_reaches_the_same_weights(tmp_path, finished, solutions, stop_after):
+    """Stopped inside the first epoch, at its end, and inside the second."""
+    folder = tmp_path / "interrupted"
+    run = make_run(folder, solutions, save_every=1)
+    step_once = run.step_once
+
+    def stop(batch, step):
+        if step == stop_after:
+            raise Stop
+        return step_once(batch, step)
+
+    run.step_once = stop
+    with pytest.raises(Stop):
+        run.train()
+    make_run(folder, solutions).train()
+    assert_same_weights(folder, finished)
+    losses = [json.loads((f / "metrics.json").read_text())["losses"] for f in (folder, finished)]
+    assert losses[0] == losses[1]
+
+
+def test_another_seed_is_another_run(tmp_path, finished, solutions):
+    make_run(tmp_path / "other", solutions, replace(SMOKE, seed=1)).train()
+    a, b = final_weights(finished), final_weights(tmp_path / "other")
+    assert not torch.equal(a["conv_in.weight"], b["conv_in.weight"])
+
+
+def test_a_folder_with_other_settings_is_refused(finished, solutions):
+    run = make_run(finished, solutions, replace(SMOKE, lr=1e-5))
+    with pytest.raises(CourseError, match="holds a run with another lr"):
+        run.train()
+
+
+def test_training_again_leaves_a_finished_run_as_it_is(finished, solutions):
+    before = final_weights(finished)
+    make_run(finished, solutions).train()
+    after = final_weights(finished)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+SGD_RUN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from course.loading import Implementation
+from course.runs import PRESETS, Run
+torch.set_num_threads(1)
+preset = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10, lr=0.05)
+run = Run(Path(sys.argv[1]), preset, Implementation("solutions"), "digits", "cpu", quiet=True)
+# AdamW divides by the gradient's size and so turns the rounding of gradients near zero into
+# whole steps. SGD does not, and shows what the processes compute together.
+run.optimizer = torch.optim.SGD(run.model.parameters(), lr=0.05)
+run.train()
+"""
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+def run_quietly(command: list) -> str:
+    """Run a command in the course's folder, one thread a process, and return what it printed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_two_processes_reach_what_one_reaches(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(SGD_RUN)
+    run_quietly([sys.executable, script, tmp_path / "one"])
+    run_quietly([*TORCHRUN, script, tmp_path / "two"])
+    assert_same_weights(tmp_path / "one", tmp_path / "two", rtol=1e-4, atol=1e-6)
+    one, two = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["losses"]
+        for name in ("one", "two")
+    )
+    assert one == pytest.approx(two, rel=1e-4)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, solutions, monkeypatch):
+    from course.runs import Processes
+
+    monkeypatch.setattr(Processes, "join", classmethod(lambda cls, device: cls(0, 3)))
+    monkeypatch.setattr("torch.distributed.barrier", lambda: None)
+    with pytest.raises(CourseError, match="a batch of 16 cannot be shared by 3 processes"):
+        make_run(tmp_path / "run", solutions)
+
+
+def test_torchrun_and_the_command_line(tmp_path):
+    """The same command, started by torchrun."""
+    name = f"test-{os.getpid()}"
+    folder = ROOT / "runs" / name
+    try:
+        printed = run_quietly(
+            [*TORCHRUN, "-m", "course.cli", "train", "--preset", "smoke", "--epochs", "1"]
+            + ["--data", "digits", "--device", "cpu", "--name", name]
+        )
+        assert (folder / "models" / "model.safetensors").is_file()
+        assert printed.count("draw with it") == 1, "only one process speaks"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

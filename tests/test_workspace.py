@@ -1,0 +1,112 @@
+"""The learner's folder: progress, hints, resets with backups, and broken state files."""
+
+import json
+import shutil
+
+import pytest
+
+from course import ROOT, CourseError
+from course.catalogue import find_exercise
+from course.grading import FAILED, NOT_WRITTEN, PASSED
+from course.skeletons import skeleton
+from course.workspace import Workspace, definition_text
+
+CH01 = "ch01_noise_schedule"
+SOLUTION = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace(tmp_path / "exercises")
+
+
+def write(workspace: Workspace, text: str) -> None:
+    workspace.file(CH01).write_text(text, encoding="utf-8")
+
+
+def test_progress_follows_the_file(workspace):
+    assert workspace.statuses()["1.2"] == NOT_WRITTEN
+    write(workspace, SOLUTION)
+    assert workspace.statuses()["1.2"] == PASSED
+    write(workspace, SOLUTION.replace("** 2  # (T+1,)", "# (T+1,)"))
+    assert workspace.statuses()["1.2"] == FAILED
+    assert workspace.statuses()["1.1"] == PASSED
+
+
+def test_an_unchanged_file_is_not_graded_again(workspace, monkeypatch):
+    workspace.statuses()
+    monkeypatch.setattr(workspace, "grade", lambda which: pytest.fail("graded again"))
+    workspace.statuses()
+
+
+def test_resetting_one_exercise_keeps_the_others_and_a_backup(workspace):
+    write(workspace, SOLUTION)
+    backup = workspace.reset("1.2")
+    text = workspace.file(CH01).read_text()
+    assert backup.read_text() == SOLUTION
+    fresh = skeleton(CH01)
+    assert definition_text(text, "cosine_betas") == definition_text(fresh, "cosine_betas")
+    assert definition_text(text, "linear_betas") == definition_text(SOLUTION, "linear_betas")
+    assert workspace.statuses()["1.2"] == NOT_WRITTEN
+    assert workspace.statuses()["1.1"] == PASSED
+
+
+def test_resetting_twice_keeps_both_backups(workspace):
+    first, second = workspace.reset("1.2"), workspace.reset("1.2")
+    assert first != second and first.exists() and second.exists()
+
+
+def test_resetting_a_chapter(workspace):
+    write(workspace, "this is not Python")
+    backup = workspace.reset("01")
+    assert backup.read_text() == "this is not Python"
+    assert workspace.file(CH01).read_text() == skeleton(CH01)
+
+
+def test_resetting_one_exercise_of_an_unreadable_file_changes_nothing(workspace):
+    write(workspace, "def broken(:\n")
+    with pytest.raises(CourseError, match="line 1 .* course reset 01"):
+        workspace.reset("1.2")
+    assert workspace.file(CH01).read_text() == "def broken(:\n"
+
+
+def test_resetting_an_exercise_that_was_deleted_puts_it_back(workspace):
+    write(workspace, "import torch\n")
+    workspace.reset("1.1")
+    assert "def linear_betas" in workspace.file(CH01).read_text()
+
+
+def test_an_existing_file_is_never_overwritten(workspace):
+    write(workspace, "# mine\n")
+    Workspace(workspace.exercises)
+    assert workspace.file(CH01).read_text() == "# mine\n"
+
+
+def test_a_deleted_file_comes_back_as_a_skeleton(workspace):
+    workspace.file(CH01).unlink()
+    Workspace(workspace.exercises)
+    assert workspace.file(CH01).read_text() == skeleton(CH01)
+
+
+def test_hints_open_one_by_one_and_stop_at_the_last(workspace):
+    exercise = find_exercise("1.2")
+    opened = [workspace.next_hint(exercise) for _ in range(5)]
+    assert opened == [1, 2, 3, 3, 3]
+    assert workspace.next_hint(find_exercise("1.1")) == 1
+
+
+@pytest.mark.parametrize("rubbish", ["", "{", "[1, 2]", '{"1.2": "many"}', "\x00\x01"])
+@pytest.mark.parametrize("name", ["hints.json", "progress.json"])
+def test_a_broken_state_file_is_no_obstacle(workspace, name, rubbish):
+    workspace.state.mkdir(parents=True, exist_ok=True)
+    (workspace.state / name).write_text(rubbish)
+    assert workspace.next_hint(find_exercise("1.2")) == 1
+    assert workspace.statuses()["1.2"] == NOT_WRITTEN
+    json.loads((workspace.state / name).read_text())
+
+
+def test_the_state_folder_can_be_deleted(workspace):
+    write(workspace, SOLUTION)
+    assert workspace.statuses()["1.1"] == PASSED
+    shutil.rmtree(workspace.state)
+    assert workspace.statuses()["1.1"] == PASSED
