@@ -22,12 +22,11 @@ def use(*symbols: str) -> Any:
         the function or class, or a tuple of them if several were asked for.
     """
     workspace = Workspace()
-    statuses = workspace.statuses()
     yours = Implementation(workspace.exercises)
     found = []
     for symbol in symbols:
         exercise = exercise_of(symbol)
-        status = statuses[exercise.id]
+        status = workspace.status(exercise)
         source = yours if status == PASSED else reference()
         found.append(getattr(source.chapter(exercise.chapter), symbol))
         whose = "yours" if status == PASSED else f"the reference, for {exercise.id} is {status}"

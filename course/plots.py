@@ -35,9 +35,9 @@ def image_table(
 ) -> Figure:
     """Several rows of images, with titles at the left and on top."""
     num_rows, num_columns = len(rows), max(len(row) for row in rows)
-    extra = (0.3 if column_titles else 0.0) + (0.35 if title else 0.0)
+    extra = (0.22 if column_titles else 0.0) + (0.28 if title else 0.0)
     figure = Figure(
-        figsize=(size * num_columns + (1.1 if row_titles else 0), size * num_rows + extra),
+        figsize=(size * num_columns + (1.1 if row_titles else 0), 0.97 * size * num_rows + extra),
         dpi=100,
         layout="constrained",
     )

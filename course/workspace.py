@@ -35,16 +35,16 @@ class Workspace:
 
     def statuses(self) -> dict[str, str]:
         """The status of every exercise, graded anew where a file has changed since."""
-        known = self._read("progress.json")
-        statuses = {}
-        for chapter in chapters():
-            for exercise in chapter.exercises:
-                entry = known.get(exercise.id)
-                if not isinstance(entry, dict) or entry.get("key") != self._key(chapter):
-                    self.grade(chapter.number)
-                    known = self._read("progress.json")
-                statuses[exercise.id] = known[exercise.id]["status"]
-        return statuses
+        return {e.id: self.status(e) for chapter in chapters() for e in chapter.exercises}
+
+    def status(self, exercise: Exercise) -> str:
+        """The status of one exercise; its chapter is graded anew if the file has changed since."""
+        key = self._key(find_chapter(exercise.chapter))
+        entry = self._read("progress.json").get(exercise.id)
+        if not isinstance(entry, dict) or entry.get("key") != key:
+            self.grade(exercise.chapter)
+            entry = self._read("progress.json")[exercise.id]
+        return entry["status"]
 
     def grade(self, which: str | None = None) -> list:
         """Grade the exercises "1.2", "01" or all (None) and remember the results."""

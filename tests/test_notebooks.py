@@ -1,0 +1,132 @@
+"""The chapters' notebooks run for a learner who has written nothing, and their sliders move."""
+
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from course import ROOT
+from course.build_notebooks import normalise
+from course.catalogue import chapters
+
+NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+@pytest.fixture
+def new_learner(tmp_path) -> dict[str, str]:
+    """The environment of somebody with nothing written, no MNIST and few threads to share."""
+    return {
+        **os.environ,
+        "COURSE_EXERCISES": str(tmp_path / "exercises"),
+        "DIFFUSION_DATA": str(tmp_path / "data"),
+    }
+
+
+def test_there_is_a_notebook_for_every_chapter():
+    assert [path.stem for path in NOTEBOOKS] == ["00_start_here"] + [
+        chapter.name[2:] for chapter in chapters()
+    ]
+
+
+MOVE_EVERY_SLIDER = """
+from course.notebook import SliderPicture
+for picture in SliderPicture.made:
+    before, words = picture.image.value, picture.words.value
+    here = picture.slider.value
+    other = next(v for v in reversed(picture.slider.options) if v != here)
+    picture.slider.value = other
+    assert picture.image.value != before, picture.slider.description
+    assert picture.words.value != words, picture.slider.description
+    picture.slider.value = here
+    assert picture.image.value == before and picture.words.value == words
+assert SliderPicture.made
+"""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_from_top_to_bottom_and_its_sliders_move(path, new_learner, tmp_path):
+    """nbval compares the tagged text; one more cell then moves each slider."""
+    notebook = read(path)
+    notebook.cells.append(nbformat.v4.new_code_cell(MOVE_EVERY_SLIDER))
+    copy = tmp_path / path.name
+    nbformat.write(notebook, copy)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "-p", "no:cacheprovider"]
+        + ["-p", "no:xdist", "--nbval-cell-timeout=240", "--rootdir", str(tmp_path), str(copy)],
+        cwd=tmp_path,
+        env=new_learner,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert run.returncode == 0, run.stdout[-4000:]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_stored_executed_and_calm(path):
+    notebook = read(path)
+    for number, cell in enumerate(code_cells(path), start=1):
+        assert cell.execution_count == number
+        assert not [output for output in cell.outputs if output.output_type == "error"]
+    assert nbformat.writes(normalise(read(path))) == nbformat.writes(notebook)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_has_what_a_chapter_promises(path):
+    notebook = read(path)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    code = "\n".join(cell.source for cell in code_cells(path))
+    assert "you can**" in prose and "## What comes next" in prose
+    assert "SliderPicture(" in code and "alt=" in code
+    chapter = next((c for c in chapters() if c.name[2:] == path.stem), None)
+    for exercise in chapter.exercises if chapter else []:
+        assert f'label("{exercise.id}")' in code and f'check("{exercise.id}")' in code
+    if chapter:
+        assert "$$" in prose
+    pictures = [o for c in code_cells(path) for o in c.outputs if "image/png" in o.get("data", {})]
+    assert pictures
+    # A picture is compared by nobody, so text that is the same everywhere is.
+    tagged = [c for c in code_cells(path) if "nbval-check-output" in c.metadata.get("tags", [])]
+    assert tagged and all(cell.outputs for cell in tagged)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_display_formulas_stand_alone(path):
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            for block in re.findall(r"(^.*)?\$\$(.+?)\$\$(.*$)?", cell.source, re.M | re.S):
+                assert block[1].strip()
+            for line in cell.source.splitlines():
+                if "$$" in line and not line.startswith("$$") and not line.rstrip().endswith("$$"):
+                    pytest.fail(f"a display formula inside a line: {line}")
+
+
+def test_a_learners_own_code_is_used_and_named(new_learner, tmp_path):
+    """With chapter 01 solved, its notebook says so and its cards are green."""
+    folder = tmp_path / "exercises"
+    folder.mkdir()
+    name = "ch01_noise_schedule.py"
+    (folder / name).write_text((ROOT / "solutions" / name).read_text())
+    notebook = read(ROOT / "chapters" / "01_noise_schedule.ipynb")
+    client = NotebookClient(notebook, timeout=240, kernel_name="python3")
+    client.execute(env=new_learner, cwd=str(tmp_path))
+    text = "\n".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    )
+    assert "cosine_betas: yours" in text
+    assert text.count("✔ 1.") == 5 and "not written yet" not in text
