@@ -396,16 +396,26 @@ def _misconception_observation(check: Check, index: int, seed: int) -> Observati
     return observe(check, overlay(known), known.file, draw_inputs(check, seed))
 
 
-def recognise(check: Check, impl: Any, path: str, seen: Observation, seed: int) -> Answer | None:
-    """The known wrong answer that brings back the same evidence.
+@functools.lru_cache(maxsize=2048)
+def _first_failure(exercise_id: str, index: int, seed: int) -> Check | None:
+    """The check at which a misconception is caught when the checks run in their order."""
+    for check in checks_of(exercise_id):
+        if _failure(check, _misconception_observation(check, index, seed), seed):
+            return check
+    return None
 
-    If several do on this check, the exercise's other checks decide between them.
+
+def recognise(check: Check, impl: Any, path: str, seen: Observation, seed: int) -> Answer | None:
+    """The known wrong answer that is caught at the same check with the same evidence.
+
+    If there are several, the exercise's other checks decide between them.
     """
     all_known = misconceptions_of(check.exercise)
     fits = [
         i
         for i in range(len(all_known))
         if _same_observation(seen, _misconception_observation(check, i, seed))
+        and _first_failure(check.exercise, i, seed) == check
     ]
     for other in checks_of(check.exercise):
         if len(fits) <= 1:

@@ -138,7 +138,10 @@ class SliderPicture(widgets.VBox):
         self.words = widgets.HTML()
         self._follow(value)
         self.slider.observe(lambda change: self._follow(change["new"]), "value")
-        super().__init__([self.slider, self.image, self.words])
+        # Aligned to the left, or the picture would be stretched to the page's width.
+        super().__init__(
+            [self.slider, self.image, self.words], layout=widgets.Layout(align_items="flex-start")
+        )
         SliderPicture.made.append(self)
 
     def _follow(self, value: Any) -> None:

@@ -3,7 +3,8 @@
 The forward process q turns an image x_0 into noise, a little at each step. It has no
 parameters: everything here is arithmetic with the schedule's tables.
 
-    x0, x_t   images, (B, C, H, W), scaled to [-1, 1] at t = 0
+    x0        clean images, (B, C, H, W), scaled to [-1, 1]
+    x_t       noisy images, after the steps 0 ... t; at t = 0, x_{t-1} is the clean image
     t         the step of each image, (B,), int64, 0 ... T-1
     eps       Gaussian noise with mean 0 and variance 1, shaped like x0
 

@@ -250,7 +250,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """x (B, C, H, W), t (B,) int64, labels (B,) int64 -> (B, C, H, W)."""
-        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+        height, width = x.shape[-2:]
+        if height % self.stride or width % self.stride:
             raise ValueError(
                 f"height and width must be multiples of {self.stride}, got {tuple(x.shape)}"
             )

@@ -23,11 +23,6 @@ import torch
 from torch import Tensor, nn
 
 
-def eps_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
-    """What an ε-predicting network is asked for: the noise itself."""
-    return eps
-
-
 def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw, for every image of the batch, a step and the noise.
 
@@ -48,6 +43,11 @@ def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[
     t = torch.randint(0, num_steps, (batch_size,), generator=generator, device=x0.device)
     eps = torch.randn(x0.shape, generator=generator, device=x0.device, dtype=x0.dtype)
     return t, eps
+
+
+def eps_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
+    """What an ε-predicting network is asked for: the noise itself."""
+    return eps
 
 
 def diffusion_loss(
@@ -148,6 +148,8 @@ class EMA:
     Attributes:
         model: the averaged copy, in eval mode, whose parameters need no gradient.
         num_updates: the number of updates made so far.
+
+    A checkpoint puts both back from outside; the next update goes on from them.
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999):
@@ -166,6 +168,24 @@ class EMA:
         for shadow, buffer in zip(self.model.buffers(), model.buffers()):
             shadow.copy_(buffer)
         self.num_updates += 1
+
+
+def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW over all parameters (Loshchilov & Hutter 2019, algorithm 2)."""
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+
+
+def learning_rate(step: int, num_steps: int, peak: float, warmup: int, decay: bool) -> float:
+    """The learning rate of one step: a linear warm-up, then constant or half a cosine.
+
+    Source: Goyal et al. 2017 (warm-up); Loshchilov & Hutter 2017 (cosine), equation 5.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    if not decay:
+        return peak
+    progress = (step - warmup) / max(1, num_steps - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def training_step(
@@ -252,24 +272,6 @@ def load_checkpoint(path, model: nn.Module, ema: EMA, optimizer, generator: torc
     optimizer.load_state_dict(state["optimizer"])
     generator.set_state(state["generator"])
     return state["step"]
-
-
-def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over all parameters (Loshchilov & Hutter 2019, algorithm 2)."""
-    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
-
-
-def learning_rate(step: int, num_steps: int, peak: float, warmup: int, decay: bool) -> float:
-    """The learning rate of one step: a linear warm-up, then constant or half a cosine.
-
-    Source: Goyal et al. 2017 (warm-up); Loshchilov & Hutter 2017 (cosine), equation 5.
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    if not decay:
-        return peak
-    progress = (step - warmup) / max(1, num_steps - warmup)
-    return peak * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def train(

@@ -1,0 +1,351 @@
+"""Right answers to chapter 06 in other styles. Every check must accept them."""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from course.answers import Answers
+
+answers = Answers()
+
+
+# 6.1
+
+
+@answers.right("6.1", "a loop over the images, with Python floats")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    result = []
+    for i, step in enumerate(t.tolist()):
+        a = schedule.alpha_bars[step].item()
+        x0 = torch.clamp((x_t[i] - math.sqrt(1 - a) * eps[i]) / math.sqrt(a), -1.0, 1.0)
+        x = schedule.posterior_x0_coef[step].item() * x0
+        x = x + schedule.posterior_xt_coef[step].item() * x_t[i]
+        if step > 0:
+            table = schedule.posterior_variance if variance == "small" else schedule.betas
+            x = x + math.sqrt(table[step].item()) * noise[i]
+        result.append(x)
+    return torch.stack(result)
+
+
+@answers.right("6.1", "eps derived again from the clipped x_0, then equation 11")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    beta, alpha, bar = (
+        table[t][:, None, None, None].double()
+        for table in (schedule.betas, schedule.alphas, schedule.alpha_bars)
+    )
+    x = x_t.double()
+    x0 = ((x - (1 - bar).sqrt() * eps) / bar.sqrt()).clip(-1, 1)
+    eps = (x - bar.sqrt() * x0) / (1 - bar).sqrt()
+    mean = (x - beta / (1 - bar).sqrt() * eps) / alpha.sqrt()
+    var = beta if variance == "large" else schedule.posterior_variance[t][:, None, None, None]
+    return torch.where(t[:, None, None, None] == 0, mean, mean + var.sqrt() * noise).float()
+
+
+@answers.right("6.1", "all weights from the betas, in float64")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    b = schedule.betas.double()
+    bars = torch.cumprod(1 - b, 0)
+    prev = F.pad(bars[:-1], (1, 0), value=1.0)
+
+    def look_up(values):
+        return values.gather(0, t).reshape(-1, 1, 1, 1)
+
+    x0 = look_up(bars.rsqrt()) * x_t - look_up((1 / bars - 1).sqrt()) * eps
+    x0 = torch.minimum(torch.maximum(x0, -torch.ones_like(x0)), torch.ones_like(x0))
+    mean = look_up(prev.sqrt() * b / (1 - bars)) * x0
+    mean = mean + look_up((1 - b).sqrt() * (1 - prev) / (1 - bars)) * x_t
+    sigma = (b if variance == "large" else b * (1 - prev) / (1 - bars)).sqrt().clone()
+    sigma[0] = 0
+    return (mean + look_up(sigma) * noise).to(x_t.dtype)
+
+
+@answers.right("6.1", "all weights from the betas, in float32")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    alphas = 1.0 - schedule.betas
+    bars = torch.cumprod(alphas, dim=0)
+    prev = torch.cat([torch.tensor([1.0]), bars[:-1]])
+    beta, alpha, bar, prev = (v[t].view(len(t), 1, 1, 1) for v in (1 - alphas, alphas, bars, prev))
+    x0 = torch.clamp((x_t - torch.sqrt(1 - bar) * eps) / torch.sqrt(bar), min=-1, max=1)
+    mean = torch.sqrt(prev) * beta / (1 - bar) * x0
+    mean += torch.sqrt(alpha) * (1 - prev) / (1 - bar) * x_t
+    var = {"small": beta * (1 - prev) / (1 - bar), "large": beta}[variance]
+    nonzero = (t != 0).float().view(-1, 1, 1, 1)
+    return mean + nonzero * var.sqrt() * noise
+
+
+@answers.right("6.1", "einsum")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    def times(weight, image):
+        return torch.einsum("b,bchw->bchw", weight, image)
+
+    bar = schedule.alpha_bars[t]
+    x0 = times(1 / bar.sqrt(), x_t) - times((1 / bar - 1).sqrt(), eps)
+    x0 = F.hardtanh(x0)
+    sigma = {"small": schedule.posterior_variance, "large": schedule.betas}[variance][t].sqrt()
+    mean = times(schedule.posterior_x0_coef[t], x0) + times(schedule.posterior_xt_coef[t], x_t)
+    return mean + times(sigma * (t > 0), noise)
+
+
+@answers.right("6.1", "NumPy")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    x, e, z, steps = (value.numpy() for value in (x_t, eps, noise, t))
+    table = {
+        name: value.numpy()[steps][:, None, None, None] for name, value in vars(schedule).items()
+    }
+    bar = table["alpha_bars"]
+    x0 = np.clip((x - np.sqrt(1 - bar) * e) / np.sqrt(bar), -1, 1)
+    var = table["posterior_variance" if variance == "small" else "betas"]
+    sigma = np.where(steps[:, None, None, None] > 0, np.sqrt(var), 0)
+    mean = table["posterior_x0_coef"] * x0 + table["posterior_xt_coef"] * x
+    return torch.from_numpy((mean + sigma * z).astype(np.float32))
+
+
+@answers.right("6.1", "the batch axis moved to the end")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    x, eps, noise = (value.movedim(0, -1) for value in (x_t, eps, noise))  # (C, H, W, B)
+    bar = schedule.alpha_bars[t]
+    x0 = ((x - (1 - bar) ** 0.5 * eps) / bar**0.5).clamp(-1, 1)
+    mean = schedule.posterior_x0_coef[t] * x0 + schedule.posterior_xt_coef[t] * x
+    var = (schedule.betas if variance == "large" else schedule.posterior_variance)[t]
+    var = var.masked_fill(t == 0, 0.0)
+    return torch.addcmul(mean, var.sqrt().expand_as(noise), noise).movedim(-1, 0)
+
+
+# 6.2
+
+
+@answers.right("6.2", "the difference added to the conditional prediction")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    nothing = torch.full(labels.shape, null_label, dtype=torch.int64)
+    eps = predict_eps(x_t.repeat(2, 1, 1, 1), t.repeat(2), torch.cat((labels, nothing), 0))
+    cond, null = eps[: len(x_t)], eps[len(x_t) :]
+    return cond + guidance_scale * (cond - null)
+
+
+@answers.right("6.2", "the null half first")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    labels = torch.cat([torch.zeros_like(labels) + null_label, labels])
+    null, cond = predict_eps(torch.cat([x_t] * 2), torch.cat([t] * 2), labels).split(len(t))
+    return null + (1 + guidance_scale) * (cond - null)
+
+
+@answers.right("6.2", "the two copies of an image next to each other")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    pairs = torch.stack([labels, labels.new_full(labels.shape, null_label)], dim=1)
+    eps = predict_eps(
+        x_t.repeat_interleave(2, dim=0), t.repeat_interleave(2), pairs.reshape(-1)
+    ).unflatten(0, (-1, 2))
+    weights = torch.tensor([1 + guidance_scale, -guidance_scale])
+    return torch.einsum("bk...,k->b...", eps, weights)
+
+
+@answers.right("6.2", "extrapolation by lerp")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    both = labels.repeat(2)
+    both[len(labels) :] = null_label
+    x = x_t.expand(2, *x_t.shape).flatten(0, 1)
+    cond, null = predict_eps(x, t.expand(2, -1).flatten(), both).view(2, *x_t.shape)
+    return torch.lerp(null, cond, 1 + guidance_scale)
+
+
+@answers.right("6.2", "a loop over the images of the answer, in float64")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    count = x_t.shape[0]
+    asked = torch.tensor([*labels.tolist(), *[null_label] * count])
+    eps = predict_eps(torch.vstack([x_t, x_t]), torch.hstack([t, t]), asked).double()
+    result = torch.empty_like(x_t)
+    for i in range(count):
+        result[i] = (1 + guidance_scale) * eps[i] - guidance_scale * eps[i + count]
+    return result
+
+
+@answers.right("6.2", "arguments by name, and one prediction where w = 0")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    if guidance_scale == 0:
+        return predict_eps(x_t, t, labels)
+    eps = predict_eps(
+        x=torch.cat([x_t, x_t]),
+        t=torch.cat([t, t]),
+        labels=torch.cat([labels, torch.full_like(labels, null_label)]),
+    )
+    cond, null = torch.tensor_split(eps, 2)
+    return cond.mul(1 + guidance_scale).sub(null, alpha=guidance_scale)
+
+
+# 6.3
+
+
+@answers.right("6.3", "all noise drawn before the loop")
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    num_steps, x = schedule.betas.shape[0], x_T.clone()
+    noise = torch.randn(num_steps, *x_T.shape, generator=generator)
+    film = {}
+    for step in range(num_steps - 1, -1, -1):
+        t = torch.tensor([step] * len(x))
+        x = reverse_step(x, t, predict_eps(x, t), noise[step], schedule)
+        film[step] = x
+    return x, [film[step] for step in sorted(film_steps, reverse=True)]
+
+
+@answers.right("6.3", "no noise drawn at t = 0, and frames copied")
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    film, x = [], x_T
+    for step in torch.arange(len(schedule.alpha_bars)).flip(0):
+        t = step.repeat(x.size(0))
+        eps = predict_eps(x, t)
+        if step > 0:
+            noise = torch.empty_like(x).normal_(generator=generator)
+        else:
+            noise = torch.zeros_like(x)
+        x = reverse_step(x, t, eps=eps, noise=noise, schedule=schedule)
+        if int(step) in film_steps:
+            film.append(x.detach().clone())
+    return x, film
+
+
+@answers.right("6.3", "counting with while, noise drawn before the network is asked")
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    keep = set(film_steps)
+    frames = []
+    t = torch.full(x_T.shape[:1], len(schedule.betas) - 1)
+    with torch.no_grad():
+        x = x_T
+        while t[0] >= 0:
+            noise = torch.normal(0.0, 1.0, x.shape, generator=generator)
+            x = reverse_step(x, t, predict_eps(x, t), noise, schedule)
+            if t[0].item() in keep:
+                frames += [x]
+            t = t - 1
+    return x, frames
+
+
+@answers.right("6.3", "recursion, with noise image by image in float64")
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    def walk(x, step):
+        if step < 0:
+            return x, []
+        t = torch.ones(len(x), dtype=torch.long) * step
+        eps = predict_eps(x, t)
+        draws = [torch.randn(i.shape, generator=generator, dtype=torch.float64) for i in x]
+        x = reverse_step(x, t, eps, torch.stack(draws).float(), schedule)
+        last, film = walk(x, step - 1)
+        return last, [x, *film] if step in film_steps else film
+
+    return walk(x_T, len(schedule.betas) - 1)
+
+
+@answers.right("6.3", "all states kept, inference mode, detached in each step")
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    states = [x_T]
+    with torch.inference_mode():
+        steps = list(range(len(schedule.betas)))[::-1]
+        for step in steps:
+            t = torch.zeros(len(x_T), dtype=torch.int64).fill_(step)
+            noise = torch.randn(x_T.numel(), generator=generator).view_as(x_T)
+            step_back = reverse_step(states[-1], t, predict_eps(states[-1], t), noise, schedule)
+            states.append(step_back.detach())
+    film = [state for step, state in zip(steps, states[1:]) if step in list(film_steps)]
+    return states[-1], film
+
+
+@answers.right("6.3", "one buffer, with copies for the film, and a tuple of frames")
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    x, film = x_T.clone(), ()
+    for i in range(len(schedule.betas)):
+        step = len(schedule.betas) - 1 - i
+        t = torch.full_like(x[:, 0, 0, 0], step, dtype=torch.int64)
+        noise = torch.randn(x.shape, generator=generator)
+        x.copy_(reverse_step(x, t, predict_eps(x, t), noise, schedule))
+        film += (x.clone(),) if step in film_steps else ()
+    return x, list(film)
+
+
+# 6.4
+
+
+@answers.right("6.4", "margins by padding, then rows joined and rows stacked")
+def image_grid(images, num_columns, gap=2):
+    images = ((images + 1) * 0.5).clamp(0, 1)
+    missing = -len(images) % num_columns
+    images = torch.cat([images, torch.ones(missing, *images.shape[1:])])
+    tiles = F.pad(images, (0, gap, 0, gap), value=1.0)  # a gap to the right and below
+    rows = [torch.cat(list(row), dim=2) for row in tiles.split(num_columns)]
+    return F.pad(torch.cat(rows, dim=1), (gap, 0, gap, 0), value=1.0)
+
+
+@answers.right("6.4", "reshape and permute")
+def image_grid(images, num_columns, gap=2):
+    count, channels, height, width = images.shape
+    rows = math.ceil(count / num_columns)
+    cells = torch.ones(rows * num_columns, channels, height + gap, width + gap)
+    cells[:count, :, gap:, gap:] = torch.clip(images / 2 + 0.5, 0, 1)
+    picture = cells.view(rows, num_columns, channels, height + gap, width + gap)
+    picture = picture.permute(2, 0, 3, 1, 4).reshape(
+        channels, rows * (height + gap), num_columns * (width + gap)
+    )
+    return F.pad(picture, (0, gap, 0, gap), value=1.0)
+
+
+@answers.right("6.4", "pixel by pixel")
+def image_grid(images, num_columns, gap=2):
+    count, channels, height, width = images.shape
+    rows = (count + num_columns - 1) // num_columns
+    picture = torch.ones(
+        channels, gap + rows * (height + gap), gap + num_columns * (width + gap)
+    ).tolist()
+    for n, image in enumerate(images.tolist()):
+        for c in range(channels):
+            for i in range(height):
+                for j in range(width):
+                    y = gap + (n // num_columns) * (height + gap) + i
+                    x = gap + (n % num_columns) * (width + gap) + j
+                    picture[c][y][x] = min(max((image[c][i][j] + 1) / 2, 0.0), 1.0)
+    return torch.tensor(picture)
+
+
+@answers.right("6.4", "NumPy")
+def image_grid(images, num_columns, gap=2):
+    array = np.clip((images.numpy() + 1) / 2, 0, 1)
+    count, channels, height, width = array.shape
+    rows = int(np.ceil(count / num_columns))
+    picture = np.full(
+        (channels, rows * (height + gap) + gap, num_columns * (width + gap) + gap), 1.0, np.float32
+    )
+    for n in range(count):
+        y = gap + n // num_columns * (height + gap)
+        x = gap + n % num_columns * (width + gap)
+        picture[:, y : y + height, x : x + width] = array[n]
+    return torch.from_numpy(picture)
+
+
+@answers.right("6.4", "fold")
+def image_grid(images, num_columns, gap=2):
+    count, channels, height, width = images.shape
+    rows = -(-count // num_columns)
+    size = (rows * (height + gap) + gap, num_columns * (width + gap) + gap)
+    dark = 1 - images.clamp(-1, 1).add(1).div(2)  # fold adds, so work with 1 - brightness
+    dark = torch.cat([dark, dark.new_zeros(rows * num_columns - count, *dark.shape[1:])])
+    columns = F.pad(dark, (gap, 0, gap, 0)).flatten(1).T[None]  # (1, C * h * w, tiles)
+    tile = (height + gap, width + gap)
+    inner = (size[0] - gap, size[1] - gap)
+    return F.pad(1 - F.fold(columns, inner, tile, stride=tile)[0], (0, gap, 0, gap), value=1.0)
+
+
+@answers.right("6.4", "one row at a time, with white strips between")
+def image_grid(images, num_columns, gap=2):
+    channels, height, width = images.shape[1:]
+    images = [torch.clamp((image + 1) / 2, 0, 1) for image in images]
+    images += [torch.ones(channels, height, width)] * (-len(images) % num_columns)
+    upright = torch.ones(channels, height, gap)
+    rows = []
+    while images:
+        row, images = images[:num_columns], images[num_columns:]
+        rows.append(torch.cat([upright] + [part for image in row for part in (image, upright)], 2))
+    flat = torch.ones(channels, gap, rows[0].shape[2])
+    return torch.cat([flat] + [part for row in rows for part in (row, flat)], dim=1)

@@ -1,0 +1,1003 @@
+"""Known wrong answers to chapter 06, each with the misunderstanding behind it."""
+
+from types import SimpleNamespace
+
+import torch
+
+from course.answers import Answers
+from solutions import ch06_guided_sampling as ref
+
+answers = Answers()
+
+
+# 6.1
+
+
+def _at(values, t):
+    return values[t].view(-1, 1, 1, 1)
+
+
+def _changed(schedule, **tables):
+    """The same schedule with some tables replaced."""
+    return SimpleNamespace(**{**vars(schedule), **tables})
+
+
+def _x0(x_t, t, eps, schedule):
+    """The guess of x_0 before it is clipped."""
+    a = _at(schedule.alpha_bars, t)
+    return (x_t - (1 - a).sqrt() * eps) / a.sqrt()
+
+
+def _finish(x0, x_t, t, noise, schedule, variance):
+    """The rest of a step, for this x_0."""
+    mean = _at(schedule.posterior_x0_coef, t) * x0 + _at(schedule.posterior_xt_coef, t) * x_t
+    return mean + (t > 0).view(-1, 1, 1, 1) * _sigma(t, schedule, variance) * noise
+
+
+def _sigma(t, schedule, variance):
+    return _at(schedule.posterior_variance if variance == "small" else schedule.betas, t).sqrt()
+
+
+@answers.wrong(
+    "6.1",
+    "values of shape (B,) against images",
+    "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
+    "(B, 1, 1, 1), or each column instead of each image gets its own t.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    a = schedule.alpha_bars[t]
+    x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
+    mean = schedule.posterior_x0_coef[t] * x0 + schedule.posterior_xt_coef[t] * x_t
+    sigma = (schedule.posterior_variance if variance == "small" else schedule.betas)[t].sqrt()
+    return mean + (t > 0) * sigma * noise
+
+
+@answers.wrong(
+    "6.1",
+    "the first image's t for all",
+    "The images of a batch may stand at different steps, so the tables are read with the whole t.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return ref.p_sample(x_t, t[:1].expand(len(t)), eps, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "the guess of x_0 is not clipped",
+    "At the beginning of the walk x_0 is divided by a tiny sqrt(alpha_bar), which blows up every "
+    "error of eps. No pixel is outside [-1, 1], so clip the guess.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return _finish(_x0(x_t, t, eps, schedule), x_t, t, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "the result is clipped instead of x_0",
+    "x_{t-1} still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
+    "image has that range.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    x0 = _x0(x_t, t, eps, schedule)
+    return _finish(x0, x_t, t, noise, schedule, variance).clamp(-1, 1)
+
+
+@answers.wrong(
+    "6.1",
+    "clipped to [0, 1]",
+    "In this course images have the range [-1, 1]: black is -1, not 0.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    x0 = _x0(x_t, t, eps, schedule).clamp(0, 1)
+    return _finish(x0, x_t, t, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "alpha instead of alpha_bar in the guess of x_0",
+    "x_t has gone through all steps up to t, so the way back to x_0 needs the product alpha_bar; "
+    "alpha_t is the share that one step keeps.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    wrong = _changed(schedule, alpha_bars=schedule.alphas)
+    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "a power where eps needs an amplitude",
+    "1 - alpha_bar is the variance of the noise in x_t. What multiplies eps is its root.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    a = _at(schedule.alpha_bars, t)
+    x0 = ((x_t - (1 - a) * eps) / a.sqrt()).clamp(-1, 1)
+    return _finish(x0, x_t, t, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "eps subtracted, but the signal not scaled up",
+    "After the noise is gone, sqrt(alpha_bar) x_0 is left. Divide by that amplitude to get x_0.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    a = _at(schedule.alpha_bars, t)
+    x0 = (x_t - (1 - a).sqrt() * eps).clamp(-1, 1)
+    return _finish(x0, x_t, t, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "the two posterior weights swapped",
+    "posterior_x0_coef belongs to the guess of x_0, posterior_xt_coef to x_t. At t = 0 all weight "
+    "lies on x_0.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    wrong = _changed(
+        schedule,
+        posterior_x0_coef=schedule.posterior_xt_coef,
+        posterior_xt_coef=schedule.posterior_x0_coef,
+    )
+    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "the variance where the standard deviation belongs",
+    "Noise that is multiplied by s has the variance s^2. Take the root of the table's value.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    wrong = _changed(
+        schedule, posterior_variance=schedule.posterior_variance**2, betas=schedule.betas**2
+    )
+    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "noise in the last step",
+    "The step at t = 0 makes the finished image. The posterior's variance is 0 there by itself, "
+    "but beta_0 is not: the mask is needed.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    mean = ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule)
+    return mean + _sigma(t, schedule, variance) * noise
+
+
+@answers.wrong(
+    "6.1",
+    "one decision about noise for the whole batch",
+    "Each image has its own t. If one of them is at t = 0, the others still need their noise.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    if (t == 0).any():
+        noise = torch.zeros_like(noise)
+    return ref.p_sample(x_t, t, eps, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "the first image decides about noise",
+    "t[0] is the step of one image only. A mask, made from the whole t, decides for each image.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    mean = ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule)
+    return mean + _sigma(t, schedule, variance) * noise if t[0] > 0 else mean
+
+
+@answers.wrong(
+    "6.1",
+    "the noise is set to 0 in place",
+    "noise[t == 0] = 0 changes the caller's tensor. Multiply by a mask, which makes a new one.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    noise[t == 0] = 0
+    return ref.p_sample(x_t, t, eps, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "no noise at all",
+    "The mean alone is not a draw from the posterior: without fresh noise the samples turn blurry.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "the option `variance` is ignored",
+    'With variance="large" the variance is beta_t; only with "small" is it the posterior\'s.',
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return ref.p_sample(x_t, t, eps, noise, schedule)
+
+
+@answers.wrong(
+    "6.1",
+    "beta as the default variance",
+    'The default here is "small", the posterior\'s own variance; elsewhere it may be "large".',
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return ref.p_sample(x_t, t, eps, noise, schedule, "large")
+
+
+@answers.wrong(
+    "6.1",
+    "stopping at the guess of x_0",
+    "x_0 guessed from much noise is blurred. The step goes only a little of the way, to x_{t-1}.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return _x0(x_t, t, eps, schedule).clamp(-1, 1)
+
+
+# 6.2
+
+
+def _both(predict_eps, x_t, t, labels, null_label):
+    """What the network says with the labels, and with the null label."""
+    null_labels = torch.full_like(labels, null_label)
+    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([labels, null_labels]))
+    return eps.chunk(2)
+
+
+@answers.wrong(
+    "6.2",
+    "the null half still sees the labels",
+    "If both halves know the label, both say the same and guidance does nothing, whatever w is. "
+    "The second half has to be asked about the null label.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return ref.guided_eps(
+        lambda x, t, _: predict_eps(x, t, torch.cat([labels, labels])),
+        x_t,
+        t,
+        labels,
+        guidance_scale,
+        null_label,
+    )
+
+
+@answers.wrong(
+    "6.2",
+    "the scale counted from the unconditional prediction",
+    "null + s (cond - null) is the other convention, where s = 1 is plain conditional. Here w = 0 "
+    "is, so s = 1 + w.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale - 1, null_label)
+
+
+@answers.wrong(
+    "6.2",
+    "towards the unconditional prediction",
+    "Guidance exaggerates what the label changes. It leads past the conditional prediction and "
+    "away from the unconditional one, not back to it.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return ref.guided_eps(predict_eps, x_t, t, labels, -guidance_scale, null_label)
+
+
+@answers.wrong(
+    "6.2",
+    "added instead of subtracted",
+    "The weights 1 + w and -w add up to 1. With a plus sign eps grows with w: more noise is "
+    "claimed than there is.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    cond, null = _both(predict_eps, x_t, t, labels, null_label)
+    return (1 + guidance_scale) * cond + guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "w times the conditional one",
+    "The conditional prediction gets the weight 1 + w. Only then do the weights add up to 1, and "
+    "w = 0 leaves just the conditional prediction.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    cond, null = _both(predict_eps, x_t, t, labels, null_label)
+    return guidance_scale * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "the two halves mixed up",
+    "The halves come back in the order in which they were asked: what was put in first is first.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null, cond = _both(predict_eps, x_t, t, labels, null_label)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "the conditional one scaled up, the null one left out",
+    "Guidance is a difference of two predictions. One prediction alone made larger is just more "
+    "noise.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    cond, _ = _both(predict_eps, x_t, t, labels, null_label)
+    return (1 + guidance_scale) * cond
+
+
+@answers.wrong(
+    "6.2",
+    "two calls of the network",
+    "Two calls give the same numbers in nearly twice the time. Put both questions into one batch.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    cond = predict_eps(x_t, t, labels)
+    null = predict_eps(x_t, t, torch.full_like(labels, null_label))
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "neighbours repeated, halves cut",
+    "repeat_interleave puts the two copies of an image next to each other, torch.cat puts the "
+    "second copies behind. Take the answer apart in the way in which you put it together.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = torch.full_like(labels, null_label)
+    pairs = torch.stack([labels, null_labels], dim=1).flatten()
+    eps = predict_eps(x_t.repeat_interleave(2, dim=0), t.repeat_interleave(2), pairs)
+    cond, null = eps.chunk(2)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "images in one order, labels in another",
+    "Row n of x, of t and of the labels describe the same image. Repeat all three in the same way.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = torch.full_like(labels, null_label)
+    pairs = torch.cat([labels, null_labels])
+    eps = predict_eps(x_t.repeat_interleave(2, dim=0), t.repeat_interleave(2), pairs)
+    cond, null = eps[0::2], eps[1::2]
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "the number 10 as null label",
+    "The null label is an argument, since it depends on the number of classes.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale, 10)
+
+
+@answers.wrong(
+    "6.2",
+    "0 as null label",
+    "0 is the label of the digit zero. 'No class' has a label of its own, which is handed in.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale, 0)
+
+
+@answers.wrong(
+    "6.2",
+    "the null half at t = 0",
+    "Both predictions are about the same x_t, so both need the same t. Only the label differs.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = torch.full_like(labels, null_label)
+    eps = predict_eps(
+        torch.cat([x_t, x_t]),
+        torch.cat([t, torch.zeros_like(t)]),
+        torch.cat([labels, null_labels]),
+    )
+    cond, null = eps.chunk(2)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "t not doubled",
+    "The network sees 2B images and wants a t and a label for each of them.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = torch.full_like(labels, null_label)
+    eps = predict_eps(torch.cat([x_t, x_t]), t, torch.cat([labels, null_labels]))
+    cond, null = eps.chunk(2)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "floating-point labels",
+    "torch.ones and torch.zeros make float32 numbers; an embedding is looked up with int64.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = null_label * torch.ones(len(labels))
+    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([labels, null_labels]))
+    cond, null = eps.chunk(2)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "the caller's labels overwritten",
+    "`null = labels` makes no copy: filling it changes the labels themselves, in this step and all "
+    "that follow.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = labels
+    asked = torch.cat([labels, null_labels.fill_(null_label)])
+    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), asked)
+    cond, null = eps.chunk(2)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+# 6.3
+
+
+def _noise(x, generator):
+    return torch.randn(x.shape, generator=generator)
+
+
+def _t(x, step):
+    return torch.full((len(x),), step, dtype=torch.int64)
+
+
+def _walk(
+    predict_eps,
+    reverse_step,
+    x_T,
+    schedule,
+    generator,
+    film_steps=(),
+    steps=None,
+    draw=_noise,
+    make_t=_t,
+):
+    """The reference's loop, with parts to exchange."""
+    x, film = x_T, []
+    for step in reversed(range(len(schedule.betas))) if steps is None else steps:
+        t = make_t(x, step)
+        x = reverse_step(x, t, predict_eps(x, t), draw(x, generator), schedule)
+        if step in film_steps:
+            film.append(x)
+    return x, film
+
+
+@answers.wrong(
+    "6.3",
+    "only the images come back",
+    "The result is a pair: the images and the film, which is an empty list if no frame is kept.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)[0]
+
+
+@answers.wrong(
+    "6.3",
+    "walking forwards",
+    "x_T holds the most noise and belongs to the last step, T-1. The walk leads down to t = 0.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    steps = range(len(schedule.betas))
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps, steps)
+
+
+@answers.wrong(
+    "6.3",
+    "the last step left out",
+    "range(T - 1, 0, -1) ends before 0. At t = 0 there is one step of noise still to be removed.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    steps = range(len(schedule.betas) - 1, 0, -1)
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps, steps)
+
+
+@answers.wrong(
+    "6.3",
+    "counting from T down to 1",
+    "The paper counts from 1; here t = 0 ... T-1, and the tables have no entry T.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    steps = range(len(schedule.betas), 0, -1)
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps, steps)
+
+
+@answers.wrong(
+    "6.3",
+    "a bare number as t",
+    "The network embeds a t for every image of the batch, so it wants a tensor of shape (B,).",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        make_t=lambda x, step: torch.tensor(step),
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "one t for the whole batch",
+    "A t of shape (1,) is not a batch: some networks would accept it, but t has shape (B,).",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        make_t=lambda x, step: torch.tensor([step]),
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "a floating-point t",
+    "t is an index into tables, and an index is int64: torch.ones and torch.zeros make float32.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        make_t=lambda x, step: torch.ones(len(x)) * step,
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "the network always sees x_T",
+    "After the first step the images have changed. Ask the network about the present x.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        lambda x, t: predict_eps(x_T, t), reverse_step, x_T, schedule, generator, film_steps
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "every step begins at x_T",
+    "reverse_step returns the images for the next round. Give its result the name x again.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    film = []
+    for step in reversed(range(len(schedule.betas))):
+        t = _t(x_T, step)
+        x = reverse_step(x_T, t, predict_eps(x_T, t), _noise(x_T, generator), schedule)
+        if step in film_steps:
+            film.append(x)
+    return x, film
+
+
+@answers.wrong(
+    "6.3",
+    "noise and eps swapped",
+    "eps is what the network sees in x and what is taken away; noise is what is newly added. "
+    "reverse_step takes eps first.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    def swapped(x, t, eps, noise, schedule):
+        return reverse_step(x, t, noise, eps, schedule)
+
+    return _walk(predict_eps, swapped, x_T, schedule, generator, film_steps)
+
+
+@answers.wrong(
+    "6.3",
+    "x_T overwritten",
+    "x = x_T makes no copy, so changing x in place changes the caller's x_T, and all frames show "
+    "the same tensor. Let x name the new tensor that reverse_step returns.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    x, film = x_T, []
+    for step in reversed(range(len(schedule.betas))):
+        t = _t(x, step)
+        x.copy_(reverse_step(x, t, predict_eps(x, t), _noise(x, generator), schedule))
+        if step in film_steps:
+            film.append(x)
+    return x, film
+
+
+@answers.wrong(
+    "6.3",
+    "all frames are the same tensor",
+    "A list holds references, not pictures. If x is changed in place, every frame changes with it; "
+    "keep a new tensor for each frame.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    x, film = x_T.clone(), []
+    for step in reversed(range(len(schedule.betas))):
+        t = _t(x, step)
+        x[:] = reverse_step(x, t, predict_eps(x, t), _noise(x, generator), schedule)
+        if step in film_steps:
+            film.append(x)
+    return x, film
+
+
+@answers.wrong(
+    "6.3",
+    "a frame taken before its step",
+    "film_steps asks for what step t makes, x_{t-1}. Taken before the step, the frame is x_t, and "
+    "the finished images never come into the film.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    x, film = x_T, []
+    for step in reversed(range(len(schedule.betas))):
+        if step in film_steps:
+            film.append(x)
+        t = _t(x, step)
+        x = reverse_step(x, t, predict_eps(x, t), _noise(x, generator), schedule)
+    return x, film
+
+
+@answers.wrong(
+    "6.3",
+    "film_steps counted from the start of the walk",
+    "film_steps are values of t, not numbers of rounds: t = 0 is the last round, not the first.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    last = len(schedule.betas) - 1
+    rounds = [last - step for step in film_steps]
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, rounds)
+
+
+@answers.wrong(
+    "6.3",
+    "the cleanest frame first",
+    "A film runs as the walk does, from noise to image, in whatever order film_steps lists them.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    x, film = _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
+    return x, film[::-1]
+
+
+@answers.wrong(
+    "6.3",
+    "every step in the film",
+    "Only the steps in film_steps are kept. A walk may have a thousand, and frames take memory.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    every = range(len(schedule.betas))
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, every)
+
+
+@answers.wrong(
+    "6.3",
+    "one draw of noise for the whole walk",
+    "Noise drawn once, before the loop, pushes every step in the same direction and does not "
+    "average out. Each step draws its own.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    noise = _noise(x_T, generator)
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        draw=lambda x, generator: noise,
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "one draw of noise for the whole batch",
+    "If all images get the same noise, they are not independent samples. Draw noise with the full "
+    "shape of x.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        draw=lambda x, generator: _noise(x[:1], generator).expand_as(x),
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "x_T again as the noise",
+    "The noise of a step must be independent of the images so far. x_T is already inside them.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        draw=lambda x, generator: x_T.clone(),
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "uniform noise",
+    "torch.rand draws from [0, 1], which has a mean of 0.5: the walk drifts. Gaussian noise comes "
+    "from torch.randn.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        draw=lambda x, generator: torch.rand(x.shape, generator=generator),
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "the generator is ignored",
+    "Without generator=generator the noise comes from torch's global source, and nobody can draw "
+    "the same images twice.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        draw=lambda x, generator: torch.randn_like(x),
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "the generator is seeded again",
+    "Seeding belongs to the caller. If each walk sets the generator back, all walks give the same "
+    "images.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    generator.manual_seed(0)
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
+
+
+@answers.wrong(
+    "6.3",
+    "a graph through all steps",
+    "Nothing is trained here. Without torch.no_grad() every network call of the walk stays in "
+    "memory, ready for a backward pass that never comes.",
+)
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
+
+
+# 6.4
+
+
+def _layout(images, num_columns, gap, num_rows=None, blank=1.0):
+    """Paste images, whose values are used as they are, on a picture."""
+    count, channels, height, width = images.shape
+    num_rows = num_rows or -(-count // num_columns)
+    size = (num_rows * (height + gap) + gap, num_columns * (width + gap) + gap)
+    grid = torch.full((channels, *size), blank)
+    for n, image in enumerate(images):
+        row, column = divmod(n, num_columns)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
+        grid[:, top : top + height, left : left + width] = image
+    return grid
+
+
+def _unit(images):
+    return ((images + 1) / 2).clamp(0, 1)
+
+
+@answers.wrong(
+    "6.4",
+    "column by column",
+    "Images are read like text: along the row first. Swap the roles of row and column.",
+)
+def image_grid(images, num_columns, gap=2):
+    num_rows = -(-len(images) // num_columns)
+    blank = torch.ones_like(images[:1])
+    by_row = [
+        images[n : n + 1] if n < len(images) else blank
+        for row in range(num_rows)
+        for column in range(num_columns)
+        for n in [column * num_rows + row]
+    ]
+    return ref.image_grid(torch.cat(by_row), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "rows and columns of the picture swapped",
+    "num_columns images stand beside each other: it fixes the width. The number of rows follows.",
+)
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images, -(-len(images) // num_columns), gap)
+
+
+@answers.wrong(
+    "6.4",
+    "a black background",
+    "The gap is to separate digits that are black at their edges, so it is white: begin with ones.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout(_unit(images), num_columns, gap, blank=0.0)
+
+
+@answers.wrong(
+    "6.4",
+    "the range left at [-1, 1]",
+    "A picture has values in [0, 1], so the range has to be moved and halved before it is cut off.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout(images.clamp(-1, 1), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "cut to [0, 1] without moving the range",
+    "Cutting off at 0 turns everything darker than mid-grey into black. Map -1 to 0 and 1 to 1.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout(images.clamp(0, 1), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "nothing is cut off",
+    "A sample may lie a little outside [-1, 1]. Such pixels would not be colours; clamp them.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout((images + 1) / 2, num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "stretched to the darkest and brightest pixel",
+    "If brightness depends on what else is in the batch, two pictures cannot be compared. The map "
+    "from [-1, 1] to [0, 1] is fixed.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout((images - images.min()) / (images.max() - images.min()), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "no gap at the edge",
+    "The gap goes around the whole picture too: with n images in a row there are n + 1 gaps.",
+)
+def image_grid(images, num_columns, gap=2):
+    grid = ref.image_grid(images, num_columns, gap)
+    return grid[:, gap : grid.shape[1] - gap, gap : grid.shape[2] - gap]
+
+
+@answers.wrong(
+    "6.4",
+    "the whole gap doubled",
+    "Two neighbours share one gap. A margin around each image counts it twice.",
+)
+def image_grid(images, num_columns, gap=2):
+    padded = torch.nn.functional.pad(_unit(images), (gap, gap, gap, gap), value=1.0)
+    return _layout(padded, num_columns, 0)
+
+
+@answers.wrong(
+    "6.4",
+    "the last row left out",
+    "N // num_columns counts the full rows only. Round up, so that the rest gets a row too.",
+)
+def image_grid(images, num_columns, gap=2):
+    full = max(len(images) // num_columns, 1) * num_columns
+    return ref.image_grid(images[:full], num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "one row too many",
+    "N // num_columns + 1 is right only if the last row is not full. Round up instead.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout(_unit(images), num_columns, gap, len(images) // num_columns + 1)
+
+
+@answers.wrong(
+    "6.4",
+    "the last row filled up with grey",
+    "Images of zeros are mid-grey after the range is moved. What is missing is to be white.",
+)
+def image_grid(images, num_columns, gap=2):
+    missing = -len(images) % num_columns
+    blank = images.new_zeros(missing, *images.shape[1:])
+    return ref.image_grid(torch.cat([images, blank]), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "the last row filled up with the first images",
+    "An image that is shown twice looks like two samples. Leave what is missing white.",
+)
+def image_grid(images, num_columns, gap=2):
+    missing = -len(images) % num_columns
+    again = images[torch.arange(missing) % len(images)]
+    return ref.image_grid(torch.cat([images, again]), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "only as wide as its images",
+    "With fewer images than columns the picture keeps its width; the rest of the row is white.",
+)
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images, min(num_columns, len(images)), gap)
+
+
+@answers.wrong(
+    "6.4",
+    "the gap is always 2",
+    "2 is the default. A caller may ask for another gap, or for none.",
+)
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images, num_columns)
+
+
+@answers.wrong(
+    "6.4",
+    "only the first channel",
+    "The picture has as many channels as the images: 1 for MNIST, 3 for colour.",
+)
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images[:, :1], num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "height and width swapped",
+    "An image is (C, H, W): its height counts along the picture's rows, its width along the "
+    "columns. Square digits would hide this.",
+)
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images.transpose(2, 3), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "the caller's images changed in place",
+    "add_, mul_ and clamp_ change the tensor that was handed in; without the underscore a new one "
+    "is made.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout(images.add_(1).div_(2).clamp_(0, 1), num_columns, gap)

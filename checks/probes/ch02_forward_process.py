@@ -1,0 +1,127 @@
+"""Probes of chapter 02: they call the code under test and report what it returns."""
+
+from types import SimpleNamespace
+
+import torch
+
+
+def gather(impl, inputs):
+    return {"picked": impl.gather_at(inputs["values"], inputs["t"], inputs["ndim"])}
+
+
+def gather_for_many(impl, inputs):
+    """The same lookup for images with different numbers of axes."""
+    values, t = inputs["values"], inputs["t"]
+    return {"picked": [impl.gather_at(values, t, ndim) for ndim in inputs["ndims"]]}
+
+
+# q_step, q_sample and predict_x0 take images, t, eps and a table, in this order.
+
+
+def q_step(impl, inputs):
+    return {"x_t": impl.q_step(inputs["x_prev"], inputs["t"], inputs["eps"], inputs["betas"])}
+
+
+def q_step_parts(impl, inputs):
+    """The image alone and the noise alone; both together tell apart what looks alike there."""
+    x_prev, t, eps, betas = (inputs[name] for name in ("x_prev", "t", "eps", "betas"))
+    return {
+        "signal": impl.q_step(x_prev, t, torch.zeros_like(eps), betas),
+        "noise": impl.q_step(torch.zeros_like(x_prev), t, eps, betas),
+        "both": impl.q_step(x_prev, t, eps, betas),
+    }
+
+
+def q_step_twice(impl, inputs):
+    return _twice(impl.q_step, *(inputs[name] for name in ("x_prev", "t", "eps", "betas")))
+
+
+def q_step_one_by_one(impl, inputs):
+    return _one_by_one(impl.q_step, *(inputs[name] for name in ("x_prev", "t", "eps", "betas")))
+
+
+def q_step_chain(impl, inputs):
+    """All steps in a row: what each of them returned."""
+    x, betas = inputs["x0"], inputs["betas"]
+    states = []
+    for step, eps in enumerate(inputs["step_noise"]):
+        x = impl.q_step(x, torch.full((x.shape[0],), step), eps, betas)
+        states.append(x)
+    return {"states": states}
+
+
+def q_sample(impl, inputs):
+    return {"x_t": impl.q_sample(inputs["x0"], inputs["t"], inputs["eps"], inputs["alpha_bars"])}
+
+
+def q_sample_twice(impl, inputs):
+    return _twice(impl.q_sample, *(inputs[name] for name in ("x0", "t", "eps", "alpha_bars")))
+
+
+def q_sample_one_by_one(impl, inputs):
+    return _one_by_one(impl.q_sample, *(inputs[name] for name in ("x0", "t", "eps", "alpha_bars")))
+
+
+def predict_x0(impl, inputs):
+    return {"x0": impl.predict_x0(inputs["x_t"], inputs["t"], inputs["eps"], inputs["alpha_bars"])}
+
+
+def predict_x0_parts(impl, inputs):
+    """No noise to remove, nothing but noise to remove, and the usual mixture."""
+    x_t, t, eps, alpha_bars = (inputs[name] for name in ("x_t", "t", "eps", "alpha_bars"))
+    return {
+        "signal": impl.predict_x0(x_t, t, torch.zeros_like(eps), alpha_bars),
+        "noise": impl.predict_x0(inputs["x_t_of_noise"], t, eps, alpha_bars),
+        "both": impl.predict_x0(x_t, t, eps, alpha_bars),
+    }
+
+
+def predict_x0_one_by_one(impl, inputs):
+    return _one_by_one(
+        impl.predict_x0, *(inputs[name] for name in ("x_t", "t", "eps", "alpha_bars"))
+    )
+
+
+def q_posterior(impl, inputs):
+    schedule = SimpleNamespace(**inputs["tables"])
+    returned = impl.q_posterior(inputs["x0"], inputs["x_t"], inputs["t"], schedule)
+    return _pair(returned)
+
+
+def q_posterior_one_by_one(impl, inputs):
+    schedule = SimpleNamespace(**inputs["tables"])
+    x0, x_t, t = inputs["x0"], inputs["x_t"], inputs["t"]
+    return {
+        "together": _pair(impl.q_posterior(x0, x_t, t, schedule)),
+        "alone": [
+            _pair(impl.q_posterior(x0[b : b + 1], x_t[b : b + 1], t[b : b + 1], schedule))
+            for b in range(len(t))
+        ],
+    }
+
+
+def _twice(function, *arguments):
+    """The same call under two states of the global random generator."""
+    torch.manual_seed(1)
+    first = function(*arguments)
+    torch.manual_seed(2)
+    return {"first": first, "second": function(*arguments)}
+
+
+def _one_by_one(function, images, t, eps, table):
+    """A whole batch, and each of its images as a batch of one."""
+    return {
+        "together": function(images, t, eps, table),
+        "alone": [
+            function(images[b : b + 1], t[b : b + 1], eps[b : b + 1], table) for b in range(len(t))
+        ],
+    }
+
+
+def _pair(returned):
+    """A returned pair by its parts; anything else by its type, for evidence is plain data."""
+    if isinstance(returned, tuple | list) and len(returned) == 2:
+        return {"mean": returned[0], "variance": returned[1]}
+    if isinstance(returned, tuple | list):
+        return {"returned": f"{len(returned)} values"}
+    return {"returned": f"one {type(returned).__name__}"}

@@ -1,0 +1,629 @@
+"""Probes of chapter 05: they call the code under test and report what it returns.
+
+The networks here are toys that keep a record of how they were used.
+"""
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+# 5.1 and 5.2
+
+
+def plain(value):
+    """Something that the code returned, as plain data."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return f"<{type(value).__name__}>"
+
+
+def blank(value):
+    """A tensor's shape and dtype without its values; anything else as it is."""
+    value = plain(value)
+    return torch.zeros_like(value) if isinstance(value, Tensor) else value
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn_shapes(impl, inputs):
+    """What kind of things are drawn, whatever their values."""
+    made = impl.draw_noise(inputs["x0"], inputs["num_steps"], generator(inputs["seed"]))
+    if not isinstance(made, tuple | list) or len(made) != 2:
+        return {"pair": False, "returned": f"a {type(made).__name__}"}
+    return {"pair": True, "t": blank(made[0]), "eps": blank(made[1])}
+
+
+def drawn_steps(impl, inputs):
+    """How often each step is drawn."""
+    t, _ = impl.draw_noise(inputs["x0"], inputs["num_steps"], generator(inputs["seed"]))
+    steps, counts = t.unique(return_counts=True)
+    return {"steps": steps, "counts": counts}
+
+
+def drawn_range(impl, inputs):
+    """Which steps are drawn at all."""
+    return {"steps": drawn_steps(impl, inputs)["steps"]}
+
+
+def drawn_variety(impl, inputs):
+    """Do the images of one batch get different steps?"""
+    return {"several": len(drawn_steps(impl, inputs)["steps"]) > 1}
+
+
+def drawn_noise(impl, inputs):
+    """The noise itself."""
+    _, eps = impl.draw_noise(inputs["x0"], inputs["num_steps"], generator(inputs["seed"]))
+    return {"eps": plain(eps)}
+
+
+def drawn_again(impl, inputs):
+    """Does the generator decide on the draws, and nothing else?"""
+    x0, num_steps, seed = inputs["x0"], inputs["num_steps"], inputs["seed"]
+    torch.manual_seed(seed + 1)
+    one = generator(seed)
+    first = impl.draw_noise(x0, num_steps, one)
+    following = impl.draw_noise(x0, num_steps, one)
+    torch.manual_seed(seed + 2)
+    again = impl.draw_noise(x0, num_steps, generator(seed))
+    other = impl.draw_noise(x0, num_steps, generator(seed + 3))
+    evidence = {}
+    for i, name in enumerate(("t", "eps")):
+        evidence[name] = {
+            "same seed, same draw": torch.equal(first[i], again[i]),
+            "other seed, other draw": not torch.equal(first[i], other[i]),
+            "next draw is new": not torch.equal(first[i], following[i]),
+        }
+    return evidence
+
+
+class LinearInAll(nn.Module):
+    """A network whose output depends on image, step and label, and which records its calls."""
+
+    def __init__(self, weights: dict[str, Tensor]):
+        super().__init__()
+        for name, value in weights.items():  # image, step, label, each (C, 1, 1)
+            self.register_parameter(name, nn.Parameter(value.clone()))
+        self.calls = []
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        self.calls.append({"x_t": plain(x), "t": plain(t), "labels": plain(labels)})
+        t, labels = torch.as_tensor(t).float(), torch.as_tensor(labels).float()
+        return (
+            self.image * x
+            + self.step * t.reshape(-1, 1, 1, 1)
+            + self.label * labels.reshape(-1, 1, 1, 1)
+        )
+
+
+LOSS_INPUTS = ("x0", "t", "labels", "eps", "alpha_bars")
+
+
+def call_loss(impl, inputs, **options):
+    model = LinearInAll(inputs["weights"])
+    return model, impl.diffusion_loss(model, *(inputs[name] for name in LOSS_INPUTS), **options)
+
+
+def loss_call(impl, inputs):
+    """What the network is asked."""
+    model, _ = call_loss(impl, inputs)
+    return {"calls": model.calls}
+
+
+def loss_value(impl, inputs):
+    """What the loss comes to."""
+    _, loss = call_loss(impl, inputs)
+    return {"loss": plain(loss)}
+
+
+def loss_gradients(impl, inputs):
+    """Which gradients reach the network."""
+    model, loss = call_loss(impl, inputs)
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        return {"differentiable": False}
+    loss.sum().backward()
+    return {
+        "differentiable": True,
+        "gradients": {name: plain(p.grad) for name, p in model.named_parameters()},
+    }
+
+
+def loss_target(impl, inputs):
+    """How another target is asked for, and what the loss makes of it."""
+    asked = []
+
+    def target(x0, eps, t, alpha_bars):
+        asked.append({name: plain(value) for name, value in locals().items() if name != "asked"})
+        return inputs["wanted"].clone()
+
+    _, loss = call_loss(impl, inputs, target=target)
+    return {"asked": asked, "loss": plain(loss)}
+
+
+V_TARGET_INPUTS = ("x0", "eps", "t", "alpha_bars")
+EPS_FROM_V_INPUTS = ("x_t", "v", "t", "alpha_bars")
+
+
+def v_target(impl, inputs):
+    """v of each batch."""
+    batches = [[batch[name] for name in V_TARGET_INPUTS] for batch in inputs["batches"]]
+    return {"found": [plain(impl.v_target(*batch)) for batch in batches]}
+
+
+def eps_from_v(impl, inputs):
+    """The noise of each batch."""
+    batches = [[batch[name] for name in EPS_FROM_V_INPUTS] for batch in inputs["batches"]]
+    return {"found": [plain(impl.eps_from_v(*batch)) for batch in batches]}
+
+
+# 5.3
+
+
+class Followed(nn.Module):
+    """A network with parameters of all kinds, buffers, and layers that have two modes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 4)
+        self.norm = nn.BatchNorm1d(4)  # running_mean, running_var, num_batches_tracked
+        self.drop = nn.Dropout(0.5)
+        self.last = nn.Linear(4, 2, bias=False)
+        self.gain = nn.Parameter(torch.zeros(()))
+        self.register_buffer("table", torch.zeros(5))
+
+
+PARAMETER_SHAPES = {
+    "first.weight": (4, 3),
+    "first.bias": (4,),
+    "norm.weight": (4,),
+    "norm.bias": (4,),
+    "last.weight": (2, 4),
+    "gain": (),
+}
+BUFFER_SHAPES = {"norm.running_mean": (4,), "norm.running_var": (4,), "table": (5,)}
+COUNT = "norm.num_batches_tracked"
+
+
+def followed(weights: dict[str, Tensor]) -> Followed:
+    model = Followed()
+    set_weights(model, weights)
+    return model
+
+
+@torch.no_grad()
+def set_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Write weights into a network as an optimiser does: in place."""
+    own = model.state_dict(keep_vars=True)
+    for name, value in weights.items():
+        own[name].copy_(value)
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def count_of(ema) -> int | float | str | None:
+    """The number of updates, be it a number or a tensor that holds one."""
+    value = ema.num_updates
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else plain(value)
+
+
+def modes(model: nn.Module) -> dict:
+    """Which mode the network and its parts are in, and whether its parameters want gradients."""
+    return {
+        "training": sorted({part.training for part in model.modules()}),
+        "requires_grad": sorted({p.requires_grad for p in model.parameters()}),
+    }
+
+
+def ema_start(impl, inputs):
+    """A fresh average, before and after the network has moved on."""
+    model = followed(inputs["start"])
+    ema = impl.EMA(model)
+    before, count = weights_of(ema.model), count_of(ema)
+    set_weights(model, inputs["moved"])
+    return {"before": before, "num_updates": count, "after": weights_of(ema.model)}
+
+
+def ema_modes(impl, inputs):
+    """Mode and need of gradients of both networks."""
+    model = followed(inputs["start"])
+    with torch.enable_grad():  # what the code switches off here is on again afterwards
+        ema = impl.EMA(model)
+        evidence = {"average": modes(ema.model), "network": modes(model)}
+        for _ in range(2):
+            ema.update(model)
+        switched_off = not torch.is_grad_enabled()
+    return {
+        **evidence,
+        "average, updated": modes(ema.model),
+        "network, updated": modes(model),
+        "switched off": switched_off,
+    }
+
+
+def ema_follow(impl, inputs):
+    """The averaged parameters after each of several updates."""
+    model = followed(inputs["start"])
+    ema = impl.EMA(model, **inputs["options"])
+    path, counts = [], []
+    for weights in inputs["path"]:
+        set_weights(model, weights)
+        ema.update(model)
+        # What comes between two updates must not show in the average.
+        set_weights(model, inputs["start"])
+        now = weights_of(ema.model)
+        path.append({name: now.get(name) for name in PARAMETER_SHAPES})
+        counts.append(count_of(ema))
+    return {"path": path, "counts": counts}
+
+
+def ema_buffers(impl, inputs):
+    """The average's buffers after an update, and after the network's have changed again."""
+    model = followed(inputs["start"])
+    ema = impl.EMA(model)
+    set_weights(model, inputs["moved"])
+    ema.update(model)
+    names = (*BUFFER_SHAPES, COUNT)
+    updated = weights_of(ema.model)
+    set_weights(model, inputs["start"])
+    later = weights_of(ema.model)
+    return {
+        "updated": {name: updated.get(name) for name in names},
+        "later": {name: later.get(name) for name in names},
+    }
+
+
+def ema_leaves_network(impl, inputs):
+    """The network's own weights before and after it was followed."""
+    model = followed(inputs["start"])
+    ema = impl.EMA(model)
+    set_weights(model, inputs["moved"])
+    ema.update(model)
+    return {"network": weights_of(model)}
+
+
+def ema_restored(impl, inputs):
+    """An update after weights and count were put back from outside, as by a checkpoint."""
+    model = followed(inputs["start"])
+    ema = impl.EMA(model, **inputs["options"])
+    set_weights(model, inputs["moved"])
+    ema.update(model)
+    ema.model.load_state_dict(inputs["restored"])
+    ema.num_updates = inputs["num_updates"]
+    set_weights(model, inputs["start"])
+    ema.update(followed(inputs["moved"]))  # another network than the one that was copied
+    now = weights_of(ema.model)
+    return {
+        "parameters": {name: now.get(name) for name in PARAMETER_SHAPES},
+        "num_updates": count_of(ema),
+    }
+
+
+# 5.4
+
+
+class TwoTensors(nn.Module):
+    """A network of two parameters, with a part that has a mode of its own."""
+
+    def __init__(self, weights: dict[str, Tensor]):
+        super().__init__()
+        self.matrix = nn.Parameter(weights["matrix"].clone())
+        self.vector = nn.Parameter(weights["vector"].clone())
+        self.drop = nn.Dropout(0.5)
+
+
+class StubEMA:
+    """Stands in for the learner's EMA and records what it is shown."""
+
+    def __init__(self, model: nn.Module, watched: nn.Module):
+        self.model, self.watched = model, watched
+        self.num_updates = 0
+        self.shown = []
+
+    def update(self, model: nn.Module) -> None:
+        self.num_updates += 1
+        self.shown.append({"is the model": model is self.watched, "weights": weights_of(model)})
+
+
+class Bench:
+    """A network, its optimiser and an average, ready for training steps."""
+
+    def __init__(self, inputs: dict):
+        self.model = TwoTensors(inputs["weights"])
+        self.average = TwoTensors(inputs["weights"]).requires_grad_(False)
+        self.ema = StubEMA(self.average, watched=self.model)
+        # Plain gradient descent: where the weights go follows from the gradient in one line.
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=inputs["lr"])
+        self.asked = []
+
+    def step(self, impl, slopes: dict[str, Tensor], *limit: float):
+        """One training step on a loss whose gradient is `slopes`, everywhere."""
+
+        def compute_loss(model: nn.Module) -> Tensor:
+            self.asked.append(
+                {
+                    "is the model": model is self.model,
+                    "training": sorted({part.training for part in model.modules()}),
+                }
+            )
+            return sum((slopes[name] * p).sum() for name, p in model.named_parameters())
+
+        return impl.training_step(self.model, self.ema, self.optimizer, compute_loss, *limit)
+
+    def leftover(self) -> dict:
+        """What is left in the gradients. No verdict reads it; it tells two mistakes apart."""
+        return {name: plain(p.grad) for name, p in self.model.named_parameters()}
+
+
+def step_returns(impl, inputs):
+    """What one step gives back."""
+    returned = Bench(inputs).step(impl, inputs["slopes"], 100.0)
+    kind = type(returned).__name__
+    return {"float": isinstance(returned, float), "kind": kind, "loss": plain(returned)}
+
+
+def step_asks(impl, inputs):
+    """How the loss is asked for, with the network in eval mode before."""
+    bench = Bench(inputs)
+    bench.model.eval()
+    bench.step(impl, inputs["slopes"], 100.0)
+    return {"asked": bench.asked}
+
+
+def step_moves(impl, inputs):
+    """Where the weights are after one step."""
+    bench = Bench(inputs)
+    bench.step(impl, inputs["slopes"], *inputs["limit"])
+    return {"weights": weights_of(bench.model), "leftover": bench.leftover()}
+
+
+def step_after_stale_gradients(impl, inputs):
+    """One step with gradients left over from something else."""
+    bench = Bench(inputs)
+    for name, p in bench.model.named_parameters():
+        p.grad = inputs["stale"][name].clone()
+    bench.step(impl, inputs["slopes"], 100.0)
+    return {"weights": weights_of(bench.model)}
+
+
+def steps_in_a_row(impl, inputs):
+    """The weights after each of several steps."""
+    bench = Bench(inputs)
+    path = []
+    for slopes in inputs["path"]:
+        bench.step(impl, slopes, *inputs["limit"])
+        path.append(weights_of(bench.model))
+    return {"path": path}
+
+
+def step_shows_average(impl, inputs):
+    """What the average is shown."""
+    bench = Bench(inputs)
+    bench.step(impl, inputs["slopes"], 100.0)
+    return {"shown": bench.ema.shown, "weights": weights_of(bench.model)}
+
+
+# 5.5
+
+
+class RunningMean(nn.Module):
+    """Takes away the batch's mean when training, and a running mean when not."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x - self.mean
+        with torch.no_grad():
+            self.mean.lerp_(x.mean(0), 0.1)
+            self.batches.add_(1)
+        return x - x.mean(0)
+
+
+class Tiny(nn.Module):
+    """A small network with buffers that training changes."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self.first = nn.Linear(3, 4)
+        self.centre = RunningMean(4)
+        self.last = nn.Linear(4, 2)
+        g = generator(seed)
+        with torch.no_grad():
+            for p in self.parameters():
+                p.copy_(torch.randn(p.shape, generator=g))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.centre(self.first(x)).tanh())
+
+
+class FollowingEMA:
+    """A plain average with the two attributes that a checkpoint keeps."""
+
+    def __init__(self, seed: int):
+        self.model = Tiny(seed).eval().requires_grad_(False)
+        self.num_updates = 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        d = min(0.9, (1 + self.num_updates) / (4 + self.num_updates))
+        for shadow, value in zip(self.model.parameters(), model.parameters()):
+            shadow.lerp_(value, 1 - d)
+        for shadow, value in zip(self.model.buffers(), model.buffers()):
+            shadow.copy_(value)
+        self.num_updates += 1
+
+
+class TinyRun:
+    """All the objects of a training run, which begins where the seed says."""
+
+    def __init__(self, seed: int):
+        self.model = Tiny(seed)
+        self.ema = FollowingEMA(seed + 1)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.05, weight_decay=0.1)
+        self.generator = generator(seed + 2)
+
+    def objects(self) -> tuple:
+        return self.model, self.ema, self.optimizer, self.generator
+
+    def train(self, steps: int) -> list[dict]:
+        """Train; the weights, the average and the loss after each step."""
+        found = []
+        for _ in range(steps):
+            x = torch.randn(8, 3, generator=self.generator)
+            y = torch.randn(8, 2, generator=self.generator)
+            self.optimizer.zero_grad()
+            loss = ((self.model(x) - y) ** 2).mean()
+            loss.backward()
+            self.optimizer.step()
+            self.ema.update(self.model)
+            found.append(
+                {
+                    "weights": weights_of(self.model),
+                    "average": weights_of(self.ema.model),
+                    "loss": loss.item(),
+                }
+            )
+        return found
+
+    def moments(self) -> list[dict]:
+        """What the optimiser remembers of each parameter."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        remembered = [self.optimizer.state.get(p, {}) for p in parameters]
+        return [
+            {key: torch.as_tensor(value).clone() for key, value in sorted(one.items())}
+            for one in remembered
+        ]
+
+
+# A run that is never saved, one that is saved in the middle, and one that is loaded.
+BEFORE, BETWEEN, AFTER, STEPS_DONE = 3, 2, 4, 1203
+NEW = 1000  # added to the seed for freshly made objects
+
+
+def _run_and_save(impl, seed: int, folder: Path) -> tuple[TinyRun, Path, list[str]]:
+    """Train, save, and move the file to another place and name, as a run does when it is whole.
+
+    A second checkpoint is written a little later, so that the first has to hold its own.
+    """
+    run, written = TinyRun(seed), []
+    kept = folder / "kept" / "first.pt"
+    kept.parent.mkdir()
+    run.train(BEFORE)
+    for number in range(2):
+        there = folder / f"new{number}"
+        there.mkdir()
+        path = there / "last.part"
+        impl.save_checkpoint(path, *run.objects(), STEPS_DONE + number)
+        written.append(sorted(file.name for file in there.iterdir()))
+        if number == 0 and path.is_file():
+            path.rename(kept)
+            run.train(BETWEEN)
+    return run, kept, written
+
+
+def _load(impl, seed: int):
+    """A checkpoint loaded into freshly made objects; and what loading returned."""
+    with tempfile.TemporaryDirectory() as folder:
+        _, kept, _ = _run_and_save(impl, seed, Path(folder))
+        fresh = TinyRun(seed + NEW)
+        made = fresh.objects()
+        step = impl.load_checkpoint(kept, *made) if kept.is_file() else None
+    return fresh, step
+
+
+def checkpoint_file(impl, inputs):
+    """Which files are written."""
+    with tempfile.TemporaryDirectory() as folder:
+        _, _, written = _run_and_save(impl, inputs["seed"], Path(folder))
+    return {"written": written}
+
+
+def checkpoint_step(impl, inputs):
+    """The number of steps that comes back."""
+    _, step = _load(impl, inputs["seed"])
+    return {"step": plain(step), "integer": type(step) is int}
+
+
+def checkpoint_weights(impl, inputs):
+    """The weights and their average after loading, and whether they share memory."""
+    fresh, _ = _load(impl, inputs["seed"])
+    evidence = {
+        "model": weights_of(fresh.model),
+        "average": weights_of(fresh.ema.model),
+        "modes": {"model": modes(fresh.model), "average": modes(fresh.ema.model)},
+    }
+    with torch.no_grad():
+        for value in (*fresh.model.parameters(), *fresh.model.buffers()):
+            value.add_(1)
+    return {**evidence, "average, the model changed": weights_of(fresh.ema.model)}
+
+
+def checkpoint_rest(impl, inputs):
+    """The state of everything else after loading."""
+    fresh, _ = _load(impl, inputs["seed"])
+    return {
+        "moments": fresh.moments(),
+        "num_updates": plain(fresh.ema.num_updates),
+        "next draw": torch.randn(4, generator=fresh.generator),
+    }
+
+
+def checkpoint_continues(impl, inputs):
+    """How a loaded run goes on."""
+    fresh, _ = _load(impl, inputs["seed"])
+    return {"path": fresh.train(AFTER)}
+
+
+def checkpoint_leaves_run(impl, inputs):
+    """How a run goes on after it was saved twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, _, _ = _run_and_save(impl, inputs["seed"], Path(folder))
+    return {"path": run.train(AFTER)}
+
+
+def run_without_checkpoints(seed: int, steps: int) -> TinyRun:
+    """The same run, which nobody saves: what a checkpoint has to agree with."""
+    run = TinyRun(seed)
+    run.train(steps)
+    return run
+
+
+class Trap:
+    """An object that makes a folder when it is unpickled: the proof that foreign code ran."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def checkpoint_stranger(impl, inputs):
+    """Does a checkpoint from a stranger get its code run?"""
+    ran = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        proof = folder / "proof"
+        torch.save({"step": Trap(proof)}, folder / "zip.pt")
+        (folder / "pickle.pt").write_bytes(pickle.dumps({"step": Trap(proof)}, protocol=2))
+        for file in ("zip.pt", "pickle.pt"):
+            try:
+                impl.load_checkpoint(folder / file, *TinyRun(inputs["seed"]).objects())
+            except Exception:
+                pass  # neither file is a checkpoint, so it is right to refuse them
+            ran.append(proof.exists())
+            if proof.exists():
+                proof.rmdir()
+    return {"ran": ran}

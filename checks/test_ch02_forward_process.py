@@ -1,0 +1,902 @@
+"""Checks of chapter 02: the forward process."""
+
+import torch
+from torch import Tensor
+
+from checks.probes import ch02_forward_process as probes
+from course.checking import check, require, require_close, require_tensor
+
+# Most checks have as many images as columns: there a table of shape (B,) meets the image's width
+# without an error, and the evidence shows what it does. The checks with OTHER, where no two sizes
+# are equal, are for code that works by such a coincidence.
+SIZE = (5, 2, 3, 5)  # (B, C, H, W)
+OTHER = (6, 2, 3, 4)
+NUM_STEPS = 7
+# Neither sorted nor beginning at 0, with both ends of time.
+STEPS = [3, 0, 6, 1, 4, 2]
+
+
+def draw_betas(g: torch.Generator) -> Tensor:
+    """Irregular betas between 0.03 and 0.4, so that each t has its own, clearly different numbers.
+
+    They are also large enough that 1 - alpha_bar keeps its digits in float32: code that works
+    the posterior out from betas and alpha_bars agrees with the tables to about 1e-5.
+    """
+    order = torch.randperm(NUM_STEPS, generator=g)
+    # One beta in each of seven intervals, so that no two are alike whatever the seed.
+    return 0.02 + 0.38 * (order + 0.2 + 0.6 * torch.rand(NUM_STEPS, generator=g)) / NUM_STEPS
+
+
+def draw_alpha_bars(g: torch.Generator) -> Tensor:
+    return torch.cumprod(1 - draw_betas(g).double(), dim=0).float()
+
+
+def steps(size: tuple[int, ...]) -> Tensor:
+    return torch.tensor(STEPS[: size[0]])
+
+
+def draw_images(g: torch.Generator, size: tuple[int, ...] = SIZE) -> Tensor:
+    """Images in [-1, 1], as the data are."""
+    return 2 * torch.rand(size, generator=g) - 1
+
+
+def draw_noise(g: torch.Generator, size: tuple[int, ...] = SIZE) -> Tensor:
+    """Gaussian noise, adjusted so that each image's mean is 0 and its variance is 1.
+
+    Then variances that theory gives hold to float32 precision, without a sampling error. But such
+    noise would hide code that standardises it, so the checks with OTHER take `draw_raw_noise`.
+    """
+    noise = torch.randn(size, generator=g, dtype=torch.float64)
+    mean = noise.mean(dim=(1, 2, 3), keepdim=True)
+    std = noise.std(dim=(1, 2, 3), keepdim=True, correction=0)
+    return ((noise - mean) / std).float()
+
+
+def draw_raw_noise(g: torch.Generator, size: tuple[int, ...] = OTHER) -> Tensor:
+    """Noise whose mean is clearly not 0 and whose variance is clearly not 1."""
+    return 1.3 * torch.randn(size, generator=g) + 0.4
+
+
+def at(values: Tensor, t: Tensor) -> Tensor:
+    """This file's own lookup: one number per image, in float64, shape (B, 1, 1, 1)."""
+    return torch.stack([values.double()[step] for step in t.tolist()])[:, None, None, None]
+
+
+def power(images: Tensor) -> Tensor:
+    """The mean square of each image, shape (B,)."""
+    return images.double().square().mean(dim=(1, 2, 3))
+
+
+def require_each(value: Tensor, target: Tensor, expected: str, got) -> None:
+    """Fail with the worst image's `got(index)` unless the numbers agree to float32 rounding."""
+    target = target.flatten()
+    error = (value - target).abs() / (2e-6 + 1e-4 * target.abs())
+    require(bool((error < 1).all()), expected, got(int(error.argmax())))
+
+
+def require_same_alone(together: Tensor, alone: list, name: str) -> None:
+    """Fail unless each image's result is the same without the rest of its batch."""
+    for b, single in enumerate(alone):
+        require_close(
+            single,
+            together[b : b + 1],
+            "an image to give the same result alone, as a batch of one, and among others",
+            f"{name} of image {b} alone",
+            atol=1e-5,
+        )
+
+
+# 2.1
+
+
+def draw_table(g: torch.Generator) -> dict:
+    return {"values": 0.1 + torch.rand(NUM_STEPS, generator=g), "t": steps(SIZE), "ndim": 4}
+
+
+GATHER_CALL = "gather_at(values, t, 4), values of shape (7,), t = [3, 0, 6, 1, 4]"
+
+
+@check("2.1", probe=probes.gather, inputs=draw_table, call=GATHER_CALL)
+def test_gather_makes_one_number_per_image(got, ref, inputs):
+    """There is one number per image, and a length of 1 in every other axis"""
+    picked = require_tensor(got["picked"], "the result", dtype=None)
+    require(
+        tuple(picked.shape) == (5, 1, 1, 1),
+        "shape (5, 1, 1, 1): 5 images, and an axis of length 1 for channels, height and width",
+        f"shape {tuple(picked.shape)}",
+    )
+
+
+@check("2.1", probe=probes.gather, inputs=draw_table, call=GATHER_CALL)
+def test_gather_looks_up_each_images_step(got, ref, inputs):
+    """Image b gets the table's entry for its own step t[b]"""
+    picked = require_tensor(got["picked"], "the result", (5, 1, 1, 1))
+    target = at(inputs["values"], inputs["t"]).float()
+    for b, step in enumerate(inputs["t"].tolist()):
+        where = (inputs["values"] == picked[b].item()).nonzero().flatten().tolist()
+        require(
+            torch.equal(picked[b], target[b]),
+            "each image's number to be the entry at its own t, counted from 0",
+            f"for image {b}, with t = {step}, "
+            + (f"the entry at {where[0]}" if where else "a number that is not in the table"),
+        )
+
+
+@check(
+    "2.1",
+    probe=probes.gather_for_many,
+    inputs=lambda g: {
+        "values": torch.rand(NUM_STEPS, generator=g),
+        "t": torch.tensor([4, 0, 6]),
+        "ndims": [2, 3, 5],
+    },
+    call="gather_at(values, t, ndim) with ndim = 2, 3 and 5, t = [4, 0, 6]",
+)
+def test_gather_has_as_many_axes_as_asked(got, ref, inputs):
+    """The number of axes is the caller's"""
+    for ndim, picked in zip(inputs["ndims"], got["picked"]):
+        shape = (3,) + (1,) * (ndim - 1)
+        require_tensor(picked, f"with ndim = {ndim}, the result", shape)
+        require_close(
+            picked.flatten(),
+            inputs["values"][inputs["t"]],
+            "the same numbers whatever the number of axes",
+            f"with ndim = {ndim}, a result",
+        )
+
+
+@check(
+    "2.1",
+    probe=probes.gather,
+    inputs=lambda g: {
+        "values": torch.rand(NUM_STEPS, generator=g),
+        "t": torch.tensor([5]),
+        "ndim": 4,
+    },
+    call="gather_at(values, t, 4), a batch of one: t = [5]",
+)
+def test_gather_keeps_the_batch_axis(got, ref, inputs):
+    """A batch of one is still a batch"""
+    picked = require_tensor(got["picked"], "the result", (1, 1, 1, 1))
+    require_close(picked.flatten(), inputs["values"][5:6], "the entry at t = 5")
+
+
+@check(
+    "2.1",
+    probe=probes.gather,
+    inputs=lambda g: {
+        "values": torch.rand(3, generator=g, dtype=torch.float64),
+        "t": torch.tensor([2, 2, 0, 1, 2, 0, 0, 1]),
+        "ndim": 4,
+    },
+    call="gather_at(values, t, 4), values of shape (3,) in float64, t = [2, 2, 0, 1, 2, 0, 0, 1]",
+)
+def test_gather_copies_the_table_as_it_is(got, ref, inputs):
+    """A short float64 table serves a larger batch, digit for digit"""
+    picked = require_tensor(got["picked"], "the result", (8, 1, 1, 1), torch.float64)
+    require_close(
+        picked,
+        at(inputs["values"], inputs["t"]),
+        "the entries with all the digits that they have in the table",
+        rtol=1e-12,
+        atol=0,
+    )
+
+
+# 2.2
+
+
+def draw_step(g: torch.Generator, size: tuple[int, ...] = SIZE) -> dict:
+    return {
+        "x_prev": draw_images(g, size),
+        "t": steps(size),
+        "eps": draw_noise(g, size),
+        "betas": draw_betas(g),
+    }
+
+
+STEP_CALL = "q_step(x_prev, t, eps, betas), 5 images of 2x3x5, t = [3, 0, 6, 1, 4]"
+
+
+@check("2.2", probe=probes.q_step, inputs=draw_step, call=STEP_CALL)
+def test_step_returns_images(got, ref, inputs):
+    """One step turns images into images of the same shape"""
+    require_tensor(got["x_t"], "x_t", SIZE)
+
+
+@check("2.2", probe=probes.q_step_twice, inputs=draw_step, call=STEP_CALL + ", twice")
+def test_step_uses_the_noise_it_is_given(got, ref, inputs):
+    """The noise comes from the caller, so the same call gives the same result"""
+    require_close(
+        got["second"],
+        require_tensor(got["first"], "x_t", SIZE),
+        "the same x_t from the same x_prev, t, eps and betas",
+        "the second x_t",
+    )
+
+
+@check(
+    "2.2",
+    probe=probes.q_step_parts,
+    inputs=draw_step,
+    call=STEP_CALL + ", eps all 0",
+)
+def test_step_shrinks_the_image(got, ref, inputs):
+    """Of an image's power, the share 1 - beta_t is left"""
+    x_prev, t = inputs["x_prev"], inputs["t"]
+    beta = at(inputs["betas"], t)
+    share = power(require_tensor(got["signal"], "x_t", SIZE)) / power(x_prev)
+    require_each(
+        share,
+        1 - beta,
+        "without noise, the share 1 - beta_t of each image's power (the mean of its squares)",
+        lambda b: f"a share of {share[b]:.4f} at t = {t[b]}, where beta_t = {beta[b].item():.4f}",
+    )
+    require_close(
+        got["signal"],
+        ((1 - beta).sqrt() * x_prev).float(),
+        "each image a paler copy of itself: one factor for all its pixels",
+        "x_t",
+        atol=1e-5,
+    )
+
+
+@check(
+    "2.2",
+    probe=probes.q_step_parts,
+    inputs=draw_step,
+    call=STEP_CALL + ", x_prev all 0",
+)
+def test_step_adds_noise_of_variance_beta(got, ref, inputs):
+    """The noise that a step adds has variance beta_t"""
+    eps, t = inputs["eps"], inputs["t"]
+    beta = at(inputs["betas"], t)
+    variance = power(require_tensor(got["noise"], "x_t", SIZE))
+    require_each(
+        variance,
+        beta,
+        "on empty images, noise of variance beta_t (eps itself has variance 1)",
+        lambda b: f"variance {variance[b]:.4f} at t = {t[b]}, where beta_t = {beta[b].item():.4f}",
+    )
+    require_close(
+        got["noise"],
+        (beta.sqrt() * eps).float(),
+        "eps itself, with one positive factor for all pixels of an image",
+        "x_t",
+        atol=1e-5,
+    )
+
+
+def draw_chain(g: torch.Generator) -> dict:
+    """Images and, for each step, noise: all of mean 0 and variance 1, and all uncorrelated.
+
+    The columns of Q are orthogonal, the first one constant. So the others have mean 0, and
+    variances simply add up, without a sampling error.
+    """
+    batch, *image = SIZE
+    pixels = image[0] * image[1] * image[2]
+    drawn = torch.randn(batch, pixels, NUM_STEPS + 2, generator=g, dtype=torch.float64)
+    drawn[..., 0] = 1
+    columns = torch.linalg.qr(drawn).Q.movedim(-1, 0)[1:] * pixels**0.5  # (T+1, B, pixels)
+    x0, *noise = columns.reshape(-1, *SIZE).float()
+    return {"x0": x0, "step_noise": list(noise), "betas": draw_betas(g)}
+
+
+@check(
+    "2.2",
+    probe=probes.q_step_chain,
+    inputs=draw_chain,
+    call="q_step for t = 0, 1, ... 6 in a row, on 5 images of variance 1",
+)
+def test_step_keeps_a_variance_of_one(got, ref, inputs):
+    """A variance of 1 stays 1, step after step"""
+    for step, x in enumerate(got["states"]):
+        variance = power(require_tensor(x, "x_t", SIZE))
+        require_each(
+            variance,
+            torch.ones(len(variance)),
+            "each step to add as much variance as it takes away, so that 1 stays 1",
+            lambda b, v=variance, t=step: f"variance {v[b]:.4f} after the step t = {t}",
+        )
+    # What is left of x_0 in the end is its projection, for all noise is orthogonal to it.
+    left = (got["states"][-1].double() * inputs["x0"].double()).mean(dim=(1, 2, 3))
+    target = (1 - inputs["betas"].double()).prod().sqrt().expand(len(left))
+    require_each(
+        left,
+        target,
+        "after all steps the root of alpha_bar_{T-1}, the product of 1 - beta, times x_0",
+        lambda b: f"{left[b]:.4f} times x_0 in image {b}",
+    )
+
+
+@check(
+    "2.2",
+    probe=probes.q_step_one_by_one,
+    inputs=lambda g: draw_step(g, OTHER) | {"eps": draw_raw_noise(g)},
+    call="q_step(x_prev, t, eps, betas), 6 images of 2x3x4 together, then each alone",
+)
+def test_step_treats_each_image_by_itself(got, ref, inputs):
+    """Any sizes will do, and each image is treated by itself"""
+    beta = at(inputs["betas"], inputs["t"])
+    x_t = (1 - beta).sqrt() * inputs["x_prev"] + beta.sqrt() * inputs["eps"]
+    require_close(
+        got["together"], x_t.float(), "shrunken image plus noise, in every image", "x_t", atol=1e-5
+    )
+    require_same_alone(got["together"], got["alone"], "x_t")
+
+
+@check(
+    "2.2",
+    probe=probes.q_step,
+    inputs=lambda g: {
+        key: value if key == "t" else value.double() for key, value in draw_step(g).items()
+    },
+    call=STEP_CALL + ", images and betas in float64",
+)
+def test_step_keeps_the_dtype(got, ref, inputs):
+    """Images in float64 stay in float64"""
+    require_tensor(got["x_t"], "x_t", SIZE, torch.float64)
+    require_close(got["x_t"], ref["x_t"], "the same x_t as in float32", "x_t", atol=1e-5)
+
+
+# 2.3
+
+
+def draw_jump(g: torch.Generator, size: tuple[int, ...] = SIZE) -> dict:
+    return {
+        "x0": draw_images(g, size),
+        "t": steps(size),
+        "eps": draw_noise(g, size),
+        "alpha_bars": draw_alpha_bars(g),
+    }
+
+
+def jump(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
+    """The closed form, in float64."""
+    alpha_bar = at(alpha_bars, t)
+    return alpha_bar.sqrt() * x0.double() + (1 - alpha_bar).sqrt() * eps.double()
+
+
+JUMP_CALL = "q_sample(x0, t, eps, alpha_bars), 5 images of 2x3x5, t = [3, 0, 6, 1, 4]"
+
+
+@check("2.3", probe=probes.q_sample, inputs=draw_jump, call=JUMP_CALL)
+def test_sample_returns_images(got, ref, inputs):
+    """The jump turns images into images of the same shape"""
+    require_tensor(got["x_t"], "x_t", SIZE)
+
+
+@check("2.3", probe=probes.q_sample_twice, inputs=draw_jump, call=JUMP_CALL + ", twice")
+def test_sample_uses_the_noise_it_is_given(got, ref, inputs):
+    """The noise comes from the caller, so the same call gives the same result"""
+    require_close(
+        got["second"],
+        require_tensor(got["first"], "x_t", SIZE),
+        "the same x_t from the same x0, t, eps and alpha_bars",
+        "the second x_t",
+    )
+
+
+def draw_jump_of_grey(g: torch.Generator) -> dict:
+    """Images of one grey each: their mean is the signal, the spread around it is the noise."""
+    grey = 0.3 + 0.6 * torch.rand(SIZE[0], 1, 1, 1, generator=g)
+    return draw_jump(g) | {"x0": grey.expand(SIZE).contiguous()}
+
+
+GREY_CALL = JUMP_CALL + ", each image of one grey"
+
+
+@check("2.3", probe=probes.q_sample, inputs=draw_jump_of_grey, call=GREY_CALL)
+def test_sample_has_the_right_mean(got, ref, inputs):
+    """The mean of x_t is x_0, shrunk to the share alpha_bar_t of its power"""
+    t, alpha_bar = inputs["t"], at(inputs["alpha_bars"], inputs["t"])
+    x_t = require_tensor(got["x_t"], "x_t", SIZE)
+    mean = x_t.double().mean(dim=(1, 2, 3))  # the noise has mean 0 in each image
+    share = mean.abs() * mean / inputs["x0"][:, 0, 0, 0].double() ** 2
+    require_each(
+        share,
+        alpha_bar,
+        "pixels whose mean, squared, is the share alpha_bar_t of the grey, squared",
+        lambda b: (
+            f"a share of {share[b]:.4f} at t = {t[b]}, where alpha_bar_t = "
+            f"{alpha_bar[b].item():.4f}"
+        ),
+    )
+
+
+@check("2.3", probe=probes.q_sample, inputs=draw_jump_of_grey, call=GREY_CALL)
+def test_sample_has_the_right_variance(got, ref, inputs):
+    """The variance of x_t around its mean is 1 - alpha_bar_t"""
+    t, alpha_bar = inputs["t"], at(inputs["alpha_bars"], inputs["t"])
+    x_t = require_tensor(got["x_t"], "x_t", SIZE)
+    variance = x_t.double().var(dim=(1, 2, 3), correction=0)
+    require_each(
+        variance,
+        1 - alpha_bar,
+        "pixels with variance 1 - alpha_bar_t around their mean (eps itself has variance 1)",
+        lambda b: (
+            f"variance {variance[b]:.4f} at t = {t[b]}, where 1 - alpha_bar_t = "
+            f"{1 - alpha_bar[b].item():.4f}"
+        ),
+    )
+
+
+def draw_walk(g: torch.Generator) -> dict:
+    """Noise for each step, and the one eps that is worth the steps 0 ... t of an image."""
+    betas = draw_betas(g).double()
+    step_noise = torch.randn(NUM_STEPS, *SIZE, generator=g)
+    t, alpha_bars = steps(SIZE), torch.cumprod(1 - betas, dim=0)
+    added = walk(torch.zeros(SIZE), t, step_noise, betas)
+    eps = added / (1 - at(alpha_bars, t)).sqrt()
+    return {
+        "x0": draw_images(g),
+        "t": t,
+        "eps": eps.float(),
+        "alpha_bars": alpha_bars.float(),
+        "betas": betas,
+        "step_noise": step_noise,
+    }
+
+
+def walk(x: Tensor, t: Tensor, step_noise: Tensor, betas: Tensor) -> Tensor:
+    """Each image after its own steps 0 ... t, one at a time, in float64."""
+    x = x.double()
+    walked = torch.empty_like(x)
+    for step, beta in enumerate(betas):
+        x = (1 - beta).sqrt() * x + beta.sqrt() * step_noise[step].double()
+        walked[t == step] = x[t == step]
+    return walked
+
+
+@check(
+    "2.3",
+    probe=probes.q_sample,
+    inputs=draw_walk,
+    call=JUMP_CALL + ", eps put together from the noise of the single steps",
+)
+def test_sample_agrees_with_single_steps(got, ref, inputs):
+    """One jump lands where the single steps 0 ... t lead"""
+    walked = walk(inputs["x0"], inputs["t"], inputs["step_noise"], inputs["betas"])
+    require_close(
+        got["x_t"],
+        walked.float(),
+        "the x_t that t+1 single steps reach when their noises are put together in eps",
+        "x_t",
+        atol=1e-5,
+    )
+
+
+@check(
+    "2.3",
+    probe=probes.q_sample_one_by_one,
+    inputs=lambda g: draw_jump(g, OTHER) | {"eps": draw_raw_noise(g)},
+    call="q_sample(x0, t, eps, alpha_bars), 6 images of 2x3x4 together, then each alone",
+)
+def test_sample_treats_each_image_by_itself(got, ref, inputs):
+    """Any sizes will do, and each image is treated by itself"""
+    x_t = jump(**inputs).float()
+    require_close(
+        got["together"], x_t, "shrunken image plus noise, in every image", "x_t", atol=1e-5
+    )
+    require_same_alone(got["together"], got["alone"], "x_t")
+
+
+def draw_long_jump(g: torch.Generator) -> dict:
+    betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    size = (3, 2, 3, 4)
+    return {
+        "x0": draw_images(g, size),
+        "t": torch.tensor([999, 0, 400]),
+        "eps": draw_noise(g, size),
+        "alpha_bars": torch.cumprod(1 - betas, dim=0).float(),
+    }
+
+
+@check(
+    "2.3",
+    probe=probes.q_sample,
+    inputs=draw_long_jump,
+    call="q_sample(x0, t, eps, alpha_bars), the paper's 1000 steps, t = [999, 0, 400]",
+)
+def test_sample_runs_from_image_to_noise(got, ref, inputs):
+    """Over a thousand steps an image becomes nothing but noise"""
+    x_t = require_tensor(got["x_t"], "x_t", (3, 2, 3, 4))
+    for b, other, name in ((1, "x0", "image"), (0, "eps", "noise")):
+        distance = float((x_t[b] - inputs[other][b]).square().mean().sqrt())
+        # By theory about 0.01 (mostly the noise's weight, sqrt(1e-4)) and 0.004 (0.006 * x_0).
+        require(
+            distance < 0.02,
+            f"at t = {int(inputs['t'][b])} next to nothing but {name}",
+            f"pixels that differ from the {name} by {distance:.3g} (root mean square)",
+        )
+    # Rounding in float32 can change the weight of the noise at t = 0, 0.01, by some 1e-6.
+    require_close(x_t, jump(**inputs).float(), "the closed form at every t", "x_t", atol=2e-5)
+
+
+@check(
+    "2.3",
+    probe=probes.q_sample,
+    inputs=lambda g: {
+        key: value if key == "t" else value.double() for key, value in draw_jump(g).items()
+    },
+    call=JUMP_CALL + ", images and alpha_bars in float64",
+)
+def test_sample_keeps_the_dtype(got, ref, inputs):
+    """Images in float64 stay in float64"""
+    require_tensor(got["x_t"], "x_t", SIZE, torch.float64)
+    require_close(got["x_t"], ref["x_t"], "the same x_t as in float32", "x_t", atol=1e-5)
+
+
+# 2.4
+
+
+def draw_noisy(g: torch.Generator) -> dict:
+    """Noisy images with the noise that is in them. The clean ones can be worked out again."""
+    return with_noise_in(draw_jump(g))
+
+
+def draw_noisy_other(g: torch.Generator) -> dict:
+    """The same in other sizes, with noise that is not standardised."""
+    return with_noise_in(draw_jump(g, OTHER) | {"eps": draw_raw_noise(g)})
+
+
+def with_noise_in(clean: dict) -> dict:
+    """Replace clean images, the inputs of a jump, by what they become."""
+    kept = {key: clean[key] for key in ("t", "eps", "alpha_bars")}
+    return {"x_t": jump(**clean).float(), **kept}
+
+
+def draw_noisy_parts(g: torch.Generator) -> dict:
+    """Noisy images and, besides, what empty images become with the same noise."""
+    drawn = draw_noisy(g)
+    empty = jump(torch.zeros(SIZE), drawn["t"], drawn["eps"], drawn["alpha_bars"])
+    return drawn | {"x_t_of_noise": empty.float()}
+
+
+PREDICT_CALL = "predict_x0(x_t, t, eps, alpha_bars), 5 images of 2x3x5, t = [3, 0, 6, 1, 4]"
+
+
+def solve(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
+    """The closed form solved for x_0, in float64."""
+    alpha_bar = at(alpha_bars, t)
+    return (x_t.double() - (1 - alpha_bar).sqrt() * eps.double()) / alpha_bar.sqrt()
+
+
+@check("2.4", probe=probes.predict_x0, inputs=draw_noisy, call=PREDICT_CALL)
+def test_predict_returns_images(got, ref, inputs):
+    """The prediction has the shape of the noisy images"""
+    require_tensor(got["x0"], "x_0", SIZE)
+
+
+@check(
+    "2.4",
+    probe=probes.predict_x0_parts,
+    inputs=draw_noisy_parts,
+    call=PREDICT_CALL + ", eps all 0",
+)
+def test_predict_undoes_the_shrinking(got, ref, inputs):
+    """If there was no noise, x_0 is x_t with its power restored"""
+    t, alpha_bar = inputs["t"], at(inputs["alpha_bars"], inputs["t"])
+    kept = power(inputs["x_t"]) / power(require_tensor(got["signal"], "x_0", SIZE))
+    require_each(
+        kept,
+        alpha_bar,
+        "an x_0 of which x_t has the share alpha_bar_t of the power (the mean of squares)",
+        lambda b: (
+            f"an x_0 of which x_t has the share {kept[b]:.4f} at t = {t[b]}, where "
+            f"alpha_bar_t = {alpha_bar[b].item():.4f}"
+        ),
+    )
+    # Dividing by sqrt(alpha_bar), here above 0.3, makes rounding errors at most 3 times larger.
+    require_close(
+        got["signal"],
+        (inputs["x_t"] / alpha_bar.sqrt()).float(),
+        "a stronger copy of x_t: one positive factor for all pixels of an image, nothing clipped",
+        "x_0",
+        atol=1e-5,
+    )
+
+
+@check(
+    "2.4",
+    probe=probes.predict_x0_parts,
+    inputs=draw_noisy_parts,
+    call=PREDICT_CALL + ", x_t nothing but noise",
+)
+def test_predict_removes_all_noise(got, ref, inputs):
+    """If x_t is nothing but its noise, x_0 is empty"""
+    x0 = require_tensor(got["noise"], "x_0", SIZE)
+    left = power(x0).sqrt()
+    worst = int(left.argmax())
+    # x_t carries float32 rounding errors of about 1e-7, and the division enlarges them threefold.
+    require(
+        float(left[worst]) < 2e-5,
+        "x_0 = 0 when x_t is just the noise that q_sample adds: all of it, and no more, removed",
+        f"pixels of size {left[worst]:.4g} (root mean square) at t = {inputs['t'][worst]}",
+    )
+
+
+@check("2.4", probe=probes.predict_x0, inputs=draw_noisy, call=PREDICT_CALL + ", the true eps")
+def test_predict_inverts_the_jump(got, ref, inputs):
+    """With the true noise, the clean image comes back"""
+    require_close(
+        got["x0"],
+        solve(**inputs).float(),
+        "the x_0 that q_sample made x_t of",
+        "x_0",
+        atol=2e-5,
+    )
+
+
+@check(
+    "2.4",
+    probe=probes.predict_x0,
+    inputs=lambda g: draw_noisy(g) | {"eps": 2 * draw_noise(g)},
+    call=PREDICT_CALL + ", an eps that is far off",
+)
+def test_predict_takes_eps_at_its_word(got, ref, inputs):
+    """Any eps is believed, even if x_0 then leaves [-1, 1]"""
+    x0 = require_tensor(got["x0"], "x_0", SIZE)
+    again = jump(x0, inputs["t"], inputs["eps"], inputs["alpha_bars"]).float()
+    require_close(
+        again,
+        inputs["x_t"],
+        "an x_0 from which q_sample, with the same eps, makes x_t again (so nothing is clipped)",
+        "x_t made again",
+        atol=2e-5,
+    )
+
+
+@check(
+    "2.4",
+    probe=probes.predict_x0,
+    inputs=lambda g: (
+        draw_noisy(g) | {"alpha_bars": torch.tensor([0.9999, 0.9, 0.5, 0.1, 1e-2, 1e-4, 2e-8])}
+    ),
+    call=PREDICT_CALL + ", alpha_bars from 0.9999 down to 2e-8",
+)
+def test_predict_does_not_hold_back_at_the_end(got, ref, inputs):
+    """Where hardly any signal is left, the factor is as large as the formula says"""
+    x0 = require_tensor(got["x0"], "x_0", SIZE)
+    again = jump(x0, inputs["t"], inputs["eps"], inputs["alpha_bars"]).float()
+    # In x_t made again the division is undone, so only rounding of numbers near 1 is left. The
+    # tolerance is a little wider, for code that adds some 1e-8 to the divisor, here 1.4e-4.
+    require_close(
+        again,
+        inputs["x_t"],
+        "x_t again after q_sample with the same eps, however small alpha_bar_t is",
+        "x_t made again",
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+@check(
+    "2.4",
+    probe=probes.predict_x0_one_by_one,
+    inputs=draw_noisy_other,
+    call="predict_x0(x_t, t, eps, alpha_bars), 6 images of 2x3x4 together, then each alone",
+)
+def test_predict_treats_each_image_by_itself(got, ref, inputs):
+    """Any sizes will do, and each image is treated by itself"""
+    require_close(
+        got["together"],
+        solve(**inputs).float(),
+        "the x_0 that q_sample made x_t of, in every image",
+        "x_0",
+        atol=2e-5,
+    )
+    require_same_alone(got["together"], got["alone"], "x_0")
+
+
+@check(
+    "2.4",
+    probe=probes.predict_x0,
+    inputs=lambda g: {
+        key: value if key == "t" else value.double() for key, value in draw_noisy(g).items()
+    },
+    call=PREDICT_CALL + ", images and alpha_bars in float64",
+)
+def test_predict_keeps_the_dtype(got, ref, inputs):
+    """Images in float64 stay in float64"""
+    require_tensor(got["x0"], "x_0", SIZE, torch.float64)
+    require_close(got["x0"], ref["x0"], "the same x_0 as in float32", "x_0", atol=2e-5)
+
+
+# 2.5
+
+
+def tables(betas: Tensor) -> dict:
+    """All fields of a schedule, computed in float64, so that they fit together."""
+    betas = betas.double()
+    alphas = 1 - betas
+    alpha_bars = torch.cumprod(alphas, dim=0)
+    prev = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]])
+    made = {
+        "betas": betas,
+        "alphas": alphas,
+        "alpha_bars": alpha_bars,
+        "alpha_bars_prev": prev,
+        "posterior_variance": betas * (1 - prev) / (1 - alpha_bars),
+        "posterior_x0_coef": prev.sqrt() * betas / (1 - alpha_bars),
+        "posterior_xt_coef": alphas.sqrt() * (1 - prev) / (1 - alpha_bars),
+    }
+    return {name: table.float() for name, table in made.items()}
+
+
+def draw_pair(g: torch.Generator, size: tuple[int, ...] = SIZE) -> dict:
+    """Clean images, and unrelated noisy ones, so that the two cannot be mistaken for each other."""
+    return {
+        "x0": draw_images(g, size),
+        "x_t": draw_noise(g, size),
+        "t": steps(size),
+        "tables": tables(draw_betas(g)),
+    }
+
+
+def draw_mean_pair(g: torch.Generator) -> dict:
+    """x_t is the mean of q(x_t | x_0)."""
+    pair = draw_pair(g)
+    x_t = at(pair["tables"]["alpha_bars"], pair["t"]).sqrt() * pair["x0"]
+    return pair | {"x_t": x_t.float()}
+
+
+def draw_noise_pair(g: torch.Generator) -> dict:
+    """x_0 is empty, so x_t is noise of variance 1 - alpha_bar_t."""
+    pair = draw_pair(g)
+    x_t = (1 - at(pair["tables"]["alpha_bars"], pair["t"])).sqrt() * pair["x_t"]
+    return pair | {"x0": torch.zeros(SIZE), "x_t": x_t.float()}
+
+
+def bayes(x0: Tensor, x_t: Tensor, t: Tensor, tables: dict) -> tuple[Tensor, Tensor]:
+    """Mean and variance of x_{t-1} by Bayes' rule, in float64, without the posterior tables.
+
+    Prior N(sqrt(alpha_bar_{t-1}) x_0, 1 - alpha_bar_{t-1}), likelihood
+    N(x_t; sqrt(alpha_t) x_{t-1}, beta_t): precisions add up, means are weighted by them.
+    """
+    alpha_bars = torch.cumprod(1 - tables["betas"].double(), dim=0)
+    beta = at(tables["betas"], t)
+    prev = at(torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]]), t)
+    first = t[:, None, None, None] == 0
+    rest = torch.where(first, 1.0, 1 - prev)  # any number but 0, where it is not used
+    variance = 1 / ((1 - beta) / beta + 1 / rest)
+    mean = variance * ((1 - beta).sqrt() / beta * x_t + prev.sqrt() / rest * x0)
+    return torch.where(first, x0.double(), mean), torch.where(first, 0.0, variance)
+
+
+def require_pair(got: dict, size: tuple[int, ...] = SIZE) -> tuple[Tensor, Tensor]:
+    """The mean and the variance, if they have the right shapes."""
+    require("mean" in got, "two results, (mean, variance)", got.get("returned", "something else"))
+    mean = require_tensor(got["mean"], "the mean", size)
+    return mean, require_tensor(got["variance"], "the variance", (size[0], 1, 1, 1))
+
+
+POSTERIOR_CALL = "q_posterior(x0, x_t, t, schedule), 5 images of 2x3x5, t = [3, 0, 6, 1, 4]"
+
+
+@check("2.5", probe=probes.q_posterior, inputs=draw_pair, call=POSTERIOR_CALL)
+def test_posterior_returns_mean_and_variance(got, ref, inputs):
+    """The mean is an image, the variance one number per image"""
+    require_pair(got)
+
+
+@check("2.5", probe=probes.q_posterior, inputs=draw_pair, call=POSTERIOR_CALL)
+def test_posterior_is_certain_at_zero(got, ref, inputs):
+    """At t = 0 nothing is left to guess: x_0 itself, with variance 0"""
+    mean, variance = require_pair(got)
+    first = int((inputs["t"] == 0).nonzero())
+    # Where the weight of x_0 is computed as beta / (1 - alpha_bar), both 0.03 at the least,
+    # float32 gives 1 to about 1e-5.
+    off = float((mean[first] - inputs["x0"][first]).abs().max())
+    require(
+        off < 5e-5,
+        "the mean at t = 0 to be x_0, whatever x_t is",
+        f"a mean that differs from x_0 by up to {off:.4g}",
+    )
+    require(
+        abs(float(variance[first])) < 1e-5,
+        "the variance at t = 0 to be 0",
+        f"variance {float(variance[first]):.4g}",
+    )
+
+
+@check(
+    "2.5",
+    probe=probes.q_posterior,
+    inputs=draw_mean_pair,
+    call=POSTERIOR_CALL + ", x_t the mean of q(x_t | x_0)",
+)
+def test_posterior_obeys_the_law_of_total_mean(got, ref, inputs):
+    """If x_t is just what x_0 becomes on average, so is the mean of x_{t-1}"""
+    mean, _ = require_pair(got)
+    t = inputs["t"]
+    prev = at(inputs["tables"]["alpha_bars_prev"], t)
+    share = power(mean) / power(inputs["x0"])
+    require_each(
+        share,
+        prev,
+        "a mean with the share alpha_bar_{t-1} of the power of x_0 (law of total mean)",
+        lambda b: (
+            f"a share of {share[b]:.4f} at t = {t[b]}, where alpha_bar_{{t-1}} = "
+            f"{prev[b].item():.4f}"
+        ),
+    )
+    require_close(
+        mean,
+        (prev.sqrt() * inputs["x0"]).float(),
+        "a paler copy of x_0: one positive factor for all pixels of an image",
+        "the mean",
+        atol=2e-5,
+    )
+
+
+@check("2.5", probe=probes.q_posterior, inputs=draw_pair, call=POSTERIOR_CALL)
+def test_posterior_variance_obeys_bayes_rule(got, ref, inputs):
+    """The variance is what two clues, x_0 and x_t, leave open"""
+    _, variance = require_pair(got)
+    _, target = bayes(**inputs)
+    beta = at(inputs["tables"]["betas"], inputs["t"])
+    require_each(
+        variance.double().flatten(),
+        target,
+        "the variance of x_{t-1} by Bayes' rule: the precisions (1 / variance) of what x_0 and "
+        "x_t tell add up",
+        lambda b: (
+            f"variance {variance[b].item():.4f} at t = {inputs['t'][b]}, where beta_t = "
+            f"{beta[b].item():.4f}"
+        ),
+    )
+
+
+@check(
+    "2.5",
+    probe=probes.q_posterior,
+    inputs=draw_noise_pair,
+    call=POSTERIOR_CALL + ", x0 all 0, x_t noise of variance 1 - alpha_bar_t",
+)
+def test_posterior_obeys_the_law_of_total_variance(got, ref, inputs):
+    """The spread of the means and the variance make up the variance of x_{t-1}"""
+    mean, variance = require_pair(got)
+    t = inputs["t"]
+    total = power(mean) + variance.double().flatten()
+    prev = at(inputs["tables"]["alpha_bars_prev"], t)
+    require_each(
+        total,
+        1 - prev,
+        "the variance of the means over x_t, plus the variance, to be 1 - alpha_bar_{t-1} "
+        "(law of total variance)",
+        lambda b: (
+            f"together {total[b]:.4f} at t = {t[b]}, where 1 - alpha_bar_{{t-1}} = "
+            f"{1 - prev[b].item():.4f}"
+        ),
+    )
+
+
+@check(
+    "2.5",
+    probe=probes.q_posterior_one_by_one,
+    inputs=lambda g: draw_pair(g, OTHER) | {"x_t": draw_raw_noise(g)},
+    call="q_posterior(x0, x_t, t, schedule), 6 images of 2x3x4 together, then each alone",
+)
+def test_posterior_treats_each_image_by_itself(got, ref, inputs):
+    """Any sizes will do, and each image is treated by itself"""
+    mean, variance = require_pair(got["together"], OTHER)
+    target_mean, target_variance = bayes(**inputs)
+    require_close(
+        mean,
+        target_mean.float(),
+        "in every image the mean of x_{t-1} by Bayes' rule: x_0 and x_t, weighted",
+        "the mean",
+        atol=5e-5,
+    )
+    require_close(
+        variance,
+        target_variance.float(),
+        "in every image the variance of x_{t-1} by Bayes' rule",
+        "the variance",
+        atol=1e-5,
+    )
+    for pair in got["alone"]:
+        require_pair(pair, (1, *OTHER[1:]))
+    require_same_alone(mean, [pair["mean"] for pair in got["alone"]], "the mean")
+    require_same_alone(variance, [pair["variance"] for pair in got["alone"]], "the variance")

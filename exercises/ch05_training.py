@@ -1,0 +1,265 @@
+"""Chapter 05: training.
+
+One step of training: take images, drown each in its own amount of noise, ask the network
+what to undo, and nudge the weights. Around it stand the running average of the weights that
+sampling will use, and checkpoints from which an interrupted run goes on as if nothing had
+happened.
+
+    x0       clean images, (B, C, H, W), in [-1, 1]
+    t        one step per image, (B,), int64, 0 ... T-1
+    eps      Gaussian noise, shaped like x0
+    labels   (B,), int64, some already replaced by the null label
+
+Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
+Salimans & Ho 2022, "Progressive Distillation" (v-prediction);
+Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW).
+
+The functions and classes that end in NotImplementedError are yours to write. See how you are
+doing with `course check 05`, and ask for help with `course hint 5.1`.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw, for every image of the batch, a step and the noise.
+
+        t   ~ uniform on {0, ..., T-1}, for each image its own
+        eps ~ N(0, 1), for each pixel its own
+
+    Source: Ho et al. 2020, algorithm 1, lines 3 and 4.
+
+    Args:
+        x0: clean images, shape (B, C, H, W).
+        num_steps: T. The last step, T-1, must be drawn as often as the others.
+        generator: the source of randomness, on the device of `x0`.
+
+    Returns:
+        (t, eps): t of shape (B,), int64; eps of shape (B, C, H, W), dtype of `x0`.
+    """
+    raise NotImplementedError("exercise 5.1 is not written yet")
+
+
+def eps_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
+    """What an ε-predicting network is asked for: the noise itself."""
+    return eps
+
+
+def diffusion_loss(
+    model: nn.Module,
+    x0: Tensor,
+    t: Tensor,
+    labels: Tensor,
+    eps: Tensor,
+    alpha_bars: Tensor,
+    target: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = eps_target,
+) -> Tensor:
+    """How wrong the network is about what it was asked for.
+
+        x_t  = sqrt(alpha_bar_t) * x_0 + sqrt(1 - alpha_bar_t) * eps
+        loss = mean over batch and pixels of ( target - model(x_t, t, labels) )^2
+
+    Source: Ho et al. 2020, equation 14.
+
+    Args:
+        model: called as model(x_t, t, labels), returns a tensor shaped like x_t.
+        x0: clean images, shape (B, C, H, W).
+        t: their steps, shape (B,), int64.
+        labels: their labels, shape (B,), int64.
+        eps: the noise, shape (B, C, H, W).
+        alpha_bars: shape (T,).
+        target: what the network is asked for, called as target(x0, eps, t, alpha_bars).
+
+    Returns:
+        the loss, a tensor without axes, through which gradients flow to the model.
+    """
+    raise NotImplementedError("exercise 5.1 is not written yet")
+
+
+def v_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
+    """What a v-predicting network is asked for: noise and image, mixed by noise level.
+
+        v = sqrt(alpha_bar_t) * eps - sqrt(1 - alpha_bar_t) * x_0
+
+    Where there is little noise v is the noise; where there is nothing but noise v is the
+    image with its sign turned. So the network always has something worth predicting.
+
+    Source: Salimans & Ho 2022, section 4 and appendix D.
+
+    Args:
+        x0: clean images, shape (B, C, H, W).
+        eps: the noise, shape (B, C, H, W).
+        t: steps, shape (B,), int64.
+        alpha_bars: shape (T,).
+
+    Returns:
+        v, shape (B, C, H, W).
+    """
+    raise NotImplementedError("exercise 5.2 is not written yet")
+
+
+def eps_from_v(x_t: Tensor, v: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
+    """Read the noise off a predicted v, so that any sampler can use a v-network.
+
+        eps = sqrt(1 - alpha_bar_t) * x_t + sqrt(alpha_bar_t) * v
+
+    Source: Salimans & Ho 2022, appendix D.
+
+    Args:
+        x_t: noisy images, shape (B, C, H, W).
+        v: what the network predicted, shape (B, C, H, W).
+        t: steps, shape (B,), int64.
+        alpha_bars: shape (T,).
+
+    Returns:
+        eps, shape (B, C, H, W).
+    """
+    raise NotImplementedError("exercise 5.2 is not written yet")
+
+
+class EMA:
+    """A second copy of the network whose weights follow the first one's slowly.
+
+        d_n    = min( decay, (1 + n) / (10 + n) )     n = updates made before this one: 0, 1, ...
+        shadow = d_n * shadow + (1 - d_n) * weights
+
+    The warm-up d_n lets the average forget the random weights that it began with: 0.1 at the
+    first update, 0.99 after some 900. Buffers (running statistics, tables) are not averaged
+    but copied as they are.
+
+    Source: Ho et al. 2020, appendix B; the warm-up is the one of TensorFlow's
+    `ExponentialMovingAverage(num_updates=...)`.
+
+    Args:
+        model: the network to follow. It is copied, not kept.
+        decay: the largest d_n, for example 0.9999.
+
+    Attributes:
+        model: the averaged copy, in eval mode, whose parameters need no gradient.
+        num_updates: the number of updates made so far.
+
+    A checkpoint puts both back from outside; the next update goes on from them.
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.9999):
+        raise NotImplementedError("exercise 5.3 is not written yet")
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average one step towards the weights of `model`."""
+        raise NotImplementedError("exercise 5.3 is not written yet")
+
+
+def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW over all parameters (Loshchilov & Hutter 2019, algorithm 2)."""
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+
+
+def learning_rate(step: int, num_steps: int, peak: float, warmup: int, decay: bool) -> float:
+    """The learning rate of one step: a linear warm-up, then constant or half a cosine.
+
+    Source: Goyal et al. 2017 (warm-up); Loshchilov & Hutter 2017 (cosine), equation 5.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    if not decay:
+        return peak
+    progress = (step - warmup) / max(1, num_steps - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def training_step(
+    model: nn.Module,
+    ema: EMA,
+    optimizer: torch.optim.Optimizer,
+    compute_loss: Callable[[nn.Module], Tensor],
+    max_grad_norm: float = 1.0,
+) -> float:
+    """One update of the weights, in the order that matters.
+
+        1. forget the gradients of the last step
+        2. compute the loss, and from it the gradients
+        3. if their joint norm exceeds max_grad_norm, scale them down to it
+        4. let the optimiser move the weights
+        5. let the average follow the weights
+
+    Source: Ho et al. 2020, algorithm 1, line 5; Pascanu et al. 2013 for the clipping.
+
+    Args:
+        model: the network, which is set to training mode.
+        ema: its running average, with a method update(model).
+        optimizer: over the model's parameters.
+        compute_loss: called once as compute_loss(model), returns the loss.
+        max_grad_norm: the largest joint norm of all gradients.
+
+    Returns:
+        the loss as a Python number.
+    """
+    raise NotImplementedError("exercise 5.4 is not written yet")
+
+
+def save_checkpoint(
+    path, model: nn.Module, ema: EMA, optimizer, generator: torch.Generator, step: int
+) -> None:
+    """Write all that the next training step depends on into one file.
+
+    That is: the weights, their average and how many updates it has seen, the optimiser's
+    moments, the state of the random generator, and the number of steps done.
+
+    Args:
+        path: the file to write, for `torch.save`.
+        model: the network.
+        ema: its running average (attributes `model` and `num_updates`).
+        optimizer: over the model's parameters.
+        generator: the source of all of training's randomness.
+        step: the number of training steps done.
+    """
+    raise NotImplementedError("exercise 5.5 is not written yet")
+
+
+def load_checkpoint(path, model: nn.Module, ema: EMA, optimizer, generator: torch.Generator) -> int:
+    """Put everything back as `save_checkpoint` found it, into the objects handed in.
+
+    After it, the next training step gives the same weights as if the run had never stopped.
+
+    Args:
+        path: a file that `save_checkpoint` wrote. It is read with `weights_only=True`,
+            so that a checkpoint from a stranger cannot run code.
+        model, ema, optimizer, generator: freshly made; their state is overwritten.
+
+    Returns:
+        the number of training steps done.
+    """
+    raise NotImplementedError("exercise 5.5 is not written yet")
+
+
+def train(
+    step_once: Callable[[object, int], float],
+    batches: Callable[[int], Iterable],
+    num_epochs: int,
+    end_of_epoch: Callable[[int, list[float]], None],
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> None:
+    """The loop: every epoch goes once through the batches, then draws a grid of samples.
+
+    Args:
+        step_once: called as step_once(batch, step), makes one `training_step`, returns the loss.
+        batches: called as batches(epoch), gives the batches of that epoch.
+        num_epochs: the number of epochs of the whole run.
+        end_of_epoch: called as end_of_epoch(epoch, losses): sample grid, checkpoint, log.
+        first_epoch: the epoch to go on with after an interruption.
+        first_step: the number of steps done before.
+    """
+    step = first_step
+    for epoch in range(first_epoch, num_epochs):
+        losses = []
+        for batch in batches(epoch):
+            losses.append(step_once(batch, step))
+            step += 1
+        end_of_epoch(epoch, losses)

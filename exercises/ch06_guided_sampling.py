@@ -1,0 +1,177 @@
+"""Chapter 06: guided sampling.
+
+The reverse process: begin with pure noise and take it away again, a little at each of T
+steps, until a digit stands there. Guidance makes it the digit that you asked for.
+
+    x_t       images at step t, (B, C, H, W)
+    eps       the noise that the network sees in x_t, (B, C, H, W)
+    t         the step of each image, (B,), int64
+    schedule  has the fields of chapter 01's NoiseSchedule, each of shape (T,)
+
+Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
+Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
+
+The functions and classes that end in NotImplementedError are yours to write. See how you are
+doing with `course check 06`, and ask for help with `course hint 6.1`.
+"""
+
+from collections.abc import Callable, Collection
+
+import torch
+from torch import Tensor
+
+
+def p_sample(
+    x_t: Tensor, t: Tensor, eps: Tensor, noise: Tensor, schedule, variance: str = "small"
+) -> Tensor:
+    """One reverse step: from x_t to x_{t-1}.
+
+        x_0     = ( x_t - sqrt(1 - alpha_bar_t) * eps ) / sqrt(alpha_bar_t), clipped to [-1, 1]
+        mean    = posterior_x0_coef_t * x_0 + posterior_xt_coef_t * x_t
+        x_{t-1} = mean + sigma_t * noise        where sigma_t^2 is the posterior variance
+                                                ("small") or beta_t ("large"), and 0 at t = 0
+
+    Without the clip the first steps fail: 1 / sqrt(alpha_bar_{T-1}) amplifies every error of
+    eps, 20,000 times on the cosine schedule.
+
+    Source: Ho et al. 2020, algorithm 2 in the form of equations 7 and 15; section 3.2 for
+    the two choices of the variance.
+
+    Args:
+        x_t: shape (B, C, H, W).
+        t: shape (B,), int64; the images may stand at different steps.
+        eps: the noise in x_t as the network sees it, shape (B, C, H, W).
+        noise: fresh Gaussian noise, shape (B, C, H, W).
+        schedule: the tables, each of shape (T,).
+        variance: "small" or "large".
+
+    Returns:
+        x_{t-1}, shape (B, C, H, W).
+
+    Raises:
+        ValueError: if `variance` is neither "small" nor "large".
+    """
+    if variance not in ("small", "large"):
+        raise ValueError(f'variance must be "small" or "large", got {variance!r}')
+
+    raise NotImplementedError("exercise 6.1 is not written yet")
+
+
+def guided_eps(
+    predict_eps: Callable[[Tensor, Tensor, Tensor], Tensor],
+    x_t: Tensor,
+    t: Tensor,
+    labels: Tensor,
+    guidance_scale: float,
+    null_label: int,
+) -> Tensor:
+    """Step beyond the conditional prediction, away from the unconditional one.
+
+        eps = (1 + w) * eps(x_t, t, label) - w * eps(x_t, t, null label)
+
+    w = 0 is the plain conditional prediction, w = -1 the unconditional one. Both come from
+    one call of the network, with a batch of 2B: the first half sees the labels, the second
+    the null label.
+
+    Source: Ho & Salimans 2022, equation 6.
+
+    Args:
+        predict_eps: the network, called once as predict_eps(x, t, labels).
+        x_t: shape (B, C, H, W).
+        t: shape (B,), int64.
+        labels: the digits asked for, shape (B,), int64.
+        guidance_scale: w.
+        null_label: the label that means "no class".
+
+    Returns:
+        eps, shape (B, C, H, W).
+    """
+    raise NotImplementedError("exercise 6.2 is not written yet")
+
+
+@torch.no_grad()
+def ancestral_sample(
+    predict_eps: Callable[[Tensor, Tensor], Tensor],
+    reverse_step: Callable[..., Tensor],
+    x_T: Tensor,
+    schedule,
+    generator: torch.Generator,
+    film_steps: Collection[int] = (),
+) -> tuple[Tensor, list[Tensor]]:
+    """Walk all the way from noise to images, t = T-1, ..., 1, 0.
+
+        for t = T-1 ... 0:
+            eps = predict_eps(x, t);  noise ~ N(0, 1);  x = reverse_step(x, t, eps, noise, schedule)
+
+    Source: Ho et al. 2020, algorithm 2.
+
+    Args:
+        predict_eps: called as predict_eps(x, t) with x (B, C, H, W) and t (B,), int64;
+            labels and guidance are already inside it.
+        reverse_step: `p_sample`, called as reverse_step(x, t, eps, noise, schedule).
+        x_T: pure Gaussian noise to begin with, shape (B, C, H, W).
+        schedule: the tables, each of shape (T,).
+        generator: the source of the fresh noise, on the device of `x_T`.
+        film_steps: the steps t whose results x_{t-1} to keep for a film.
+
+    Returns:
+        (x_0, film): the images, shape (B, C, H, W), and the frames kept, each of that shape,
+        from the noisiest to the cleanest.
+    """
+    raise NotImplementedError("exercise 6.3 is not written yet")
+
+
+def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
+    """Lay out images row by row on one white picture.
+
+        image n stands in row n // num_columns and column n % num_columns
+
+    Values are brought from [-1, 1] to [0, 1] and clipped there, since a sample may lie a
+    little outside. Between neighbours, and around the whole, `gap` white pixels are left; a
+    last row that is not full is filled up with white.
+
+    Source: the row-by-row order of torchvision's `make_grid`, with its padding.
+
+    Args:
+        images: shape (N, C, H, W), in [-1, 1].
+        num_columns: images per row.
+        gap: white pixels between images and at the edge.
+
+    Returns:
+        one picture, shape (C, rows * (H + gap) + gap, num_columns * (W + gap) + gap), in [0, 1].
+
+    Raises:
+        ValueError: if there are no images or num_columns < 1.
+    """
+    if len(images) == 0 or num_columns < 1:
+        raise ValueError(f"need images and columns, got {len(images)} and {num_columns}")
+    raise NotImplementedError("exercise 6.4 is not written yet")
+
+
+def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
+    """Betas of a shorter walk that passes through the same noise levels.
+
+    Keep `num_steps` of the T levels alpha_bar, evenly spaced and with the last one among
+    them, and choose betas that lead from each kept level to the next:
+
+        beta'_i = 1 - alpha_bar_{tau_i} / alpha_bar_{tau_{i-1}}
+
+    Source: Nichol & Dhariwal 2021, section 4.
+
+    Args:
+        schedule_betas: the full schedule, shape (T,).
+        num_steps: length of the shorter walk, 2 ... T.
+
+    Returns:
+        (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas, and the
+        step t of the full schedule that the network must be told at each of them.
+    """
+    total = len(schedule_betas)
+    if not 2 <= num_steps <= total:
+        raise ValueError(f"num_steps must be between 2 and {total}, got {num_steps}")
+    alpha_bars = torch.cumprod(1 - schedule_betas.double(), dim=0)  # (T,)
+    i = torch.arange(1, num_steps + 1, dtype=torch.float64)
+    timesteps = (i * total / num_steps).round().long() - 1  # trailing: ends at T-1
+    kept = alpha_bars[timesteps.to(alpha_bars.device)]  # (num_steps,)
+    before = torch.cat([torch.ones_like(kept[:1]), kept[:-1]])
+    return (1 - kept / before).float(), timesteps.to(alpha_bars.device)
