@@ -376,6 +376,11 @@ def _explain(raised: str) -> str:
     """Add what to do to messages of torch that beginners meet often."""
     if "Torch not compiled with CUDA" in raised or "No CUDA GPUs" in raised:
         return f"{raised}. Take the device from an input (`device=x.device`) instead of naming one."
+    if "must match the size of tensor" in raised:
+        return (
+            f"{raised}. Two shapes do not fit together: print both. "
+            "One number for each image needs shape (B, 1, 1, 1)."
+        )
     return raised
 
 

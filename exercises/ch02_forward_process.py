@@ -14,6 +14,7 @@ The functions and classes that end in NotImplementedError are yours to write. Se
 doing with `course check 02`, and ask for help with `course hint 2.1`.
 """
 
+import torch
 from torch import Tensor
 
 

@@ -11,6 +11,7 @@ parameters: everything here is arithmetic with the schedule's tables.
 Source: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM).
 """
 
+import torch
 from torch import Tensor
 
 
@@ -54,7 +55,7 @@ def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
         x_t, shape (B, C, H, W), dtype of `x_prev`.
     """
     beta = gather_at(betas, t, x_prev.ndim)  # (B, 1, 1, 1)
-    return (1 - beta).sqrt() * x_prev + beta.sqrt() * eps
+    return torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps
 
 
 def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
         x_t, shape (B, C, H, W), dtype of `x0`.
     """
     alpha_bar = gather_at(alpha_bars, t, x0.ndim)  # (B, 1, 1, 1)
-    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
+    return torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps
 
 
 def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
         x_0, shape (B, C, H, W), dtype of `x_t`.
     """
     alpha_bar = gather_at(alpha_bars, t, x_t.ndim)  # (B, 1, 1, 1)
-    return (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
+    return (x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)
 
 
 def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, Tensor]:

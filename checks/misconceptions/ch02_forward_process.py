@@ -138,8 +138,7 @@ def gather_at(values, t, ndim):
 @answers.wrong(
     "2.1",
     "counting from the end",
-    "The table runs forward: its entry 0 belongs to t = 0, the step that adds the least noise in "
-    "all.",
+    "The table runs forward, like time: its entry 0 belongs to t = 0, the first step of noise.",
 )
 def gather_at(values, t, ndim):
     return ref.gather_at(values.flip(0), t, ndim)
