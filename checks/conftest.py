@@ -26,7 +26,7 @@ def impl(request) -> Implementation:
 
 @pytest.fixture
 def show(impl, request):
-    """Report one check: it passes, fails with the learner's message, or is hidden behind a failure."""
+    """Report one check: it passes, fails with its message, or is hidden behind a failure."""
     grader = request.config.stash.setdefault(GRADER, Grader(impl))
 
     def report(check: Check) -> None:

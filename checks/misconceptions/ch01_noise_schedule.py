@@ -75,7 +75,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.1",
     "ignoring beta_start and beta_end",
-    "The ends are arguments. Their defaults are the paper's values, but a caller may choose others.",
+    "The ends are arguments. The paper's values are only their defaults; use what the caller gives.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return ref.linear_betas(num_steps)
@@ -84,7 +84,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.1",
     "float64 handed out",
-    "Compute in float64, but return float32: otherwise every image that meets the table turns float64.",
+    "Compute in float64, but return float32, or every image that meets the table turns float64.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64)
@@ -96,7 +96,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.2",
     "the cosine is not squared",
-    "alpha_bar is a power, and the signal's amplitude is its root: cos for the amplitude, cos^2 here.",
+    "alpha_bar is a power and its root the amplitude: cos would be the amplitude, cos^2 is alpha_bar.",
 )
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
     u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
@@ -220,7 +220,7 @@ def compute_alpha_bars(betas):
 @answers.wrong(
     "1.3",
     "one step late",
-    "At t = 0 one step of noise has been added already, so the first entry is 1 - beta_0 and not 1.",
+    "At t = 0 one step of noise was added already, so the first entry is 1 - beta_0 and not 1.",
 )
 def compute_alpha_bars(betas):
     alpha_bars = torch.cumprod(1 - betas.double(), dim=0)
@@ -367,7 +367,7 @@ def make_schedule(betas):
 @answers.wrong(
     "1.4",
     "the noise ratio upside down",
-    "(1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) is below 1: the posterior is narrower than the step.",
+    "(1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) is below 1: the posterior is narrower than a step.",
 )
 def make_schedule(betas):
     schedule = ref.make_schedule(betas)
@@ -381,7 +381,7 @@ def make_schedule(betas):
 @answers.wrong(
     "1.5",
     "a ratio of amplitudes",
-    "sqrt(alpha_bar) and sqrt(1 - alpha_bar) are amplitudes; their log-ratio is only half of log-SNR.",
+    "sqrt(alpha_bar) and sqrt(1 - alpha_bar) are amplitudes; their log-ratio is half the log-SNR.",
 )
 def log_snr(alpha_bars):
     return 0.5 * ref.log_snr(alpha_bars)
@@ -445,7 +445,7 @@ def log_snr(alpha_bars):
 @answers.wrong(
     "1.5",
     "float32 before the subtraction",
-    "1 - alpha_bar cancels nearly all digits of a float32 near 1. Subtract first, round afterwards.",
+    "1 - alpha_bar cancels nearly all digits of a float32 near 1. Subtract first, then round.",
 )
 def log_snr(alpha_bars):
     alpha_bars = alpha_bars.float()
