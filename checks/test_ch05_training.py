@@ -99,12 +99,12 @@ def test_draws_have_the_right_shapes(got, ref, inputs):
 @check(
     "5.1",
     probe=probes.drawn_shapes,
-    inputs=draw_inputs(5, 3, 4, 6, num_steps=9, dtype=torch.float64),
-    call=DRAW_CALL.format(9, "(5, 3, 4, 6), in float64"),
+    inputs=draw_inputs(4, 2, 7, 3, num_steps=9, dtype=torch.float64),
+    call=DRAW_CALL.format(9, "(4, 2, 7, 3), in float64"),
 )
 def test_noise_has_the_dtype_of_the_images(got, ref, inputs):
     """The noise has the dtype of the images"""
-    require_tensor(got["eps"], "eps, like x0,", (5, 3, 4, 6), torch.float64)
+    require_tensor(got["eps"], "eps, like x0,", (4, 2, 7, 3), torch.float64)
 
 
 @check(
@@ -866,7 +866,7 @@ def test_step_updates_the_average_last(got, ref, inputs):
 )
 def test_steps_in_a_row(got, ref, inputs):
     """Every step of several stands for itself, and the limit is 1 unless another is given"""
-    weights = inputs["weights"]
+    weights, steps = inputs["weights"], len(inputs["path"])
     for number, slopes in enumerate(inputs["path"]):
         weights = descend(weights, slopes, inputs["lr"], 1.0)
         require_weights(
@@ -875,6 +875,11 @@ def test_steps_in_a_row(got, ref, inputs):
             f"step {number + 1} to go along its own gradient, at most 1 long",
             "the model",
         )
+    require(
+        len(got["shown"]) == steps,
+        f"ema.update to be called in each of {steps} steps",
+        f"{len(got['shown'])} calls",
+    )
 
 
 # 5.5
@@ -932,11 +937,13 @@ def test_checkpoint_keeps_weights_and_average(got, ref, inputs):
         **SAME,
     )
     for name, mode in (("model", True), ("average", False)):
+        found = got["modes"][name]
         require(
-            got["modes"][name] == {"training": [mode], "requires_grad": [mode]},
+            found == {"training": [mode], "requires_grad": [mode]},
             "loading to leave the model in training mode, and ema.model in eval mode and without "
             "need of gradients",
-            f"another mode of {'the model' if mode else 'ema.model'}",
+            f"{'the model' if mode else 'ema.model'} with training in {found['training']} "
+            f"and requires_grad in {found['requires_grad']}",
         )
     require_weights(
         got["average, the model changed"],

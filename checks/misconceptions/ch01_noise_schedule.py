@@ -75,7 +75,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.1",
     "ignoring beta_start and beta_end",
-    "The ends are arguments. The paper's values are only their defaults; use what the caller gives.",
+    "The ends are arguments. The paper's values are only the defaults; use what the caller gives.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return ref.linear_betas(num_steps)
@@ -96,7 +96,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.2",
     "the cosine is not squared",
-    "alpha_bar is a power and its root the amplitude: cos would be the amplitude, cos^2 is alpha_bar.",
+    "alpha_bar is a power and its root an amplitude: cos is the amplitude, cos^2 is alpha_bar.",
 )
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
     u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps

@@ -599,6 +599,16 @@ class EMA(ema_with(lambda n, decay: 0.0)):
 
 @answers.wrong(
     "5.3",
+    "a warm-up that begins at zero",
+    "n is 0 at the first update, and (1 + n) / (10 + n) is a tenth there: the 1 belongs to the "
+    "formula and does not stand for an update.",
+)
+class EMA(ema_with(lambda n, decay: min(decay, n / (10 + n)))):
+    pass
+
+
+@answers.wrong(
+    "5.3",
     "a plain mean of all weights",
     "The mean of everything so far never forgets the beginning of training. The exponential "
     "average does, at the rate that d sets.",

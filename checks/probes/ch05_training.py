@@ -163,7 +163,8 @@ def eps_from_v(impl, inputs):
     return {"found": [plain(impl.eps_from_v(*batch)) for batch in batches]}
 
 
-# 5.3
+# 5.3. The probes that call update() stand under enable_grad(), which puts back on what code may
+# have switched off for good; otherwise the checks that come later would suffer.
 
 
 class Followed(nn.Module):
@@ -223,6 +224,7 @@ def modes(model: nn.Module) -> dict:
     }
 
 
+@torch.enable_grad()
 def ema_start(impl, inputs):
     """A fresh average, before and after the network has moved on."""
     model = followed(inputs["start"])
@@ -232,23 +234,23 @@ def ema_start(impl, inputs):
     return {"before": before, "num_updates": count, "after": weights_of(ema.model)}
 
 
+@torch.enable_grad()
 def ema_modes(impl, inputs):
     """Mode and need of gradients of both networks."""
     model = followed(inputs["start"])
-    with torch.enable_grad():  # what the code switches off here is on again afterwards
-        ema = impl.EMA(model)
-        evidence = {"average": modes(ema.model), "network": modes(model)}
-        for _ in range(2):
-            ema.update(model)
-        switched_off = not torch.is_grad_enabled()
+    ema = impl.EMA(model)
+    evidence = {"average": modes(ema.model), "network": modes(model)}
+    for _ in range(2):
+        ema.update(model)
     return {
         **evidence,
         "average, updated": modes(ema.model),
         "network, updated": modes(model),
-        "switched off": switched_off,
+        "switched off": not torch.is_grad_enabled(),
     }
 
 
+@torch.enable_grad()
 def ema_follow(impl, inputs):
     """The averaged parameters after each of several updates."""
     model = followed(inputs["start"])
@@ -265,6 +267,7 @@ def ema_follow(impl, inputs):
     return {"path": path, "counts": counts}
 
 
+@torch.enable_grad()
 def ema_buffers(impl, inputs):
     """The average's buffers after an update, and after the network's have changed again."""
     model = followed(inputs["start"])
@@ -281,6 +284,7 @@ def ema_buffers(impl, inputs):
     }
 
 
+@torch.enable_grad()
 def ema_leaves_network(impl, inputs):
     """The network's own weights before and after it was followed."""
     model = followed(inputs["start"])
@@ -290,6 +294,7 @@ def ema_leaves_network(impl, inputs):
     return {"network": weights_of(model)}
 
 
+@torch.enable_grad()
 def ema_restored(impl, inputs):
     """An update after weights and count were put back from outside, as by a checkpoint."""
     model = followed(inputs["start"])
@@ -395,13 +400,13 @@ def step_after_stale_gradients(impl, inputs):
 
 
 def steps_in_a_row(impl, inputs):
-    """The weights after each of several steps."""
+    """The weights after each of several steps, and what the average was shown."""
     bench = Bench(inputs)
     path = []
     for slopes in inputs["path"]:
         bench.step(impl, slopes, *inputs["limit"])
         path.append(weights_of(bench.model))
-    return {"path": path}
+    return {"path": path, "shown": [found["weights"] for found in bench.ema.shown]}
 
 
 def step_shows_average(impl, inputs):
@@ -525,7 +530,7 @@ def _run_and_save(impl, seed: int, folder: Path) -> tuple[TinyRun, Path, list[st
         there = folder / f"new{number}"
         there.mkdir()
         path = there / "last.part"
-        impl.save_checkpoint(path, *run.objects(), STEPS_DONE + number)
+        impl.save_checkpoint(path, *run.objects(), STEPS_DONE + BETWEEN * number)
         written.append(sorted(file.name for file in there.iterdir()))
         if number == 0 and path.is_file():
             path.rename(kept)
