@@ -138,6 +138,8 @@ def require_close(
     error = (value - target).abs()
     wrong = error > allowed
     if wrong.any():
+        if value.ndim == 0:
+            raise Wrong(expected, f"{name} = {float(value):.6g}")
         where = (error / allowed).argmax()
         index = tuple(int(i) for i in torch.unravel_index(where, value.shape))
         raise Wrong(

@@ -229,8 +229,10 @@ def sample(options) -> int:
         labels, name = list(range(10)) * count, "all_digits"
     impl = Implementation(options.impl)
     require_passing(impl, "sample")
-    path = ROOT / "runs" / options.run_name / "models" / "model.safetensors"
-    model, config = load_model(path if options.run_name else SHIPPED, impl)
+    path = SHIPPED
+    if options.run_name:
+        path = ROOT / "runs" / options.run_name / "models" / "model.safetensors"
+    model, config = load_model(path, impl)
     model = model.to(choose_device(options.device))
     images, film = draw(
         impl,

@@ -134,7 +134,7 @@ class Observation:
 
     evidence: Evidence | None = None
     raised: str = ""  # "ValueError: ..., at line 12: ..."
-    raised_type: str = ""
+    error: str = ""  # the same without the place: type and first line
     unwritten: str = ""  # name of the function that raised NotImplementedError
     changed: tuple[str, ...] = ()  # inputs that the code altered
 
@@ -166,30 +166,40 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextlib.contextmanager
+def _torch_as_it_was() -> Iterator[None]:
+    """Whatever the block does to torch's global switches and generator is undone at its end."""
+    dtype = torch.get_default_dtype()
+    with torch.random.fork_rng(), torch.enable_grad():
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
 def observe(check: Check, impl: Any, path: str, inputs: dict) -> Observation:
     """Run the probe of `check` on `impl`, whose code stands in the file at `path`."""
     handed = copy.deepcopy(inputs)
-    evidence, raised, raised_type, unwritten = None, "", "", ""
-    with torch.random.fork_rng():
+    evidence, raised, error, unwritten = None, "", "", ""
+    with _torch_as_it_was():
         torch.manual_seed(0)  # code that ignores its generator at least repeats itself
         try:
             with time_limit(check.seconds):
                 evidence = check.probe(impl, handed)
         except OutOfTime:
-            raised_type = "OutOfTime"
             raised = f"nothing: stopped after {check.seconds:g} seconds. Is there an endless loop?"
+            error = raised
+        except RecursionError:
+            raised = error = "RecursionError: a function calls itself without end"
         except KeyboardInterrupt:
             raise
-        except NotImplementedError as error:
-            unwritten = _function_that_raised(error, path)
-            raised_type, raised = "NotImplementedError", describe_exception(error, path)
-        except RecursionError:
-            raised_type = "RecursionError"
-            raised = "RecursionError: a function calls itself without end"
-        except BaseException as error:  # the learner's code may raise anything, SystemExit too
-            raised_type, raised = type(error).__name__, describe_exception(error, path)
+        except BaseException as caught:  # the learner's code may raise anything, SystemExit too
+            raised = describe_exception(caught, path)
+            error = raised.split(", at line ")[0]
+            if isinstance(caught, NotImplementedError):
+                unwritten = _function_that_raised(caught, path)
     changed = tuple(name for name in inputs if not same(inputs[name], handed[name], exact=True))
-    return Observation(evidence, raised, raised_type, unwritten, changed)
+    return Observation(evidence, raised, error, unwritten, changed)
 
 
 def _function_that_raised(error: BaseException, path: str) -> str:
@@ -219,7 +229,7 @@ def same(a: Any, b: Any, exact: bool = False) -> bool:
 
 def _same_observation(a: Observation, b: Observation) -> bool:
     return (
-        a.raised_type == b.raised_type
+        a.error == b.error
         and a.changed == b.changed
         and not a.unwritten
         and same(a.evidence, b.evidence)

@@ -58,12 +58,15 @@ def _cuts(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise):
         body = body[1:]
     if not body:
         return []
+    # A decorator such as @torch.no_grad() is part of the answer.
+    cuts = [
+        (decorator.lineno, decorator.end_lineno, [])
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).startswith("torch.")
+    ]
     indent = " " * body[0].col_offset
     stub = f'{indent}raise NotImplementedError("exercise {exercise.id} is not written yet")'
-    first = body[0].lineno
-    if isinstance(body[0], ast.FunctionDef) and body[0].decorator_list:
-        first = body[0].decorator_list[0].lineno
-    return [(first, node.end_lineno, [stub])]
+    return [*cuts, (body[0].lineno, node.end_lineno, [stub])]
 
 
 def _is_guard(statement: ast.stmt) -> bool:

@@ -89,7 +89,6 @@ def guided_eps(
     raise NotImplementedError("exercise 6.2 is not written yet")
 
 
-@torch.no_grad()
 def ancestral_sample(
     predict_eps: Callable[[Tensor, Tensor], Tensor],
     reverse_step: Callable[..., Tensor],

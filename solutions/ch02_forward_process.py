@@ -23,6 +23,8 @@ def gather_at(values: Tensor, t: Tensor, ndim: int) -> Tensor:
     A result of shape (B,) would be matched with the image's *last* axis, its width. That
     raises an error for most batches and, when B equals the width, silently scales columns.
 
+    Source: the broadcasting rules of NumPy, which PyTorch follows.
+
     Args:
         values: a table of the schedule, shape (T,).
         t: the step of each image, shape (B,), int64.

@@ -233,6 +233,8 @@ def save_checkpoint(
     That is: the weights, their average and how many updates it has seen, the optimiser's
     moments, the state of the random generator, and the number of steps done.
 
+    Source: PyTorch's notes on serialization (state_dict) and on reproducibility (generators).
+
     Args:
         path: the file to write, for `torch.save`.
         model: the network.
@@ -256,6 +258,8 @@ def load_checkpoint(path, model: nn.Module, ema: EMA, optimizer, generator: torc
     """Put everything back as `save_checkpoint` found it, into the objects handed in.
 
     After it, the next training step gives the same weights as if the run had never stopped.
+
+    Source: as for `save_checkpoint`.
 
     Args:
         path: a file that `save_checkpoint` wrote. It is read with `weights_only=True`,

@@ -1,0 +1,965 @@
+"""Known wrong answers to chapter 03, each with the misunderstanding behind it."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course.answers import Answers
+from solutions import ch03_embeddings as ref
+
+answers = Answers()
+
+
+# 3.1
+
+
+def _frequencies(half, max_period):
+    i = torch.arange(half, dtype=torch.float32)
+    return torch.exp(-math.log(max_period) * i / (half - 1))
+
+
+_cache = {}  # of one of the wrong answers
+
+
+def _embed(t, omega):
+    angles = t.float()[:, None] * omega
+    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
+
+
+@answers.wrong(
+    "3.1",
+    "cosines before sines",
+    "Both orders are in use, and a network learns with either. Here the sines come first.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    sines, cosines = ref.sinusoidal_embedding(t, dim, max_period).chunk(2, dim=1)
+    return torch.cat([cosines, sines], dim=1)
+
+
+@answers.wrong(
+    "3.1",
+    "sines and cosines in turn",
+    "The Transformer's formula alternates them: sin, cos, sin, cos. Here all sines come first, "
+    "then all cosines.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    pairs = ref.sinusoidal_embedding(t, dim, max_period).chunk(2, dim=1)
+    return torch.stack(pairs, dim=2).flatten(1)
+
+
+@answers.wrong(
+    "3.1",
+    "dividing by half instead of half - 1",
+    "Between half frequencies there are half - 1 gaps. With half gaps the slowest wave is never "
+    "reached.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    half = dim // 2
+    return _embed(t, max_period ** (-torch.arange(half) / half))
+
+
+@answers.wrong(
+    "3.1",
+    "dividing by dim",
+    "Half of the dim numbers are sines and half are cosines, so there are only dim / 2 "
+    "frequencies to spread over the whole range.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return _embed(t, max_period ** (-torch.arange(dim // 2) / dim))
+
+
+@answers.wrong(
+    "3.1",
+    "frequencies that rise",
+    "Mind the minus sign: the waves slow down from 1 to 1/max_period. With faster and faster ones "
+    "neighbouring steps look unrelated.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return _embed(t, 1 / _frequencies(dim // 2, max_period))
+
+
+@answers.wrong(
+    "3.1",
+    "the frequencies in reverse order",
+    "The first entry belongs to the fastest wave, the one with i = 0 and frequency 1.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return _embed(t, _frequencies(dim // 2, max_period).flip(0))
+
+
+@answers.wrong(
+    "3.1",
+    "frequencies in equal steps",
+    "Equal steps leave no slow waves but the last. Equal ratios cover every scale of time alike.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return _embed(t, torch.linspace(1, 1 / max_period, dim // 2))
+
+
+@answers.wrong(
+    "3.1",
+    "dim sines and dim cosines",
+    "dim counts all that comes out. Half of it are sines, so dim / 2 frequencies are enough.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return ref.sinusoidal_embedding(t, 2 * dim, max_period)
+
+
+@answers.wrong(
+    "3.1",
+    "the sines twice",
+    "A sine alone cannot tell whether its wave rises or falls; the cosine can. The second half "
+    "needs it.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    sines = ref.sinusoidal_embedding(t, dim, max_period)[:, : dim // 2]
+    return torch.cat([sines, sines], dim=1)
+
+
+@answers.wrong(
+    "3.1",
+    "a factor of 2 pi",
+    "omega is in radians per step, so the fastest wave takes 2 pi steps. With another 2 pi inside "
+    "it takes exactly 1, and is the same at every whole t.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return _embed(t, 2 * math.pi * _frequencies(dim // 2, max_period))
+
+
+@answers.wrong(
+    "3.1",
+    "time scaled to 0 ... 1",
+    "The frequencies are made for steps counted one by one. With t / 1000 no wave but the fastest "
+    "moves at all.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return ref.sinusoidal_embedding(t / 1000, dim, max_period)
+
+
+@answers.wrong(
+    "3.1",
+    "time measured by the largest t in the batch",
+    "Then the embedding of a step depends on which other steps happen to be in the batch. "
+    "Use t as it is.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return ref.sinusoidal_embedding(t / t.max().clamp(min=1), dim, max_period)
+
+
+@answers.wrong(
+    "3.1",
+    "max_period ignored",
+    "max_period is an argument. 10000 is only what it is when the caller says nothing.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return ref.sinusoidal_embedding(t, dim)
+
+
+@answers.wrong(
+    "3.1",
+    "frequencies kept from another call",
+    "A cache that knows dim only hands out frequencies made for another max_period. Both arguments "
+    "belong to its key.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return _embed(t, _cache.setdefault(dim, _frequencies(dim // 2, max_period)))
+
+
+@answers.wrong(
+    "3.1",
+    "the logarithm to base 10",
+    "exp undoes the natural logarithm, math.log. With math.log10 inside, the slowest wave is far "
+    "too fast.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    half = dim // 2
+    i = torch.arange(half, dtype=torch.float32)
+    return _embed(t, torch.exp(-math.log10(max_period) * i / (half - 1)))
+
+
+@answers.wrong(
+    "3.1",
+    "time cut to whole steps",
+    "t may lie between two steps. Turning it into an integer throws the rest away; turn it into "
+    "a float instead.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return ref.sinusoidal_embedding(t.long(), dim, max_period)
+
+
+@answers.wrong(
+    "3.1",
+    "float64 handed out",
+    "Computing in float64 is fine, but return float32: the network's weights are float32 too.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return ref.sinusoidal_embedding(t, dim, max_period).double()
+
+
+@answers.wrong(
+    "3.1",
+    "half precision inside",
+    "Late steps make large angles, and float16 has 11 bits for them: t = 999 is off by half a "
+    "radian on some waves. Compute in float32.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    angles = t.half()[:, None] * _frequencies(dim // 2, max_period).half()
+    return torch.cat([torch.sin(angles.float()), torch.cos(angles.float())], dim=1)
+
+
+@answers.wrong(
+    "3.1",
+    "an odd dim filled up with a zero",
+    "Some libraries do that. Here an odd dim is refused, for it is nearly always a slip.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    embedding = ref.sinusoidal_embedding(t, max(4, dim - dim % 2), max_period)
+    return F.pad(embedding, (0, dim - embedding.shape[1]))
+
+
+# 3.2
+
+
+class _Changed(ref.TimeMLP):
+    """The reference with something else between, before or after its layers."""
+
+    def before(self, embedding):
+        return embedding
+
+    def between(self, hidden):
+        return F.silu(hidden)
+
+    def after(self, out):
+        return out
+
+    def forward(self, embedding):
+        hidden = self.between(self.linear1(self.before(embedding)))
+        return self.after(self.linear2(hidden))
+
+
+@answers.wrong(
+    "3.2",
+    "a SiLU after the second layer too",
+    "The end is linear, so that features can be as negative as positive. SiLU would cut them off "
+    "at -0.28.",
+)
+class TimeMLP(_Changed):
+    def after(self, out):
+        return F.silu(out)
+
+
+@answers.wrong(
+    "3.2",
+    "the SiLU after the second layer instead of before it",
+    "Two linear layers in a row are together one linear layer. The nonlinearity belongs between "
+    "them.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return hidden
+
+    def after(self, out):
+        return F.silu(out)
+
+
+@answers.wrong(
+    "3.2",
+    "no nonlinearity",
+    "Two linear layers in a row are together one linear layer: the second adds nothing. "
+    "Something that bends has to stand between them.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return hidden
+
+
+@answers.wrong(
+    "3.2",
+    "ReLU instead of SiLU",
+    "ReLU has a corner at 0 and is flat below it. SiLU, x times its own sigmoid, is smooth and "
+    "learns on both sides.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return F.relu(hidden)
+
+
+@answers.wrong(
+    "3.2",
+    "GELU instead of SiLU",
+    "GELU weighs x by the normal distribution function, SiLU by the logistic one. They look alike "
+    "and are not the same.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return F.gelu(hidden)
+
+
+@answers.wrong(
+    "3.2",
+    "a sigmoid instead of SiLU",
+    "SiLU(x) is x times sigmoid(x). The sigmoid alone stays between 0 and 1 and saturates.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return torch.sigmoid(hidden)
+
+
+@answers.wrong(
+    "3.2",
+    "a SiLU on the embedding",
+    "The waves go into the first layer as they are. SiLU acts on what comes out of that layer.",
+)
+class TimeMLP(_Changed):
+    def before(self, embedding):
+        return F.silu(embedding)
+
+    def between(self, hidden):
+        return hidden
+
+
+@answers.wrong(
+    "3.2",
+    "a shortcut around the second layer",
+    "Residual connections come in chapter 04. Here the second layer's output is the result.",
+)
+class TimeMLP(_Changed):
+    def forward(self, embedding):
+        hidden = F.silu(self.linear1(embedding))
+        return hidden + self.linear2(hidden)
+
+
+@answers.wrong(
+    "3.2",
+    "dropout between the layers",
+    "The formula has no dropout. With it, one step would be told to the network differently each "
+    "time.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return F.dropout(F.silu(hidden), 0.1, training=True)
+
+
+@answers.wrong(
+    "3.2",
+    "standardised over the batch",
+    "Batch statistics mix the images: what one is told about its own time then depends on the "
+    "others'.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        hidden = hidden - hidden.mean(dim=0)
+        return F.silu(hidden / (hidden.std(dim=0, unbiased=False) + 1e-5))
+
+
+@answers.wrong(
+    "3.2",
+    "layer sizes in the wrong order",
+    "nn.Linear takes the incoming length first, then the outgoing one: in, out.",
+)
+class TimeMLP(_Changed):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__(time_dim, cond_dim)
+        self.linear1 = nn.Linear(cond_dim, time_dim)
+
+
+@answers.wrong(
+    "3.2",
+    "a hidden layer of length time_dim",
+    "The first layer already widens to cond_dim; the second leads from cond_dim to cond_dim.",
+)
+class TimeMLP(_Changed):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__(time_dim, cond_dim)
+        self.linear1 = nn.Linear(time_dim, time_dim)
+        self.linear2 = nn.Linear(time_dim, cond_dim)
+
+
+@answers.wrong(
+    "3.2",
+    "a hidden layer four times as wide",
+    "That is the habit of Transformer blocks. Here the hidden layer is as long as the result.",
+)
+class TimeMLP(_Changed):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__(time_dim, cond_dim)
+        self.linear1 = nn.Linear(time_dim, 4 * cond_dim)
+        self.linear2 = nn.Linear(4 * cond_dim, cond_dim)
+
+
+@answers.wrong(
+    "3.2",
+    "one layer only",
+    "SiLU has to be followed by a second linear layer, W_2 and b_2.",
+)
+class TimeMLP(nn.Module):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__()
+        self.linear = nn.Linear(time_dim, cond_dim)
+
+    def forward(self, embedding):
+        return F.silu(self.linear(embedding))
+
+
+@answers.wrong(
+    "3.2",
+    "no biases",
+    "Both layers have a bias, b_1 and b_2. nn.Linear brings one along unless told not to.",
+)
+class TimeMLP(_Changed):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__(time_dim, cond_dim)
+        self.linear1 = nn.Linear(time_dim, cond_dim, bias=False)
+        self.linear2 = nn.Linear(cond_dim, cond_dim, bias=False)
+
+
+@answers.wrong(
+    "3.2",
+    "layers in a plain list",
+    "nn.Module does not look into Python lists, so the optimiser would never see these layers. "
+    "Make them attributes of their own, or use nn.ModuleList or nn.Sequential.",
+)
+class TimeMLP(nn.Module):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__()
+        self.layers = [nn.Linear(time_dim, cond_dim), nn.Linear(cond_dim, cond_dim)]
+
+    def forward(self, embedding):
+        return self.layers[1](F.silu(self.layers[0](embedding)))
+
+
+@answers.wrong(
+    "3.2",
+    "new layers in every call",
+    "What forward makes is forgotten afterwards: each call begins with new random weights, and "
+    "nothing is ever learned. Make layers in __init__.",
+)
+class TimeMLP(nn.Module):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__()
+        self.time_dim, self.cond_dim = time_dim, cond_dim
+
+    def forward(self, embedding):
+        hidden = F.silu(nn.Linear(self.time_dim, self.cond_dim)(embedding))
+        return nn.Linear(self.cond_dim, self.cond_dim)(hidden)
+
+
+@answers.wrong(
+    "3.2",
+    "cut off from the gradient",
+    "Without a graph no gradient flows back. Leave no_grad and detach to sampling.",
+)
+class TimeMLP(_Changed):
+    @torch.no_grad()
+    def forward(self, embedding):
+        return super().forward(embedding)
+
+
+@answers.wrong(
+    "3.2",
+    "the first layer cut off from the gradient",
+    "detach, .data and a new torch.tensor(...) end the graph: what lies before them stays as it "
+    "was on the first day.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return F.silu(hidden.detach())
+
+
+@answers.wrong(
+    "3.2",
+    "weights that all begin alike",
+    "Units that begin alike get the same gradient and stay alike for ever. nn.Linear begins with "
+    "random weights for this reason.",
+)
+class TimeMLP(_Changed):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__(time_dim, cond_dim)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+
+# 3.3
+
+
+@answers.wrong(
+    "3.3",
+    "no row for the null label",
+    "Labels 0 ... num_classes-1 are classes; label num_classes is the null label: one row more.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__(num_classes - 1, cond_dim)
+
+
+@answers.wrong(
+    "3.3",
+    "rows and columns exchanged",
+    "The table has a row for each label, and each row has cond_dim numbers: first how many, then "
+    "how long.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = nn.Embedding(cond_dim, num_classes + 1)
+
+    def forward(self, labels):
+        return self.table(labels)
+
+
+@answers.wrong(
+    "3.3",
+    "a fixed zero vector for the null label",
+    "'Any digit' is something to be learned too. Leave its row to the optimiser like the others.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = nn.Embedding(num_classes + 1, cond_dim)
+        self.null_label = num_classes
+
+    def forward(self, labels):
+        return self.table(labels) * (labels != self.null_label)[:, None]
+
+
+@answers.wrong(
+    "3.3",
+    "a null label that is not learned",
+    "padding_idx keeps a row at zero and lets no gradient through. 'Any digit' has to be learned "
+    "like the digits.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = nn.Embedding(num_classes + 1, cond_dim, padding_idx=num_classes)
+
+    def forward(self, labels):
+        return self.table(labels)
+
+
+@answers.wrong(
+    "3.3",
+    "label 0 as padding_idx",
+    "0 is the digit zero here, a class like the others. The null label is num_classes, and it is "
+    "learned as well.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = nn.Embedding(num_classes + 1, cond_dim, padding_idx=0)
+
+    def forward(self, labels):
+        return self.table(labels)
+
+
+@answers.wrong(
+    "3.3",
+    "the null label moved to the last class",
+    "Cutting the label off at num_classes-1 stops the error, but now 'any digit' means 'a nine'. "
+    "The table needs one row more.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = nn.Embedding(num_classes, cond_dim)
+        self.last = num_classes - 1
+
+    def forward(self, labels):
+        return self.table(labels.clamp(max=self.last))
+
+
+@answers.wrong(
+    "3.3",
+    "the null label wrapped round to class 0",
+    "The remainder of num_classes divided by num_classes is 0, so 'any digit' means 'a zero'. "
+    "The table needs one row more.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = nn.Embedding(num_classes, cond_dim)
+        self.num_classes = num_classes
+
+    def forward(self, labels):
+        return self.table(labels % self.num_classes)
+
+
+@answers.wrong(
+    "3.3",
+    "the label as a quantity",
+    "A linear layer on the number itself makes 8 twice 4. Labels are names; look their vectors up.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.linear = nn.Linear(1, cond_dim)
+
+    def forward(self, labels):
+        return self.linear(labels[:, None].float())
+
+
+@answers.wrong(
+    "3.3",
+    "vectors that are not learned",
+    "The optimiser sees only an nn.Parameter, or a module that holds one, that is an attribute of "
+    "self. A plain tensor, or a parameter in a Python list, stays as random as it began.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = torch.randn(num_classes + 1, cond_dim)
+
+    def forward(self, labels):
+        return self.table[labels]
+
+
+@answers.wrong(
+    "3.3",
+    "waves instead of learned vectors",
+    "Steps have an order, so waves suit them. Classes have none: each gets a learned vector.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.cond_dim = cond_dim
+
+    def forward(self, labels):
+        return ref.sinusoidal_embedding(labels, self.cond_dim)
+
+
+@answers.wrong(
+    "3.3",
+    "a frozen table",
+    "With requires_grad = False, or behind detach, the vectors stay as random as they began.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def forward(self, labels):
+        return super().forward(labels).detach()
+
+
+@answers.wrong(
+    "3.3",
+    "a bias that all labels share",
+    "A linear layer on one-hot labels is a table, but its bias belongs to no label: every digit "
+    "would move it. Leave the bias away.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.linear = nn.Linear(num_classes + 1, cond_dim)
+        self.rows = num_classes + 1
+
+    def forward(self, labels):
+        return self.linear(F.one_hot(labels, self.rows).float())
+
+
+@answers.wrong(
+    "3.3",
+    "a linear layer after the table",
+    "The rows of the table are the vectors, already of length cond_dim. Nothing comes after them.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.table = nn.Embedding(num_classes + 1, cond_dim)
+        self.linear = nn.Linear(cond_dim, cond_dim)
+
+    def forward(self, labels):
+        return self.linear(self.table(labels))
+
+
+@answers.wrong(
+    "3.3",
+    "one vector for the whole batch",
+    "Each image has a label of its own. An average over the batch tells every image the same.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def forward(self, labels):
+        return super().forward(labels).mean(dim=0).expand(len(labels), -1)
+
+
+@answers.wrong(
+    "3.3",
+    "label dropout in the embedding",
+    "Dropping labels is drop_labels' work, in training only. A table that does it too draws the "
+    "wrong digit now and then.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def forward(self, labels):
+        dropped = torch.rand(len(labels)) < 0.1
+        null_label = self.table.num_embeddings - 1
+        return super().forward(labels.masked_fill(dropped, null_label))
+
+
+@answers.wrong(
+    "3.3",
+    "a SiLU after the table",
+    "The vector is learned, so it can take any value by itself. SiLU would forbid all below -0.28.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def forward(self, labels):
+        return F.silu(super().forward(labels))
+
+
+@answers.wrong(
+    "3.3",
+    "vectors cut to length 1",
+    "The length of a vector is learned like its direction. Normalising throws it away.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def forward(self, labels):
+        return F.normalize(super().forward(labels), dim=1)
+
+
+# 3.4
+
+
+def _mask(labels, p, generator):
+    return torch.rand(labels.shape, generator=generator) < p
+
+
+@answers.wrong(
+    "3.4",
+    "keeping with probability p",
+    "A uniform number is below p with probability p: those are the labels to drop, not to keep.",
+)
+def drop_labels(labels, p, null_label, generator):
+    if not 0 <= p <= 1:
+        raise ValueError
+    return torch.where(_mask(labels, p, generator), labels, torch.full_like(labels, null_label))
+
+
+@answers.wrong(
+    "3.4",
+    "one decision for the whole batch",
+    "Each label needs a uniform number of its own. With one for all, a whole batch is dropped or "
+    "kept at a time.",
+)
+def drop_labels(labels, p, null_label, generator):
+    if not 0 <= p <= 1:
+        raise ValueError
+    if torch.rand(1, generator=generator).item() < p:
+        return torch.full_like(labels, null_label)
+    return labels.clone()
+
+
+@answers.wrong(
+    "3.4",
+    "one decision per class",
+    "Images of the same digit decide separately too: draw a number per label in the batch, not "
+    "per class.",
+)
+def drop_labels(labels, p, null_label, generator):
+    if not 0 <= p <= 1:
+        raise ValueError
+    by_class = torch.rand(null_label + 1, generator=generator) < p
+    return torch.where(by_class[labels], torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "the generator is not used",
+    "Without generator=generator the draw comes from the global state, and a training run cannot "
+    "be repeated.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return torch.where(_mask(labels, p, None), torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "a new generator in every call",
+    "A generator that is made and seeded inside begins afresh each time, so the same places are "
+    "dropped in every batch. Draw from the one that is handed in.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return ref.drop_labels(labels, p, null_label, torch.Generator().manual_seed(0))
+
+
+@answers.wrong(
+    "3.4",
+    "the generator's seed instead of the generator",
+    "A generator stands where its last draw left it. Whoever goes back to its seed draws the same "
+    "numbers again in every batch.",
+)
+def drop_labels(labels, p, null_label, generator):
+    again = torch.Generator().manual_seed(generator.initial_seed())
+    return ref.drop_labels(labels, p, null_label, again)
+
+
+@answers.wrong(
+    "3.4",
+    "the labels changed in place",
+    "labels[mask] = ... changes the caller's tensor, and the digits of that batch are lost. "
+    "Work on a copy, or let torch.where make a new tensor.",
+)
+def drop_labels(labels, p, null_label, generator):
+    labels[_mask(labels, p, generator)] = null_label
+    return labels
+
+
+@answers.wrong(
+    "3.4",
+    "dropped labels become 0",
+    "0 is the digit zero. 'No class' has a label of its own, null_label.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return labels * ~_mask(labels, p, generator)
+
+
+@answers.wrong(
+    "3.4",
+    "dropped labels become -1",
+    "-1 as 'no class' is a habit from other libraries. Here it is null_label, which has a row in "
+    "the table.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return labels.masked_fill(_mask(labels, p, generator), -1)
+
+
+@answers.wrong(
+    "3.4",
+    "the null label is always 10",
+    "null_label is an argument: with other classes than ten digits it is another number.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return ref.drop_labels(labels, p, 10, generator)
+
+
+@answers.wrong(
+    "3.4",
+    "a random class instead of the null label",
+    "That teaches the network wrong digits. A dropped label says nothing about the digit.",
+)
+def drop_labels(labels, p, null_label, generator):
+    dropped = _mask(labels, p, generator)
+    return torch.where(dropped, torch.randint(0, 10, labels.shape, generator=generator), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "dropped labels are left out",
+    "There is still one image for each label, so the batch keeps its length: replace them.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return labels[~_mask(labels, p, generator)]
+
+
+@answers.wrong(
+    "3.4",
+    "the mask instead of the labels",
+    "The mask only says where to drop. The result is the labels, with null_label in those places.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return _mask(labels, p, generator)
+
+
+@answers.wrong(
+    "3.4",
+    "floating-point labels",
+    "Arithmetic with floats turns labels into floats, and a table cannot be indexed by those. "
+    "Keep int64.",
+)
+def drop_labels(labels, p, null_label, generator):
+    dropped = _mask(labels, p, generator).float()
+    return dropped * null_label + (1 - dropped) * labels
+
+
+@answers.wrong(
+    "3.4",
+    "nn.functional.dropout on the labels",
+    "Dropout for activations sets numbers to 0 and enlarges the rest. Labels are names; swap them.",
+)
+def drop_labels(labels, p, null_label, generator):
+    scale = 1 / max(1 - p, 1e-6)
+    return (labels * scale * ~_mask(labels, p, generator)).long()
+
+
+@answers.wrong(
+    "3.4",
+    "exactly a share p of each batch",
+    "'With probability p' leaves the number to chance: ten coins do not always show five heads. "
+    "With small batches a fixed share is also rounded.",
+)
+def drop_labels(labels, p, null_label, generator):
+    order = torch.randperm(len(labels), generator=generator)
+    new = labels.clone()
+    new[order[: round(p * len(labels))]] = null_label
+    return new
+
+
+@answers.wrong(
+    "3.4",
+    "the first labels of each batch",
+    "Which labels are dropped is left to chance. Always taking the first ones is not a draw.",
+)
+def drop_labels(labels, p, null_label, generator):
+    new = labels.clone()
+    new[: round(p * len(labels))] = null_label
+    return new
+
+
+@answers.wrong(
+    "3.4",
+    "normal instead of uniform numbers",
+    "torch.randn is below p with another probability, even below 0 every other time. torch.rand is "
+    "uniform between 0 and 1.",
+)
+def drop_labels(labels, p, null_label, generator):
+    dropped = torch.randn(labels.shape, generator=generator) < p
+    return torch.where(dropped, torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "always a tenth",
+    "p is an argument: 0.1 is the usual value, but 0 must drop none and 1 must drop all.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return ref.drop_labels(labels, 0.1, null_label, generator)
+
+
+@answers.wrong(
+    "3.4",
+    "null labels given back a class",
+    "Swapping on every hit also swaps labels that were null before. Those stay null.",
+)
+def drop_labels(labels, p, null_label, generator):
+    dropped = _mask(labels, p, generator)
+    swapped = torch.where(labels == null_label, torch.zeros_like(labels), null_label)
+    return torch.where(dropped, swapped, labels)
+
+
+@answers.wrong(
+    "3.4",
+    "one draw for two neighbours",
+    "Each label draws a number of its own. Shared draws make neighbours drop out together.",
+)
+def drop_labels(labels, p, null_label, generator):
+    if not 0 <= p <= 1:
+        raise ValueError
+    half = torch.rand((len(labels) + 1) // 2, generator=generator)
+    dropped = half.repeat_interleave(2)[: len(labels)] < p
+    return torch.where(dropped, torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "the chance squared",
+    "Dropping only what two draws agree on happens with probability p times p. One draw is enough.",
+)
+def drop_labels(labels, p, null_label, generator):
+    dropped = _mask(labels, p, generator) & _mask(labels, p, generator)
+    return torch.where(dropped, torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "any p accepted",
+    "15 for 15 % would silently drop every label. The first lines of the exercise refuse it; "
+    "keep them.",
+)
+def drop_labels(labels, p, null_label, generator):
+    return torch.where(_mask(labels, p, generator), torch.full_like(labels, null_label), labels)

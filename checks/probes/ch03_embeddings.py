@@ -1,0 +1,308 @@
+"""Probes of chapter 03: they call the code under test and report what it returns."""
+
+import math
+
+import torch
+
+# Values for parameters. They depend on a parameter's shape and on nothing else, so it does not
+# matter what the layers are called, in which order they are made and how they are initialised.
+
+
+def pattern(shape, ordinal=0):
+    """Fixed, irregular values for a parameter of this shape.
+
+    Sides of length 1 do not count, and a matrix gets the transpose of what the transposed shape
+    gets (a square one is symmetric). So weights may be stored as (out, in), (in, out) or as those
+    of a 1 x 1 convolution, and the function that the network computes is the same.
+    """
+    sides = [side for side in shape if side != 1]
+    seed = 7 + ordinal
+    for side in sorted(sides):
+        seed = 101 * seed + side
+    g = torch.Generator().manual_seed(seed)
+    values = torch.randn(sorted(sides), generator=g)
+    if len(sides) == 2:
+        values = values / math.prod(sides) ** 0.25
+        if sides[0] == sides[1]:
+            values = (values + values.T) / math.sqrt(2)
+        elif sides[0] > sides[1]:
+            values = values.T
+    return values.reshape(shape)
+
+
+def set_parameters(module, value=pattern, tell_apart=False):
+    """Overwrite each parameter by value(its shape).
+
+    With `tell_apart`, parameters of one shape get different values.
+    """
+    seen = {}
+    with torch.no_grad():
+        for parameter in module.parameters():
+            shape = tuple(parameter.shape)
+            seen[shape] = seen.get(shape, -1) + 1
+            parameter.copy_(value(shape, seen[shape]) if tell_apart else value(shape))
+
+
+def sides_of(module):
+    """The lengths of each parameter's sides, without order and without sides of length 1."""
+    return sorted(sorted(side for side in p.shape if side != 1) for p in module.parameters())
+
+
+def gradients(module, loss):
+    """The gradient of each parameter, flat; zeros where none arrives."""
+    parameters = list(module.parameters())
+    learned = [p for p in parameters if p.requires_grad]
+    found = [None] * len(learned)
+    if learned and loss.requires_grad:
+        found = torch.autograd.grad(loss, learned, allow_unused=True)
+    by_id = {id(p): grad for p, grad in zip(learned, found)}
+    result = []
+    for p in parameters:
+        grad = by_id.get(id(p))
+        if grad is None:
+            grad = torch.zeros_like(p)
+        result.append((grad.to_dense() if grad.is_sparse else grad).detach().flatten())
+    return result
+
+
+def plain(value):
+    """A tensor without its gradient; anything else as it is, for the verdict to name."""
+    return value.detach() if isinstance(value, torch.Tensor) else value
+
+
+def name_of_error(function):
+    """The type of the exception that `function` raises, or "nothing"."""
+    try:
+        function()
+    except NotImplementedError:  # an exercise that is not written yet
+        raise
+    except Exception as error:
+        return type(error).__name__
+    return "nothing"
+
+
+# 3.1
+
+
+def embedding(impl, inputs):
+    return {"embedding": impl.sinusoidal_embedding(**inputs)}
+
+
+def embedding_of_two_periods(impl, inputs):
+    t, dim = inputs["t"], inputs["dim"]
+    return {
+        "default": impl.sinusoidal_embedding(t, dim),
+        "embedding": impl.sinusoidal_embedding(t, dim, max_period=inputs["max_period"]),
+    }
+
+
+def embedding_one_by_one(impl, inputs):
+    t, dim = inputs["t"], inputs["dim"]
+    alone = [impl.sinusoidal_embedding(step, dim) for step in t.split(1)]
+    return {"together": impl.sinusoidal_embedding(t, dim), "alone": alone}
+
+
+def embedding_of_bad_dims(impl, inputs):
+    t = inputs["t"]
+    return {
+        "raised": [
+            name_of_error(lambda d=d: impl.sinusoidal_embedding(t, d)) for d in inputs["dims"]
+        ]
+    }
+
+
+# 3.2
+
+
+def make_mlp(impl, inputs, value=pattern):
+    mlp = impl.TimeMLP(inputs["time_dim"], inputs["cond_dim"])
+    mlp(inputs["embedding"])  # lazy layers get their shapes here
+    # Two biases may well be alike. Many parameters of one shape are units made one by one, and
+    # those must not be.
+    tell_apart = value is pattern and len(list(mlp.parameters())) > 4
+    set_parameters(mlp, value, tell_apart)
+    torch.manual_seed(5)  # code that draws random numbers here draws the same ones each time
+    return mlp
+
+
+def mlp_output(impl, inputs):
+    return {"out": plain(make_mlp(impl, inputs)(inputs["embedding"]))}
+
+
+def mlp_sizes(impl, inputs):
+    return {"sides": sides_of(make_mlp(impl, inputs))}
+
+
+def mlp_gradients(impl, inputs):
+    mlp = make_mlp(impl, inputs)
+    out = mlp(inputs["embedding"])
+    found = gradients(mlp, (out * pattern(tuple(out.shape))).sum())
+    shapes = [list(p.shape) for p in mlp.parameters()]
+    return {"unreached": sorted(s for s, grad in zip(shapes, found) if not grad.abs().max() > 0)}
+
+
+def mlp_one_by_one(impl, inputs):
+    mlp, embedding = make_mlp(impl, inputs), inputs["embedding"]
+    return {
+        "first": plain(mlp(embedding)),
+        "second": plain(mlp(embedding)),
+        "alone": [plain(mlp(row)) for row in embedding.split(1)],
+    }
+
+
+def mlp_sums(impl, inputs):
+    mlp, a, b = make_mlp(impl, inputs), inputs["embedding"], inputs["other"]
+    outs = mlp(a), mlp(b), mlp(a + b), mlp(torch.zeros_like(a))
+    return dict(zip(("a", "b", "a_plus_b", "zero"), map(plain, outs)))
+
+
+def mlp_scaled(impl, inputs):
+    mlp = make_mlp(impl, inputs)
+    return {"outs": [plain(mlp(s * inputs["embedding"])) for s in inputs["scales"]]}
+
+
+def mlp_of_equal_parameters(impl, inputs):
+    mlp = make_mlp(impl, inputs, lambda shape: torch.full(shape, inputs["value"]))
+    return {"out": plain(mlp(inputs["embedding"]))}
+
+
+def mlp_in_full(impl, inputs):
+    mlp = make_mlp(impl, inputs)
+    return {"sides": sides_of(mlp), "out": plain(mlp(inputs["embedding"]))}
+
+
+def mlp_at_the_start(impl, inputs):
+    mlp = impl.TimeMLP(inputs["time_dim"], inputs["cond_dim"])
+    mlp(inputs["embedding"])
+    return {"differ": [bool((p != p.flatten()[0]).any()) for p in mlp.parameters()]}
+
+
+# 3.3
+
+
+def make_classes(impl, inputs):
+    classes = impl.ClassEmbedding(inputs["num_classes"], inputs["cond_dim"])
+    classes(inputs["labels"])  # lazy layers get their shapes here
+    set_parameters(classes, tell_apart=True)  # each class may have a parameter of its own
+    return classes
+
+
+def class_vectors(impl, inputs):
+    return {"out": plain(make_classes(impl, inputs)(inputs["labels"]))}
+
+
+def class_sizes(impl, inputs):
+    return {"sides": sides_of(make_classes(impl, inputs))}
+
+
+def class_one_by_one(impl, inputs):
+    classes, labels = make_classes(impl, inputs), inputs["labels"]
+    torch.manual_seed(5)  # code that draws random numbers here draws the same ones each time
+    together = plain(classes(labels))
+    return {
+        "together": together,
+        "steady": all(torch.equal(plain(classes(labels)), together) for _ in range(60)),
+        "alone": [plain(classes(label)) for label in labels.split(1)],
+    }
+
+
+def class_gradients(impl, inputs):
+    """How many parameter entries each pair of labels moves, both of them."""
+    classes, labels = make_classes(impl, inputs), inputs["labels"]
+    moved = []
+    for i in range(len(labels)):
+        out = classes(labels)[i]
+        # Weights between 1 and 2: no gradient is 0 by accident.
+        loss = (out * torch.linspace(1, 2, len(out))).sum()
+        moved.append(
+            torch.cat([grad != 0 for grad in gradients(classes, loss)] or [torch.zeros(0)])
+        )
+    moved = torch.stack(moved).float()
+    return {"shared": (moved @ moved.T).long()}
+
+
+def class_scaled(impl, inputs):
+    """The vectors when all parameters are multiplied by a number."""
+    outs = []
+    for scale in inputs["scales"]:
+        classes = make_classes(impl, inputs)
+        with torch.no_grad():
+            for parameter in classes.parameters():
+                parameter.mul_(scale)
+        outs.append(plain(classes(inputs["labels"])))
+    return {"outs": outs}
+
+
+# 3.4
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def dropped_once(impl, inputs):
+    labels, p, null = inputs["labels"], inputs["p"], inputs["null_label"]
+    return {"labels": impl.drop_labels(labels, p, null, generator(inputs["seed"]))}
+
+
+def dropped_at_the_ends(impl, inputs):
+    labels, null = inputs["labels"], inputs["null_label"]
+    return {
+        "none": impl.drop_labels(labels, 0.0, null, generator(inputs["seed"])),
+        "all": impl.drop_labels(labels, 1.0, null, generator(inputs["seed"])),
+        "all_of_one": impl.drop_labels(labels[:1], 1.0, null, generator(inputs["seed"])),
+    }
+
+
+def dropped_with_generators(impl, inputs):
+    labels, p, null, seed = (inputs[key] for key in ("labels", "p", "null_label", "seed"))
+
+    def drop(g):
+        return impl.drop_labels(labels, p, null, g)
+
+    torch.manual_seed(1)
+    first = drop(generator(seed))
+    g = generator(seed)
+    # Many, for code that drops whole batches draws the same by chance every other time.
+    later = [drop(g) for _ in range(40)]
+    torch.manual_seed(2)  # must not matter
+    again = drop(generator(seed))
+    others = [drop(generator(seed + 1 + i)) for i in range(40)]
+    return {
+        "repeats": torch.equal(first, again),
+        "moves_on": not all(torch.equal(first, new) for new in later[1:]),
+        "follows_the_seed": not all(torch.equal(first, new) for new in others),
+    }
+
+
+def _masks(impl, inputs):
+    """Which labels of a small batch are dropped, call after call with one generator."""
+    labels, p, null = inputs["labels"], inputs["p"], inputs["null_label"]
+    g = generator(inputs["seed"])
+    calls = [impl.drop_labels(labels, p, null, g) for _ in range(inputs["calls"])]
+    return torch.stack(calls) == null  # (calls, B)
+
+
+def dropped_counts(impl, inputs):
+    return {"counts": sorted(set(_masks(impl, inputs).sum(dim=1).tolist()))}
+
+
+def dropped_spread(impl, inputs):
+    masks = _masks(impl, inputs).double()
+    return {"place": masks.mean(dim=0), "variance": float(masks.sum(dim=1).var())}
+
+
+def dropped_by_label(impl, inputs):
+    labels, p, null = inputs["labels"], inputs["p"], inputs["null_label"]
+    new = impl.drop_labels(labels, p, null, generator(inputs["seed"]))
+    shares = [float((new[labels == label] == null).double().mean()) for label in range(null + 1)]
+    return {"shares": shares}
+
+
+def dropped_with_bad_p(impl, inputs):
+    labels, null = inputs["labels"], inputs["null_label"]
+
+    def drop(p):
+        return impl.drop_labels(labels, p, null, generator(inputs["seed"]))
+
+    return {"raised": [name_of_error(lambda p=p: drop(p)) for p in inputs["ps"]]}

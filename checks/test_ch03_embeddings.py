@@ -1,0 +1,682 @@
+"""Checks of chapter 03: embeddings."""
+
+import math
+
+import torch
+
+from checks.probes import ch03_embeddings as probes
+from course.checking import check, require, require_close, require_tensor
+
+
+def parameters(sides: list[list[int]]) -> str:
+    """How many numbers a module learns, in words."""
+    if not sides:
+        return "no parameters at all"
+    sizes = ", ".join(" x ".join(map(str, part)) or "1" for part in sides)
+    return f"{sum(map(math.prod, sides))} numbers, in parameters of size {sizes}"
+
+
+# 3.1
+
+
+def waves(t: torch.Tensor, dim: int, max_period: float = 10000.0) -> torch.Tensor:
+    """The angles t * omega_i in float64, shape (B, dim / 2)."""
+    half = dim // 2
+    omega = max_period ** (-torch.arange(half, dtype=torch.float64) / (half - 1))
+    return t.double()[:, None] * omega
+
+
+def first_steps(g: torch.Generator) -> dict:
+    return {"t": torch.tensor([0, 1, 3, 2, 1]), "dim": 12}
+
+
+FIRST_STEPS = "sinusoidal_embedding(t, dim=12), t = [0, 1, 3, 2, 1]"
+
+
+@check("3.1", probe=probes.embedding, inputs=first_steps, call=FIRST_STEPS)
+def test_embedding_has_a_row_for_each_step(got, ref, inputs):
+    """Each step becomes one row of dim numbers"""
+    require_tensor(got["embedding"], "the embedding", (5, 12))
+
+
+@check("3.1", probe=probes.embedding, inputs=first_steps, call=FIRST_STEPS)
+def test_embedding_begins_with_the_sines(got, ref, inputs):
+    """The first half holds sines, the second half cosines"""
+    row = require_tensor(got["embedding"], "the embedding", (5, 12))[0]
+    require_close(row[:6], torch.zeros(6), "six sines of 0 in the first half at t = 0", "that half")
+    require_close(
+        row[6:], torch.ones(6), "six cosines of 0 in the second half at t = 0", "that half"
+    )
+
+
+@check("3.1", probe=probes.embedding, inputs=first_steps, call=FIRST_STEPS)
+def test_embedding_pairs_sine_and_cosine(got, ref, inputs):
+    """Entry i and entry half + i are sine and cosine of one angle"""
+    e = require_tensor(got["embedding"], "the embedding", (5, 12))
+    require_close(
+        e[:, :6] ** 2 + e[:, 6:] ** 2,
+        torch.ones(5, 6),
+        "sin^2 + cos^2 = 1 for entries i and half + i of every row",
+        "that sum",
+    )
+
+
+@check("3.1", probe=probes.embedding, inputs=first_steps, call=FIRST_STEPS)
+def test_embedding_runs_from_the_fastest_to_the_slowest_wave(got, ref, inputs):
+    """The first wave turns by 1 radian a step, the last by 1/max_period"""
+    e = require_tensor(got["embedding"], "the embedding", (5, 12))
+    # At t = 1 every angle is between 0 and pi/2, so the arctangent gives omega itself back.
+    omega = torch.atan2(e[1, :6], e[1, 6:])
+    require(
+        math.isclose(float(omega[0]), 1, rel_tol=1e-4),
+        "the first wave to turn by 1 radian from t = 0 to t = 1",
+        f"a turn by {float(omega[0]):.6g} radians",
+    )
+    require(
+        math.isclose(float(omega[-1]), 1e-4, rel_tol=1e-3),
+        "the last wave to turn by 1/max_period = 1e-4 radians from t = 0 to t = 1",
+        f"a turn by {float(omega[-1]):.6g} radians",
+    )
+
+
+@check("3.1", probe=probes.embedding, inputs=first_steps, call=FIRST_STEPS)
+def test_embedding_slows_down_by_equal_ratios(got, ref, inputs):
+    """From each wave to the next the frequency falls by the same factor"""
+    e = require_tensor(got["embedding"], "the embedding", (5, 12))
+    omega = torch.atan2(e[1, :6], e[1, 6:]).double()
+    require_close(
+        (omega[1:] / omega[:-1]).float(),
+        torch.full((5,), 10000.0 ** (-1 / 5)),
+        "omega_{i+1} / omega_i to be the same number for every i",
+        "the ratio omega_{i+1} / omega_i",
+        rtol=1e-3,
+    )
+    # Angles up to 3, float32: the other rows follow from row t = 1.
+    angles = waves(inputs["t"], 12)
+    target = torch.cat([angles.sin(), angles.cos()], dim=1).float()
+    require_close(e, target, "angles proportional to t", "the embedding", atol=2e-5)
+
+
+@check(
+    "3.1",
+    probe=probes.embedding_of_two_periods,
+    inputs=lambda g: {"t": torch.tensor([3, 0, 1]), "dim": 10, "max_period": 50.0},
+    call="sinusoidal_embedding(t, dim=10), then with max_period=50.0, t = [3, 0, 1]",
+)
+def test_embedding_uses_max_period(got, ref, inputs):
+    """The slowest wave follows max_period"""
+    angles = waves(inputs["t"], 10, 50.0)
+    target = torch.cat([angles.sin(), angles.cos()], dim=1).float()
+    require_close(
+        got["embedding"],
+        target,
+        "frequencies from 1 down to 1/max_period, here 1/50",
+        "the second embedding",
+        atol=2e-5,
+    )
+
+
+@check(
+    "3.1",
+    probe=probes.embedding,
+    inputs=lambda g: {"t": torch.tensor([0.5, 2.25, 1.0, 3.75]), "dim": 6},
+    call="sinusoidal_embedding(t, dim=6), t = [0.5, 2.25, 1.0, 3.75] in float32",
+)
+def test_embedding_of_steps_in_between(got, ref, inputs):
+    """A step between two whole ones has an embedding of its own"""
+    angles = waves(inputs["t"], 6)
+    target = torch.cat([angles.sin(), angles.cos()], dim=1).float()
+    require_close(
+        got["embedding"],
+        target,
+        "sines and cosines of t * omega_i with the t that came in",
+        "the embedding",
+        atol=2e-5,
+    )
+
+
+@check(
+    "3.1",
+    probe=probes.embedding_one_by_one,
+    # As many steps as the embedding is long: a wrong broadcast would go unnoticed there.
+    inputs=lambda g: {"t": torch.tensor([0, 3, 1, 2]), "dim": 4},
+    call="sinusoidal_embedding(t, dim=4), t = [0, 3, 1, 2] together, then each step alone",
+)
+def test_embedding_rows_are_independent(got, ref, inputs):
+    """A step's row is the same alone and among others"""
+    together = require_tensor(got["together"], "the embedding", (4, 4))
+    for i, alone in enumerate(got["alone"]):
+        require_tensor(alone, "the embedding of one step", (1, 4))
+        require_close(
+            alone[0],
+            together[i],
+            "the same row for a step, whichever steps stand beside it",
+            f"row of t = {int(inputs['t'][i])}, alone,",
+            rtol=1e-3,
+            atol=1e-5,
+        )
+
+
+@check(
+    "3.1",
+    probe=probes.embedding,
+    inputs=lambda g: {
+        "t": torch.cat([torch.tensor([0, 999]), torch.randint(0, 1000, (9,), generator=g)]),
+        "dim": 128,
+    },
+    call="sinusoidal_embedding(t, dim=128), steps between 0 and 999",
+)
+def test_embedding_of_late_steps(got, ref, inputs):
+    """Steps up to 999 keep their place on every wave"""
+    e = require_tensor(got["embedding"], "the embedding", (11, 128)).double()
+    angles = waves(inputs["t"], 128)
+    error = (e - torch.cat([angles.sin(), angles.cos()], dim=1)).abs()
+    # A float32 frequency is off by up to 2e-6 of itself (exponent and power, both rounded).
+    # The angle, and so the sine, is then off by that times t; twice as much is allowed.
+    allowed = 1e-5 + 4e-6 * inputs["t"].double()[:, None]
+    wrong = error > allowed
+    b, i = (int(n) for n in torch.unravel_index((error / allowed).argmax(), error.shape))
+    require(
+        not wrong.any(),
+        "sines and cosines of t * omega_i, computed in float32 or better",
+        f"{int(wrong.sum())} of {wrong.numel()} values off; the worst is {float(e[b, i]):.6g} "
+        f"at t = {int(inputs['t'][b])}, entry {i}",
+    )
+
+
+@check(
+    "3.1",
+    probe=probes.embedding_of_bad_dims,
+    inputs=lambda g: {"t": torch.tensor([0, 3]), "dims": [7, 2]},
+    call="sinusoidal_embedding(t, dim=7), and again with dim=2",
+)
+def test_embedding_refuses_bad_dims(got, ref, inputs):
+    """An odd or too small dim is refused"""
+    for dim, raised in zip(inputs["dims"], got["raised"]):
+        require(
+            raised == "ValueError",
+            f"a ValueError for dim = {dim}, as the first lines of the exercise had it",
+            f"{raised} was raised" if raised != "nothing" else "a result",
+        )
+
+
+# 3.2
+
+
+def mlp_inputs(g: torch.Generator) -> dict:
+    return {"time_dim": 6, "cond_dim": 10, "embedding": torch.randn(5, 6, generator=g)}
+
+
+# The parameters of two layers, as the lengths of their sides: two biases, two matrices.
+MLP_SIDES = [[6, 10], [10], [10], [10, 10]]
+MLP_CALL = "TimeMLP(time_dim=6, cond_dim=10)(embedding), embedding of shape (5, 6)"
+
+
+@check("3.2", probe=probes.mlp_output, inputs=mlp_inputs, call=MLP_CALL)
+def test_mlp_has_a_row_for_each_embedding(got, ref, inputs):
+    """Each embedding becomes one row of cond_dim features"""
+    require_tensor(got["out"], "the result", (5, 10))
+
+
+@check(
+    "3.2",
+    probe=probes.mlp_sizes,
+    inputs=mlp_inputs,
+    call="TimeMLP(time_dim=6, cond_dim=10).parameters()",
+)
+def test_mlp_has_two_layers(got, ref, inputs):
+    """Its parameters are those of two linear layers, the hidden one of length cond_dim"""
+    require(
+        sum(map(math.prod, got["sides"])) == sum(map(math.prod, MLP_SIDES)),
+        "the numbers of W_1, b_1, W_2 and b_2 to be parameters, and no more than those",
+        parameters(got["sides"]),
+    )
+
+
+@check("3.2", probe=probes.mlp_gradients, inputs=mlp_inputs, call=MLP_CALL + ", then backward()")
+def test_mlp_learns_with_every_parameter(got, ref, inputs):
+    """The gradient reaches every parameter"""
+    unreached = ", ".join(str(tuple(shape)) for shape in got["unreached"])
+    require(
+        not got["unreached"],
+        "a gradient in every parameter",
+        f"none in the parameters of shape {unreached}",
+    )
+
+
+@check(
+    "3.2",
+    probe=probes.mlp_one_by_one,
+    # As many rows as features in the result: a wrong broadcast would go unnoticed there.
+    inputs=lambda g: {"time_dim": 6, "cond_dim": 10, "embedding": torch.randn(10, 6, generator=g)},
+    call="mlp(embedding) twice, embedding of shape (10, 6), then each row alone",
+)
+def test_mlp_rows_are_independent(got, ref, inputs):
+    """A row's result depends on that row and on nothing else"""
+    first = require_tensor(got["first"], "the result", (10, 10))
+    # A matrix product may add in another order when it has fewer rows: float32 rounding.
+    require_close(
+        got["second"], first, "the same result when called again", "the second", atol=1e-5
+    )
+    for i, alone in enumerate(got["alone"]):
+        require_tensor(alone, "the result for one row", (1, 10))
+        require_close(
+            alone[0],
+            first[i],
+            "the same result for a row, alone and among others",
+            f"the result of row {i}, alone,",
+            atol=1e-5,
+        )
+
+
+@check(
+    "3.2",
+    probe=probes.mlp_sums,
+    inputs=lambda g: mlp_inputs(g) | {"other": torch.randn(5, 6, generator=g)},
+    call="mlp(a), mlp(b), mlp(a + b) and mlp(0)",
+)
+def test_mlp_is_not_linear(got, ref, inputs):
+    """It can bend: a nonlinearity stands between the layers"""
+    a, b, both, zero = (
+        require_tensor(got[key], "the result", (5, 10)) for key in ("a", "b", "a_plus_b", "zero")
+    )
+    bend = float((both + zero - a - b).abs().max())
+    require(
+        bend > 1e-2,
+        "mlp(a + b) + mlp(0) to differ from mlp(a) + mlp(b), as no straight line's would",
+        f"the same up to {bend:.1g}: the two layers are together no more than one",
+    )
+
+
+@check(
+    "3.2",
+    probe=probes.mlp_scaled,
+    inputs=lambda g: mlp_inputs(g) | {"scales": [40.0, 400.0]},
+    call="mlp(40 * embedding) and mlp(400 * embedding)",
+)
+def test_mlp_ends_in_a_linear_layer(got, ref, inputs):
+    """Its features can take any value, positive and negative"""
+    small, large = (require_tensor(out, "the result", (5, 10)) for out in got["outs"])
+    require(
+        float(small.max()) > 1 and float(small.min()) < -1,
+        "features far above and far below 0 from a large embedding",
+        f"features between {float(small.min()):.3g} and {float(small.max()):.3g}",
+    )
+    growth = float(large.abs().max() / small.abs().max())
+    require(
+        5 < growth < 20,
+        "features that grow about tenfold when a large embedding grows tenfold",
+        f"features that grow {growth:.3g}-fold",
+    )
+
+
+@check(
+    "3.2",
+    probe=probes.mlp_of_equal_parameters,
+    inputs=lambda g: mlp_inputs(g) | {"value": 0.3},
+    call=MLP_CALL + ", every parameter set to 0.3",
+)
+def test_mlp_bends_by_silu(got, ref, inputs):
+    """The nonlinearity between the layers is SiLU"""
+    # All hidden units are then alike, so this holds wherever and however weights are stored.
+    z = inputs["value"] * (inputs["embedding"].double().sum(dim=1, keepdim=True) + 1)
+    silu = z * torch.sigmoid(z)
+    target = (inputs["value"] * 10 * silu + inputs["value"]).expand(5, 10).float()
+    require_close(
+        got["out"],
+        target,
+        "the first layer, SiLU, then the second layer: here 10 equal hidden units, added up",
+        atol=1e-5,
+    )
+
+
+@check(
+    "3.2",
+    probe=probes.mlp_in_full,
+    inputs=mlp_inputs,
+    call=MLP_CALL + ", every parameter set to fixed numbers",
+)
+def test_mlp_follows_its_formula(got, ref, inputs):
+    """With known weights it computes W_2 SiLU(W_1 e + b_1) + b_2"""
+    out = require_tensor(got["out"], "the result", (5, 10))
+    if got["sides"] != MLP_SIDES:
+        return  # stored in some other way; the checks above hold for it too
+    w1, w2, b = (probes.pattern(shape).double() for shape in ((10, 6), (10, 10), (10,)))
+    hidden = inputs["embedding"].double() @ w1.T + b
+    target = (hidden * torch.sigmoid(hidden)) @ w2.T + b
+    require_close(out, target.float(), "W_2 SiLU(W_1 e + b_1) + b_2", atol=1e-5)
+
+
+@check(
+    "3.2",
+    probe=probes.mlp_at_the_start,
+    inputs=mlp_inputs,
+    call="TimeMLP(time_dim=6, cond_dim=10), as it is before training",
+)
+def test_mlp_begins_with_differing_weights(got, ref, inputs):
+    """Before training its hidden units are not all the same"""
+    require(
+        any(got["differ"]),
+        "parameters that begin with differing values: units that begin alike stay alike, "
+        "for they all get the same gradient",
+        "one and the same value all through each parameter",
+    )
+
+
+# 3.3
+
+
+def class_inputs(g: torch.Generator) -> dict:
+    """Six classes, so label 6 is the null label; all are there, some twice."""
+    labels = torch.tensor([3, 6, 0, 5, 1, 3, 4, 6, 2])
+    return {"num_classes": 6, "cond_dim": 4, "labels": labels}
+
+
+CLASS_CALL = "ClassEmbedding(num_classes=6, cond_dim=4)(labels)"
+
+
+@check(
+    "3.3",
+    probe=probes.class_vectors,
+    inputs=lambda g: {"num_classes": 6, "cond_dim": 4, "labels": torch.tensor([3, 0, 5, 1, 3])},
+    call=f"{CLASS_CALL}, labels = [3, 0, 5, 1, 3]",
+)
+def test_classes_become_vectors(got, ref, inputs):
+    """Each class label becomes one row of cond_dim numbers"""
+    require_tensor(got["out"], "the result", (5, 4))
+
+
+@check(
+    "3.3",
+    probe=probes.class_vectors,
+    inputs=class_inputs,
+    call=f"{CLASS_CALL}, labels = [3, 6, 0, 5, 1, 3, 4, 6, 2]",
+)
+def test_null_label_is_a_label(got, ref, inputs):
+    """The null label num_classes has a vector too"""
+    require_tensor(got["out"], "the result", (9, 4))
+
+
+@check(
+    "3.3",
+    probe=probes.class_one_by_one,
+    inputs=class_inputs,
+    call=f"{CLASS_CALL}, labels 0 ... 6 together, then each label alone",
+)
+def test_labels_have_vectors_of_their_own(got, ref, inputs):
+    """Equal labels get equal vectors, different labels different ones"""
+    together = require_tensor(got["together"], "the result", (9, 4))
+    labels = inputs["labels"].tolist()
+    require(
+        got["steady"], "the same vectors in every call", "other vectors in some of 60 equal calls"
+    )
+    for i, alone in enumerate(got["alone"]):
+        require_tensor(alone, "the result for one label", (1, 4))
+        require_close(
+            alone[0],
+            together[i],
+            "the same vector for a label, alone and among others",
+            f"the vector of label {labels[i]}, alone,",
+        )
+    for i, a in enumerate(labels):
+        for j, b in enumerate(labels[:i]):
+            distance = float((together[i] - together[j]).abs().max())
+            if a == b:
+                require(distance < 1e-5, f"one vector for both labels {a}", "two different vectors")
+            else:
+                require(
+                    distance > 1e-3,
+                    f"different vectors for labels {b} and {a} (6 is the null label)",
+                    "the same vector for both",
+                )
+
+
+@check(
+    "3.3",
+    probe=probes.class_sizes,
+    inputs=class_inputs,
+    call="ClassEmbedding(num_classes=6, cond_dim=4).parameters()",
+)
+def test_table_has_one_row_more_than_classes(got, ref, inputs):
+    """The parameters are one vector per class and one for the null label"""
+    require(
+        sum(map(math.prod, got["sides"])) == 7 * 4,
+        "6 vectors for the classes and 1 for the null label, of 4 learned numbers each",
+        parameters(got["sides"]),
+    )
+
+
+@check(
+    "3.3",
+    probe=probes.class_gradients,
+    inputs=lambda g: class_inputs(g) | {"labels": torch.arange(7)},
+    call=f"{CLASS_CALL}, labels = [0, 1, 2, 3, 4, 5, 6], then the gradient of each row",
+)
+def test_each_label_learns_its_own_vector(got, ref, inputs):
+    """The gradient of a label moves that label's vector, all of it and nothing else"""
+    shared = got["shared"]
+    for label in range(7):
+        name = f"label {label}" + (", the null label," if label == 6 else "")
+        require(
+            int(shared[label, label]) == 4,
+            f"{name} to move the 4 numbers of its vector when it is learned from",
+            f"{int(shared[label, label])} numbers moved",
+        )
+    for label in range(7):
+        for other in range(label):
+            require(
+                int(shared[label, other]) == 0,
+                f"labels {other} and {label} to have no learned number in common",
+                f"{int(shared[label, other])} numbers that both of them move",
+            )
+
+
+@check(
+    "3.3",
+    probe=probes.class_scaled,
+    inputs=lambda g: class_inputs(g) | {"scales": [1.0, 3.0, -1.0]},
+    call=f"{CLASS_CALL}, then again with all parameters times 3, and times -1",
+)
+def test_vectors_are_handed_out_as_learned(got, ref, inputs):
+    """What is learned is what comes out: nothing bends the vectors or cuts them short"""
+    once, thrice, negative = (require_tensor(out, "the result", (9, 4)) for out in got["outs"])
+    require_close(
+        thrice, 3 * once, "3 times the vectors when all parameters are 3 times as large", atol=1e-5
+    )
+    require_close(
+        negative, -once, "the negative vectors when all parameters change sign", atol=1e-5
+    )
+
+
+# 3.4
+
+
+def some_labels(g: torch.Generator) -> dict:
+    """Labels 0 ... 9, the null label 12 among them. It is neither 10 nor one above the others."""
+    labels = torch.randint(0, 10, (39,), generator=g)
+    labels[torch.tensor([4, 17])] = 12
+    labels[torch.tensor([0, 38])] = torch.tensor([3, 5])  # null labels at neither end
+    return {"labels": labels, "p": 0.5, "null_label": 12, "seed": 3}
+
+
+SOME_CALL = "drop_labels(labels, p=0.5, null_label=12, generator), 39 labels"
+
+
+@check("3.4", probe=probes.dropped_once, inputs=some_labels, call=SOME_CALL)
+def test_dropping_keeps_the_batch(got, ref, inputs):
+    """There are as many labels as before, of the same type"""
+    require_tensor(got["labels"], "the labels", (39,), torch.int64)
+
+
+@check("3.4", probe=probes.dropped_once, inputs=some_labels, call=SOME_CALL)
+def test_dropped_labels_become_the_null_label(got, ref, inputs):
+    """Each label is either what it was or the null label"""
+    new = require_tensor(got["labels"], "the labels", (39,), torch.int64)
+    strange = (new != inputs["labels"]) & (new != 12)
+    where = int(strange.long().argmax())
+    require(
+        not strange.any(),
+        "every label unchanged or replaced by null_label, here 12",
+        f"{int(strange.sum())} labels that are neither: the first was "
+        f"{int(inputs['labels'][where])} and became {int(new[where])}",
+    )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_at_the_ends,
+    inputs=lambda g: some_labels(g) | {"null_label": 4},
+    call="drop_labels(labels, p, null_label=4, generator), with p = 0.0 and p = 1.0",
+)
+def test_dropping_none_and_all(got, ref, inputs):
+    """p = 0 drops no label and p = 1 drops all"""
+    for name, before, p in (
+        ("none", inputs["labels"], 0),
+        ("all", inputs["labels"], 1),
+        ("all_of_one", inputs["labels"][:1], 1),
+    ):
+        new = require_tensor(got[name], "the labels", tuple(before.shape), torch.int64)
+        target = torch.full_like(before, 4) if p else before
+        wrong = int((new != target).sum())
+        require(
+            wrong == 0,
+            f"{'all' if p else 'none'} of {len(before)} labels dropped when p = {p}",
+            f"{wrong} labels that are not as they should be",
+        )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_with_generators,
+    inputs=some_labels,
+    call="drop_labels(labels, p=0.5, null_label=12, generator), with generators of two seeds",
+)
+def test_dropping_draws_from_the_generator(got, ref, inputs):
+    """Chance comes from the generator that is handed in"""
+    require(
+        got["repeats"],
+        "the same labels dropped when the generator has the same seed again",
+        "other labels dropped: the draw comes from somewhere else",
+    )
+    # Two draws for 37 labels agree by chance once in 2^37 times, and here are 40 draws.
+    require(
+        got["moves_on"],
+        "other labels dropped in the next call with one generator",
+        "the same labels dropped again, as if each call began afresh",
+    )
+    require(
+        got["follows_the_seed"],
+        "other labels dropped when the generator has another seed",
+        "the same labels dropped",
+    )
+
+
+def equal_labels(g: torch.Generator) -> dict:
+    """Ten times the same digit; 1500 calls with one generator."""
+    return {
+        "labels": torch.full((10,), 3),
+        "p": 0.3,
+        "null_label": 11,
+        "seed": int(torch.randint(0, 1000, (1,), generator=g)),
+        "calls": 1500,
+    }
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_counts,
+    inputs=equal_labels,
+    call="drop_labels(labels, p=0.3, null_label=11, generator), 1500 times, labels = ten 3s",
+)
+def test_each_label_decides_for_itself(got, ref, inputs):
+    """Of ten equal labels now these are dropped, now those"""
+    counts = got["counts"]
+    require(
+        counts not in ([0], [10], [0, 10]),
+        "calls that drop some of the ten labels and keep the others",
+        "all ten dropped or all ten kept, in every call",
+    )
+    # Right code drops 1, 2, 3, 4 and 5 of ten with probabilities between 0.1 and 0.27 each.
+    require(
+        len(counts) >= 5,
+        "a number of dropped labels that is left to chance, as with ten coins",
+        f"no other numbers of dropped labels than {', '.join(map(str, counts))} in 1500 calls",
+    )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_by_label,
+    # 2000 of each of 0 ... 10, where 10 is the null label, shuffled.
+    inputs=lambda g: {
+        "labels": (torch.randperm(22000, generator=g) % 11),
+        "p": 0.15,
+        "null_label": 10,
+        "seed": int(torch.randint(0, 1000, (1,), generator=g)),
+    },
+    call="drop_labels(labels, p=0.15, null_label=10, generator), 2000 of each label from 0 to 10",
+)
+def test_the_share_of_dropped_labels(got, ref, inputs):
+    """A share p of the labels is dropped, and of each class the same"""
+    require(
+        got["shares"][10] == 1,
+        "labels that are the null label already to stay so",
+        f"{1 - got['shares'][10]:.0%} of them turned into something else",
+    )
+    shares = got["shares"][:10]
+    overall = sum(shares) / 10
+    # 20000 draws: standard deviation sqrt(0.15 * 0.85 / 20000) = 0.0025. Six of them.
+    require(
+        abs(overall - 0.15) < 0.0152,
+        "about 15 % of the labels dropped",
+        f"{overall:.1%} of 20000 dropped",
+    )
+    # 2000 draws: 0.008. Six of them.
+    worst = max(range(10), key=lambda label: abs(shares[label] - 0.15))
+    require(
+        abs(shares[worst] - 0.15) < 0.048,
+        "about 15 % of each class dropped",
+        f"{shares[worst]:.1%} of the labels {worst} dropped",
+    )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_spread,
+    inputs=equal_labels,
+    call="drop_labels(labels, p=0.3, null_label=11, generator), 1500 times, labels = ten 3s",
+)
+def test_labels_are_dropped_independently(got, ref, inputs):
+    """Every place in the batch has the same chance, whatever happens to its neighbours"""
+    # The share of 1500 draws has standard deviation sqrt(0.3 * 0.7 / 1500) = 0.012: six of them.
+    place = require_tensor(got["place"], "the shares", (10,), torch.float64)
+    worst = int((place - 0.3).abs().argmax())
+    require(
+        abs(float(place[worst]) - 0.3) < 0.071,
+        "every place in the batch dropped in about 30 % of the calls",
+        f"place {worst} dropped in {float(place[worst]):.0%}",
+    )
+    # Ten independent draws: variance 10 * 0.3 * 0.7 = 2.1. Over 1500 calls the estimate of it
+    # has a relative standard deviation of sqrt(2 / 1500) = 0.037: six of them.
+    require(
+        abs(got["variance"] / 2.1 - 1) < 0.22,
+        "the number of dropped labels to spread as that of ten independent draws (variance 2.1)",
+        f"a variance of {got['variance']:.3g}: the labels are dropped or kept together "
+        "more or less often than by chance",
+    )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_with_bad_p,
+    inputs=lambda g: some_labels(g) | {"ps": [1.5, -0.1]},
+    call="drop_labels(labels, p=1.5, ...), and again with p=-0.1",
+)
+def test_dropping_refuses_what_is_no_probability(got, ref, inputs):
+    """A p outside 0 ... 1 is refused"""
+    for p, raised in zip(inputs["ps"], got["raised"]):
+        require(
+            raised == "ValueError",
+            f"a ValueError for p = {p}, as the first lines of the exercise had it",
+            f"{raised} was raised" if raised != "nothing" else "a result",
+        )

@@ -1,0 +1,202 @@
+"""Chapter 04: the U-Net.
+
+The network that looks at a noisy image and says what the noise is. It goes down to see the
+whole digit, comes up again to place each pixel, and on every level of the way up it is
+handed what it saw on that level of the way down: the skip connections.
+
+    x       image or features, (B, C, H, W)
+    cond    what the network is told about time and class, one vector per image, (B, cond_dim)
+
+Sources: Ronneberger et al. 2015, "U-Net"; Ho et al. 2020, appendix B (the diffusion U-Net);
+Wu & He 2018, "Group Normalization"; Vaswani et al. 2017, "Attention Is All You Need".
+
+The functions and classes that end in NotImplementedError are yours to write. See how you are
+doing with `course check 04`, and ask for help with `course hint 4.1`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The widths of a U-Net.
+
+    `channel_mults` has one entry per resolution, from the full one down; (1, 2, 2) on a
+    28 x 28 image means 28, 14 and 7 pixels with base, 2 base and 2 base channels.
+    """
+
+    image_channels: int = 1
+    base_channels: int = 64
+    channel_mults: tuple[int, ...] = (1, 2, 2)
+    time_dim: int = 128  # length of the sinusoidal embedding
+    num_classes: int = 10
+    groups: int = 8  # of every GroupNorm; divides every channel count
+    attention: bool = False  # self-attention at the lowest resolution
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels at each resolution, from the full one down."""
+        return [self.base_channels * mult for mult in self.channel_mults]
+
+    @property
+    def cond_dim(self) -> int:
+        """Length of the vector that carries time and class."""
+        return 4 * self.base_channels
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with a shortcut around them, told about time and class in between.
+
+        h   = conv_1( SiLU( GroupNorm_1(x) ) )
+        h   = h + W SiLU(cond) + b                    one number per image and channel
+        h   = conv_2( SiLU( GroupNorm_2(h) ) )
+        out = h + shortcut(x)
+
+    Both convolutions are 3 x 3 with padding 1. The shortcut is x itself where the channels
+    agree, and a 1 x 1 convolution where they do not.
+
+    Source: Ho et al. 2020, appendix B; Wu & He 2018 for GroupNorm.
+
+    Args:
+        in_channels: channels of x, divisible by `groups`.
+        out_channels: channels of the result, divisible by `groups`.
+        cond_dim: length of the conditioning vector.
+        groups: of both GroupNorms.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, cond_dim: int, groups: int = 8):
+        super().__init__()
+        raise NotImplementedError("exercise 4.1 is not written yet")
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """x (B, in_channels, H, W), cond (B, cond_dim) -> (B, out_channels, H, W)."""
+        raise NotImplementedError("exercise 4.1 is not written yet")
+
+
+class Downsample(nn.Module):
+    """Halve height and width with a learned 3 x 3 convolution of stride 2 and padding 1.
+
+    An odd side is rounded up: 7 becomes 4.
+
+    Source: Ho et al. 2020, appendix B, and its published code.
+
+    Args:
+        channels: of x and of the result.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        raise NotImplementedError("exercise 4.2 is not written yet")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, ceil(H/2), ceil(W/2))."""
+        raise NotImplementedError("exercise 4.2 is not written yet")
+
+
+class Upsample(nn.Module):
+    """Double height and width: repeat each pixel 2 x 2 times, then a 3 x 3 convolution.
+
+    The convolution (padding 1) smooths the steps that the repetition leaves.
+
+    Source: Ho et al. 2020, appendix B; Odena et al. 2016 for why not a transposed convolution.
+
+    Args:
+        channels: of x and of the result.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        raise NotImplementedError("exercise 4.2 is not written yet")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 2H, 2W)."""
+        raise NotImplementedError("exercise 4.2 is not written yet")
+
+
+class SelfAttention(nn.Module):
+    """Let every pixel look at every other one. One head, with a shortcut around it.
+
+        q, k, v = W_q n, W_k n, W_v n      with n = GroupNorm(x), seen as N = H W pixels
+        A       = softmax( q k^T / sqrt(C) )      (N, N); each row sums to 1
+        out     = x + W_o (A v)
+
+    Source: Vaswani et al. 2017, equation 1; Ho et al. 2020, appendix B.
+
+    Args:
+        channels: of x and of the result, divisible by `groups`.
+        groups: of the GroupNorm.
+    """
+
+    def __init__(self, channels: int, groups: int = 8):
+        super().__init__()
+        raise NotImplementedError("exercise 4.3 is not written yet")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        raise NotImplementedError("exercise 4.3 is not written yet")
+
+
+class Blocks(NamedTuple):
+    """The building blocks that a U-Net is made of, handed in as classes."""
+
+    ResBlock: type[nn.Module]
+    Downsample: type[nn.Module]
+    Upsample: type[nn.Module]
+    SelfAttention: type[nn.Module]
+
+
+class UNet(nn.Module):
+    """Noisy images, their steps and their labels in; one number per pixel out.
+
+    With channels c_0 ... c_{L-1} at the L resolutions (`config.channels`):
+
+        cond = time_embedding(t) + class_embedding(labels)
+        h    = conv_in(x)                                     c_0 channels
+        down, for level i = 0 ... L-1:
+            h = ResBlock(h, cond)     to c_i channels         keep h: skip_i
+            h = Downsample(h)         except on the last level
+        middle:
+            h = ResBlock(h, cond); h = SelfAttention(h) if config.attention; h = ResBlock(h, cond)
+        up, for level i = L-1 ... 0:
+            h = ResBlock(concat(h, skip_i), cond)   to c_i channels
+            h = Upsample(h)           except on level 0
+        out  = conv_out( SiLU( GroupNorm(h) ) )
+
+    Concatenation is along the channels: the ResBlock going up on level i receives the
+    channels of h, which come from the level below, plus c_i channels of skip_i.
+    `conv_in` and `conv_out` are 3 x 3 with padding 1.
+
+    Source: Ronneberger et al. 2015, figure 1; Ho et al. 2020, appendix B.
+
+    Args:
+        config: the widths.
+        time_embedding: module, t (B,) -> (B, config.cond_dim).
+        class_embedding: module, labels (B,) -> (B, config.cond_dim).
+        blocks: the classes to build from. Make each as
+            blocks.ResBlock(in_channels, out_channels, config.cond_dim, config.groups),
+            blocks.Downsample(channels), blocks.Upsample(channels),
+            blocks.SelfAttention(channels, config.groups).
+
+    Raises:
+        ValueError: in `forward`, if height or width of x cannot be halved L-1 times.
+    """
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        time_embedding: nn.Module,
+        class_embedding: nn.Module,
+        blocks: Blocks,
+    ):
+        super().__init__()
+        raise NotImplementedError("exercise 4.4 is not written yet")
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """x (B, C, H, W), t (B,) int64, labels (B,) int64 -> (B, C, H, W)."""
+        raise NotImplementedError("exercise 4.4 is not written yet")
