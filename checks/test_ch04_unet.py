@@ -50,6 +50,7 @@ def require_company(got: dict) -> None:
 
 
 def require_gradient(grad: Tensor | None, right: Tensor, name: str) -> None:
+    """Fail unless the gradient arrives whole."""
     if grad is None:
         raise Wrong(f"a gradient to reach {name}", "none")
     require_close(

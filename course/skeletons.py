@@ -24,7 +24,7 @@ def skeleton(chapter_name: str) -> str:
     for exercise in chapter.exercises:
         for symbol in exercise.symbols:
             definition = find_definition(tree, symbol)
-            cuts += _cuts(definition, exercise)
+            cuts += _cuts(definition, exercise, source.splitlines())
     lines = source.splitlines()
     for first, last, replacement in sorted(cuts, reverse=True):
         lines[first - 1 : last] = replacement
@@ -47,15 +47,19 @@ def find_definition(tree: ast.Module, symbol: str) -> ast.FunctionDef | ast.Clas
     raise LookupError(symbol)
 
 
-def _cuts(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise):
+def _cuts(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise, lines: list[str]):
     """Which lines of a definition to replace, and by what."""
     if isinstance(node, ast.ClassDef):
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-        return [cut for method in methods for cut in _cuts(method, exercise)]
+        return [cut for method in methods for cut in _cuts(method, exercise, lines)]
     body = node.body[1:] if ast.get_docstring(node) else node.body
     # Guards against bad input, and the call that every nn.Module begins with, are given.
     while body and (_is_guard(body[0]) or _is_super_init(body[0])):
         body = body[1:]
+    # So is what stands above a comment that begins with "Yours to write".
+    for position, statement in enumerate(body):
+        if lines[statement.lineno - 2].strip().startswith("# Yours to write"):
+            body = body[position:]
     if not body:
         return []
     # A decorator such as @torch.no_grad() is part of the answer.

@@ -195,8 +195,22 @@ class UNet(nn.Module):
         blocks: Blocks,
     ):
         super().__init__()
+        self.time_embedding = time_embedding
+        self.class_embedding = class_embedding
+        channels = config.channels  # [c_0, ..., c_{L-1}]
+        cond_dim, groups = config.cond_dim, config.groups
+        self.stride = 2 ** (len(channels) - 1)
+        self.conv_in = nn.Conv2d(config.image_channels, channels[0], kernel_size=3, padding=1)
+        self.norm_out = nn.GroupNorm(groups, channels[0])
+        self.conv_out = nn.Conv2d(channels[0], config.image_channels, kernel_size=3, padding=1)
+
+        # Yours to write: the levels on the way down, the middle, the levels on the way up.
         raise NotImplementedError("exercise 4.4 is not written yet")
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """x (B, C, H, W), t (B,) int64, labels (B,) int64 -> (B, C, H, W)."""
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            raise ValueError(
+                f"height and width must be multiples of {self.stride}, got {tuple(x.shape)}"
+            )
         raise NotImplementedError("exercise 4.4 is not written yet")

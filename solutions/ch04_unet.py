@@ -221,9 +221,11 @@ class UNet(nn.Module):
         channels = config.channels  # [c_0, ..., c_{L-1}]
         cond_dim, groups = config.cond_dim, config.groups
         self.stride = 2 ** (len(channels) - 1)
-
         self.conv_in = nn.Conv2d(config.image_channels, channels[0], kernel_size=3, padding=1)
+        self.norm_out = nn.GroupNorm(groups, channels[0])
+        self.conv_out = nn.Conv2d(channels[0], config.image_channels, kernel_size=3, padding=1)
 
+        # Yours to write: the levels on the way down, the middle, the levels on the way up.
         self.down_blocks = nn.ModuleList()
         self.downsamples = nn.ModuleList()
         before = channels[0]  # channels of h
@@ -245,13 +247,9 @@ class UNet(nn.Module):
             before = width
         self.upsamples[-1] = nn.Identity()  # the full resolution is reached
 
-        self.norm_out = nn.GroupNorm(groups, channels[0])
-        self.conv_out = nn.Conv2d(channels[0], config.image_channels, kernel_size=3, padding=1)
-
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """x (B, C, H, W), t (B,) int64, labels (B,) int64 -> (B, C, H, W)."""
-        height, width = x.shape[-2:]
-        if height % self.stride or width % self.stride:
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             raise ValueError(
                 f"height and width must be multiples of {self.stride}, got {tuple(x.shape)}"
             )
