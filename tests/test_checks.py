@@ -14,6 +14,7 @@ from course.grading import (
     misconceptions_of,
     overlay,
 )
+from course.known_answers import verdict
 from course.loading import Implementation
 
 EXERCISES = [exercise.id for exercise in exercises()]
@@ -23,16 +24,6 @@ RIGHT = [(i, answer) for i in EXERCISES for answer in equivalents_of(i)]
 
 def name(value) -> str:
     return value if isinstance(value, str) else value.name.replace(" ", "-")
-
-
-def outcomes(exercise_id: str, answer) -> list:
-    """What each check says of a known answer, up to the first failure."""
-    found = []
-    for check in checks_of(exercise_id):
-        found.append(judge(check, overlay(answer), answer.file))
-        if found[-1].status != PASSED:
-            break
-    return found
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
@@ -51,7 +42,7 @@ def test_the_skeleton_is_not_written_yet(exercise_id, empty_exercises):
 
 @pytest.mark.parametrize("exercise_id, answer", WRONG, ids=name)
 def test_a_misconception_fails_and_is_named(exercise_id, answer):
-    last = outcomes(exercise_id, answer)[-1]
+    last = verdict(answer)
     assert last.status == FAILED, "the checks accept this wrong answer"
     assert last.misconception == answer.name, last.message()
     assert last.help and last.expected and last.got
@@ -59,7 +50,7 @@ def test_a_misconception_fails_and_is_named(exercise_id, answer):
 
 @pytest.mark.parametrize("exercise_id, answer", RIGHT, ids=name)
 def test_an_equivalent_passes(exercise_id, answer):
-    last = outcomes(exercise_id, answer)[-1]
+    last = verdict(answer)
     assert last.status == PASSED, last.message()
 
 
