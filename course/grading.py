@@ -169,12 +169,14 @@ def time_limit(seconds: float) -> Iterator[None]:
 @contextlib.contextmanager
 def _torch_as_it_was() -> Iterator[None]:
     """Whatever the block does to torch's global switches and generator is undone at its end."""
-    dtype = torch.get_default_dtype()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    torch.set_num_threads(1)  # the checks' tensors are small: threads would only wait
     with torch.random.fork_rng(), torch.enable_grad():
         try:
             yield
         finally:
             torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
 
 
 def observe(check: Check, impl: Any, path: str, inputs: dict) -> Observation:

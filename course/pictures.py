@@ -41,7 +41,7 @@ def save_progress(grids: list[Path], path: Path, title: str) -> None:
         if position < len(grids):
             axes.imshow(Image.open(grids[position]), cmap="gray", vmin=0, vmax=255)
             axes.set_title(grids[position].stem.replace("_", " "), fontsize=10)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -254,7 +254,8 @@ class Run:
             bar.update()
             recent = self.metrics["losses"][-50:]
             bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
-            if (step + 1) % self.save_every == 0:
+            # The end of an epoch saves by itself, once the epoch's samples are drawn.
+            if (step + 1) % self.save_every == 0 and (step + 1) % per_epoch != 0:
                 self._save("last.pt", step + 1)
             return loss
 
@@ -335,10 +336,13 @@ class Run:
             f"epoch {epoch + 1}/{self.preset.epochs}: loss {sum(losses) / len(losses):.4f}, "
             f"held-out eps-MSE {held_out:.4f}, {seconds:.0f} s"
         )
+        self._draw_samples(epoch)
         step = (epoch + 1) * self.steps_per_epoch
         self._save(f"epoch_{epoch + 1}.pt", step)
         self._save("last.pt", step)
 
+    def _draw_samples(self, epoch: int) -> None:
+        """The sample grid of one epoch, and the picture of all epochs so far side by side."""
         ch06 = self.impl.chapter("ch06_guided_sampling")
         labels = [digit for _ in range(SAMPLES_PER_CLASS) for digit in range(10)]
         images, _ = draw(

@@ -64,8 +64,7 @@ def test_every_exercise_has_enough_known_answers(exercise_id):
 def test_every_check_can_fail(exercise_id):
     """Each check, run alone, rejects at least one misconception."""
     for check in checks_of(exercise_id):
-        statuses = [
-            judge(check, overlay(answer), answer.file).status
+        assert any(
+            judge(check, overlay(answer), answer.file).status == FAILED
             for answer in misconceptions_of(exercise_id)
-        ]
-        assert FAILED in statuses, f"no misconception fails {check.title!r}"
+        ), f"no misconception fails {check.title!r}"

@@ -356,11 +356,12 @@ def attention_gradients(impl, inputs):
 class Stub(nn.Module):
     """A toy block with one trained vector, whose values depend on its length only."""
 
-    def __init__(self, kind: str, arguments: list, channels: int, log: list):
+    def __init__(self, kind: str, arguments: list, channels: int, log: list, made: list):
         super().__init__()
         self.kind, self.arguments, self.log = kind, arguments, log
         self.scale = nn.Parameter(torch.ones(channels))
         self.reset()
+        made.append(self)
 
     @torch.no_grad()
     def reset(self):
@@ -379,17 +380,18 @@ class Stub(nn.Module):
         return out
 
 
-def toy_blocks(log: list) -> dict[str, type[nn.Module]]:
-    """Blocks with the constructors of the real ones that write each call into `log`.
+def toy_blocks(log: list, made: list) -> dict[str, type[nn.Module]]:
+    """Blocks with the constructors of the real ones; they write each call into `log`.
 
+    Every block that is constructed is added to `made`, whether the network registers it or not.
     They accept any number of channels and only give out what they were made for: a network
     that is wired wrongly runs on, and the log shows where.
     """
 
     class ResBlock(Stub):
         def __init__(self, in_channels, out_channels, cond_dim, groups=8):
-            made = [in_channels, out_channels, cond_dim, groups]
-            super().__init__("ResBlock", made, out_channels, log)
+            arguments = [in_channels, out_channels, cond_dim, groups]
+            super().__init__("ResBlock", arguments, out_channels, log, made)
 
         def forward(self, x, cond):
             told = torch.tanh(cond.flatten(1).mean(dim=1))[:, None, None, None]  # (B, 1, 1, 1)
@@ -400,14 +402,14 @@ def toy_blocks(log: list) -> dict[str, type[nn.Module]]:
 
     class Downsample(Stub):
         def __init__(self, channels):
-            super().__init__("Downsample", [channels], channels, log)
+            super().__init__("Downsample", [channels], channels, log, made)
 
         def forward(self, x):
             return self.note(x, self.scale.mean() * x[:, :, ::2, ::2])
 
     class Upsample(Stub):
         def __init__(self, channels):
-            super().__init__("Upsample", [channels], channels, log)
+            super().__init__("Upsample", [channels], channels, log, made)
 
         def forward(self, x):
             larger = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
@@ -415,7 +417,7 @@ def toy_blocks(log: list) -> dict[str, type[nn.Module]]:
 
     class SelfAttention(Stub):
         def __init__(self, channels, groups=8):
-            super().__init__("SelfAttention", [channels, groups], channels, log)
+            super().__init__("SelfAttention", [channels, groups], channels, log, made)
 
         def forward(self, x):
             return self.note(x, x + self.scale.mean() * x.mean(dim=(2, 3), keepdim=True))
@@ -451,9 +453,9 @@ class Built:
         self.log: list[tuple] = []
         cond_dim = 4 * fields["base_channels"]
         self.time, self.label = ToyEmbedding(cond_dim, 0.01), ToyEmbedding(cond_dim, 0.7)
-        blocks = impl.Blocks(**toy_blocks(self.log))
+        stubs: list[Stub] = []
+        blocks = impl.Blocks(**toy_blocks(self.log, stubs))
         self.net = impl.UNet(config, self.time, self.label, blocks)
-        stubs = tuple(m for m in self.net.modules() if isinstance(m, Stub))
         self.own = Known(self.net, *example, leave=(*stubs, self.time, self.label))
         self.own.set()
         for toy in (*stubs, self.time, self.label):
