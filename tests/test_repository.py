@@ -1,0 +1,54 @@
+"""What the repository as a whole promises: style, size, and a README that tells the truth."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from course import ROOT
+from course.catalogue import chapters
+from course.grading import checks_of, equivalents_of, misconceptions_of
+
+
+def tracked_files() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("needs a git checkout")
+    return listed.stdout.splitlines()
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_has_no_complaint(command):
+    folders = ["course", "solutions", "checks", "tests"]  # exercises/ is the learner's
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, *folders], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout
+
+
+def test_no_large_file_and_no_data_set_is_tracked():
+    for name in tracked_files():
+        path = ROOT / name
+        assert not path.exists() or path.stat().st_size <= 8e6, name
+        assert "ubyte" not in name and not name.startswith(("runs/", ".course/", "pictures/"))
+
+
+def test_the_readme_counts_the_known_answers_right():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for chapter in chapters():
+        ids = [exercise.id for exercise in chapter.exercises]
+        checks, wrong, right = (
+            sum(len(of(i)) for i in ids) for of in (checks_of, misconceptions_of, equivalents_of)
+        )
+        line = (
+            f"| {chapter.number} {chapter.title} | {len(ids)} | {checks} "
+            f"| {wrong} of {wrong} | {right} of {right} |"
+        )
+        assert line in readme, f"README.md should say: {line}"
+
+
+def test_the_readme_links_to_files_that_exist():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", readme):
+        assert target.startswith("http") or (ROOT / target).exists(), target
