@@ -1,5 +1,11 @@
 """Fixtures that several tests use."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has one core, and so has what it starts. Has to stand before torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from course.loading import Implementation
