@@ -195,8 +195,9 @@ def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
         num_steps: length of the shorter walk, 2 ... T.
 
     Returns:
-        (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas, and the
-        step t of the full schedule that the network must be told at each of them.
+        (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas, in float64
+        because the last one lies so near 1, and the step t of the full schedule that the network
+        must be told at each of them.
     """
     total = len(schedule_betas)
     if not 2 <= num_steps <= total:
@@ -206,4 +207,4 @@ def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     timesteps = (i * total / num_steps).round().long() - 1  # trailing: ends at T-1
     kept = alpha_bars[timesteps.to(alpha_bars.device)]  # (num_steps,)
     before = torch.cat([torch.ones_like(kept[:1]), kept[:-1]])
-    return (1 - kept / before).float(), timesteps.to(alpha_bars.device)
+    return 1 - kept / before, timesteps.to(alpha_bars.device)
