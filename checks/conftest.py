@@ -3,8 +3,7 @@
 import pytest
 
 from course.checking import Check
-from course.grading import PASSED, Grader, checks_of
-from course.loading import Implementation
+from course.grading import PASSED, Grader, LocalCode, checks_of
 from course.scoreboard import score_lines
 
 GRADER = pytest.StashKey[Grader]()
@@ -19,9 +18,9 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(scope="session")
-def impl(request) -> Implementation:
+def impl(request) -> LocalCode:
     """The code under test."""
-    return Implementation(request.config.getoption("--impl"))
+    return LocalCode(request.config.getoption("--impl"))
 
 
 @pytest.fixture

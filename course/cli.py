@@ -110,10 +110,9 @@ def check(options) -> int:
 
     select(options.which)  # a wrong number is told before anything is graded
     if options.impl:
-        from course.grading import Grader
-        from course.loading import Implementation
+        from course.grading import Grader, LocalCode
 
-        results = Grader(Implementation(options.impl)).grade(options.which)
+        results = Grader(LocalCode(options.impl)).grade(options.which)
     else:
         results = Workspace().grade(options.which)
     for result in results:
@@ -165,14 +164,13 @@ def solution(options) -> int:
 
 
 def demo(options) -> int:
-    from course.grading import PASSED, Grader
-    from course.loading import Implementation
+    from course.grading import PASSED, Grader, LocalCode
     from course.models import SHIPPED, load_model
     from course.pictures import save_picture
     from course.sampling import draw
     from course.scoreboard import score_lines
 
-    solutions = Implementation("solutions")
+    solutions = LocalCode("solutions")
     model, config = load_model(SHIPPED, solutions)
     images, _ = draw(solutions, model, config, list(range(10)), progress="drawing ten digits")
     grid = solutions.chapter("ch06_guided_sampling").image_grid(images, 5)
@@ -264,11 +262,11 @@ NEEDED = ("1.2", "1.4", "03", "4.1", "4.2", "4.4", "05", "06")
 
 def require_passing(impl, doing: str) -> None:
     """Refuse to run code whose exercises do not pass, and say which ones those are."""
-    from course.grading import PASSED, Grader
+    from course.grading import PASSED, Grader, LocalCode
 
     if impl.folder == ROOT / "solutions":
         return
-    grader = Grader(impl)
+    grader = Grader(LocalCode(impl.folder))
     results = [result for which in NEEDED for result in grader.grade(which)]
     missing = [result.exercise.id for result in results if result.status != PASSED]
     if missing:

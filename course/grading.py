@@ -1,26 +1,28 @@
 """Run checks on an implementation and say, in the learner's words, what is wrong with it."""
 
 import ast
-import contextlib
-import copy
 import functools
 import importlib
-import inspect
-import signal
-import threading
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from course.answers import Answer
 from course.catalogue import Exercise, find_exercise, select
-from course.checking import Check, Evidence, Wrong
-from course.loading import CannotLoad, Implementation, describe_exception
+from course.checking import Check, Wrong
+from course.loading import Implementation
+from course.observing import (
+    Evidence,
+    Observation,
+    import_problem,
+    missing_name,
+    observe,
+    same_observation,
+)
 
 PASSED, FAILED, NOT_WRITTEN = "passed", "failed", "not written yet"
 
@@ -36,16 +38,19 @@ class Outcome:
     got: str = ""
     misconception: str = ""  # name of the known mistake that does just the same
     help: str = ""  # the sentence that goes with it
+    partly: bool = False  # the known mistake explains a part of what is wrong, not all
 
     def message(self) -> str:
         """The outcome as the lines that a learner reads."""
         if self.status == PASSED:
             return f"passed: {self.title}"
+        label = "one cause" if self.partly else "looks like"
         rows = [
             ("called", self.called),
             ("expected", self.expected),
             ("came back", self.got),
-            ("looks like", f"{self.misconception}. {self.help}" if self.misconception else ""),
+            (label, f"{self.misconception}. {self.help}" if self.misconception else ""),
+            ("", "There is more than one mistake; begin with this one." if self.partly else ""),
         ]
         lines = [f"  {label:<11}{text}" for label, text in rows if text]
         return "\n".join([self.title, *lines])
@@ -120,132 +125,58 @@ def _answers(kind: str, exercise_id: str) -> tuple[Answer, ...]:
     return tuple(answer for answer in module.answers.all if answer.exercise == exercise_id)
 
 
-@functools.cache
-def reference() -> Implementation:
-    return Implementation("solutions")
+# The code under test
 
 
-# Observing: run a probe and keep what happened
+class Code(Protocol):
+    """What a grader needs of the code under test, wherever that code runs."""
+
+    def problem(self, exercise: Exercise) -> str:
+        """Why the exercise's functions cannot be had; empty if they can."""
+
+    def observe(self, check: Check, seed: int) -> Observation:
+        """Run the probe of one check."""
+
+    def path(self, chapter: str) -> Path:
+        """The file with the code of a chapter."""
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What one probe brought back."""
+class LocalCode(Implementation):
+    """A folder whose code runs in this process: for one's own code, not for a stranger's."""
 
-    evidence: Evidence | None = None
-    raised: str = ""  # "ValueError: ..., at line 12: ..."
-    error: str = ""  # the same without the place: type and first line
-    unwritten: str = ""  # name of the function that raised NotImplementedError
-    changed: tuple[str, ...] = ()  # inputs that the code altered
+    def __init__(self, folder: str | Path):
+        super().__init__(folder)
+        self._problems: dict[str, str] = {}  # of each chapter's import
 
+    def problem(self, exercise: Exercise) -> str:
+        chapter = exercise.chapter
+        if chapter not in self._problems:
+            self._problems[chapter] = import_problem(lambda: self.chapter(chapter))
+        return self._problems[chapter] or missing_name(self.chapter(chapter), exercise.symbols)
 
-class OutOfTime(BaseException):
-    """Raised inside code that runs too long. Not an Exception, so `except Exception` lets it by."""
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt the block with OutOfTime after so many seconds.
-
-    Works in the main thread of systems that have SIGALRM; elsewhere there is no limit.
-    """
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(signum, frame):
-        raise OutOfTime
-
-    before = signal.signal(signal.SIGALRM, stop)
-    # Again every second, in case the code under test swallows the first interruption.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    def observe(self, check: Check, seed: int) -> Observation:
+        chapter = find_exercise(check.exercise).chapter
+        return observe_check(check, self.chapter(chapter), str(self.path(chapter)), seed)
 
 
-@contextlib.contextmanager
-def _torch_as_it_was() -> Iterator[None]:
-    """Whatever the block does to torch's global switches and generator is undone at its end."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    torch.set_num_threads(1)  # the checks' tensors are small: threads would only wait
-    with torch.random.fork_rng(), torch.enable_grad():
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            torch.set_num_threads(threads)
-
-
-def observe(check: Check, impl: Any, path: str, inputs: dict) -> Observation:
+def observe_check(check: Check, impl: Any, path: str, seed: int) -> Observation:
     """Run the probe of `check` on `impl`, whose code stands in the file at `path`."""
-    handed = copy.deepcopy(inputs)
-    evidence, raised, error, unwritten = None, "", "", ""
-    with _torch_as_it_was():
-        torch.manual_seed(0)  # code that ignores its generator at least repeats itself
-        try:
-            with time_limit(check.seconds):
-                evidence = check.probe(impl, handed)
-        except OutOfTime:
-            raised = f"nothing: stopped after {check.seconds:g} seconds. Is there an endless loop?"
-            error = raised
-        except RecursionError:
-            raised = error = "RecursionError: a function calls itself without end"
-        except KeyboardInterrupt:
-            raise
-        except BaseException as caught:  # the learner's code may raise anything, SystemExit too
-            raised = describe_exception(caught, path)
-            error = raised.split(", at line ")[0]
-            if isinstance(caught, NotImplementedError):
-                unwritten = _function_that_raised(caught, path)
-    changed = tuple(name for name in inputs if not same(inputs[name], handed[name], exact=True))
-    return Observation(evidence, raised, error, unwritten, changed)
+    return observe(check.probe, impl, path, draw_inputs(check, seed), check.seconds)
 
 
-def _function_that_raised(error: BaseException, path: str) -> str:
-    """The function or class in which a NotImplementedError of the learner's file arose."""
-    frames = [f for f, _ in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename == path]
-    if not frames:
-        return ""
-    return frames[-1].f_code.co_qualname.split(".")[0]
-
-
-def same(a: Any, b: Any, exact: bool = False) -> bool:
-    """Do two pieces of evidence agree, up to float32 rounding?"""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
-            return False
-        if exact or not a.is_floating_point():
-            return torch.equal(a.nan_to_num(), b.nan_to_num())
-        return torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key], exact) for key in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(same(x, y, exact) for x, y in zip(a, b))
-    if isinstance(a, float) and isinstance(b, float) and not exact:
-        return abs(a - b) <= 1e-6 + 1e-4 * abs(b) or (a != a and b != b)
-    return type(a) is type(b) and bool(a == b)
-
-
-def _same_observation(a: Observation, b: Observation) -> bool:
-    return (
-        a.error == b.error
-        and a.changed == b.changed
-        and not a.unwritten
-        and same(a.evidence, b.evidence)
-    )
+@functools.cache
+def reference() -> LocalCode:
+    return LocalCode("solutions")
 
 
 # Judging
 
 
 class Grader:
-    """Grades one implementation; remembers each exercise's result."""
+    """Grades one folder of code; remembers each exercise's result."""
 
-    def __init__(self, impl: Implementation, seed: int = 0):
-        self.impl, self.seed = impl, seed
+    def __init__(self, code: Code, seed: int = 0):
+        self.code, self.seed = code, seed
         self._results: dict[str, Result] = {}
 
     def grade(self, which: str | None = None) -> list[Result]:
@@ -264,46 +195,27 @@ class Grader:
         return self._results[exercise_id]
 
     def _outcomes(self, exercise: Exercise) -> Iterator[Outcome]:
-        checks = checks_of(exercise.id)
-        try:
-            with time_limit(20):
-                module = self.impl.chapter(exercise.chapter)
-        except CannotLoad as error:
+        if problem := self.code.problem(exercise):
             yield Outcome(
                 FAILED,
-                "the file can be imported",
-                expected="a chapter file that Python can import",
-                got=str(error),
+                "the file can be imported and defines what is asked for",
+                expected=f"{exercise.chapter}.py to define {', '.join(exercise.symbols)}",
+                got=problem,
             )
             return
-        except OutOfTime:
-            yield Outcome(
-                FAILED,
-                "the file can be imported",
-                expected="a file that only defines things",
-                got="its import was stopped after 20 seconds",
+        for check in checks_of(exercise.id):
+            outcome = judge_with(
+                lambda other: self.code.observe(other, self.seed), check, self.seed
             )
-            return
-        for symbol in exercise.symbols:
-            if not callable(getattr(module, symbol, None)):
-                yield Outcome(
-                    FAILED,
-                    f"{symbol} is defined",
-                    expected=f"a function or class named {symbol} in {exercise.chapter}.py",
-                    got="no such name; compare with: course reset (a backup is kept)",
-                )
-                return
-        for check in checks:
-            outcome = judge(check, module, str(self.impl.path(exercise.chapter)), self.seed)
             if outcome.status == FAILED:
-                outcome = self._blame_earlier(exercise, module, outcome)
+                outcome = self._blame_earlier(exercise, outcome)
             yield outcome
             if outcome.status != PASSED:
                 return
 
-    def _blame_earlier(self, exercise: Exercise, module: ModuleType, outcome: Outcome) -> Outcome:
+    def _blame_earlier(self, exercise: Exercise, outcome: Outcome) -> Outcome:
         """If the code calls an exercise of the same file that fails itself, say that instead."""
-        names = names_used(module, exercise.symbols)
+        names = names_used(self.code.path(exercise.chapter), exercise.symbols)
         for other in select(exercise.chapter):
             if other.id == exercise.id or not names & set(other.symbols):
                 continue
@@ -318,26 +230,43 @@ class Grader:
         return outcome
 
 
-def names_used(module: ModuleType, symbols: tuple[str, ...]) -> set[str]:
-    """All names that the definitions of `symbols` mention."""
+def names_used(path: Path, symbols: tuple[str, ...]) -> set[str]:
+    """All names that the definitions of `symbols` mention in the file at `path`."""
     names: set[str] = set()
-    for symbol in symbols:
-        with contextlib.suppress(OSError, TypeError, SyntaxError, IndentationError):
-            source = inspect.cleandoc("\n" + inspect.getsource(getattr(module, symbol)))
-            names |= {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+        return names
+    for node in tree.body:
+        if getattr(node, "name", None) in symbols:
+            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     return names - set(symbols)
 
 
 def judge(check: Check, impl: Any, path: str, seed: int = 0) -> Outcome:
-    """Run one check on `impl` and, if it fails, look for the misconception behind it."""
-    inputs = draw_inputs(check, seed)
-    seen = observe(check, impl, path, inputs)
+    """Run one check on `impl`, whose code stands in the file at `path`."""
+    return judge_with(lambda other: observe_check(other, impl, path, seed), check, seed)
+
+
+def judge_with(look: Callable[[Check], Observation], check: Check, seed: int) -> Outcome:
+    """Judge one check and, if it fails, look for the misconception behind it.
+
+    Args:
+        look: runs a check's probe on the code under test.
+        check: what is judged. Other checks are looked at only to find the misconception.
+        seed: of the inputs.
+    """
+    seen = look(check)
     if seen.unwritten:
         return _unwritten(check, seen.unwritten)
-    failure = _failure(check, seen, seed)
+    failure = failure_of(check, seen, seed)
     if failure is None:
         return Outcome(PASSED, check.title)
-    known = recognise(check, impl, path, seen, seed)
+    known = None if seen.out_of_time else recognise(look, check, seen, seed)
+    partly = False
+    if known is None and not seen.out_of_time:
+        known = recognise_part(look, check, seed)
+        partly = known is not None
     return Outcome(
         FAILED,
         check.title,
@@ -346,6 +275,7 @@ def judge(check: Check, impl: Any, path: str, seed: int = 0) -> Outcome:
         got=failure.got,
         misconception=known.name if known else "",
         help=known.help if known else "",
+        partly=partly,
     )
 
 
@@ -366,7 +296,7 @@ def _unwritten(check: Check, function: str) -> Outcome:
     )
 
 
-def _failure(check: Check, seen: Observation, seed: int) -> Wrong | None:
+def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
     """Why the observation is wrong, or None if it is right."""
     if seen.raised:
         return Wrong("a result, without an exception", _explain(seen.raised))
@@ -381,6 +311,11 @@ def _failure(check: Check, seen: Observation, seed: int) -> Wrong | None:
         check.verdict(seen.evidence, reference_evidence(check, seed), draw_inputs(check, seed))
     except Wrong as wrong:
         return wrong
+    except Exception as error:  # evidence of a form that the verdict does not expect
+        return Wrong(
+            "a result of the form that the docstring describes",
+            f"something that this check cannot read ({type(error).__name__}: {error})",
+        )
     return None
 
 
@@ -399,30 +334,31 @@ def _explain(raised: str) -> str:
 @functools.lru_cache(maxsize=512)
 def reference_evidence(check: Check, seed: int) -> Evidence:
     """What the reference brings back on the same inputs."""
-    chapter = find_exercise(check.exercise).chapter
-    impl = reference()
-    seen = observe(check, impl.chapter(chapter), str(impl.path(chapter)), draw_inputs(check, seed))
+    seen = reference().observe(check, seed)
     if seen.raised or seen.changed:
         raise RuntimeError(f"the reference fails {check.title!r}: {seen.raised} {seen.changed}")
     return seen.evidence
 
 
-@functools.lru_cache(maxsize=2048)
+# All misconceptions on all checks: some 4,000 observations, 60 MB.
+@functools.lru_cache(maxsize=5000)
 def _misconception_observation(check: Check, index: int, seed: int) -> Observation:
     known = misconceptions_of(check.exercise)[index]
-    return observe(check, overlay(known), known.file, draw_inputs(check, seed))
+    return observe_check(check, overlay(known), known.file, seed)
 
 
-@functools.lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=5000)
 def _first_failure(exercise_id: str, index: int, seed: int) -> Check | None:
     """The check at which a misconception is caught when the checks run in their order."""
     for check in checks_of(exercise_id):
-        if _failure(check, _misconception_observation(check, index, seed), seed):
+        if failure_of(check, _misconception_observation(check, index, seed), seed):
             return check
     return None
 
 
-def recognise(check: Check, impl: Any, path: str, seen: Observation, seed: int) -> Answer | None:
+def recognise(
+    look: Callable[[Check], Observation], check: Check, seen: Observation, seed: int
+) -> Answer | None:
     """The known wrong answer that is caught at the same check with the same evidence.
 
     If there are several, the exercise's other checks decide between them.
@@ -431,7 +367,7 @@ def recognise(check: Check, impl: Any, path: str, seen: Observation, seed: int) 
     fits = [
         i
         for i in range(len(all_known))
-        if _same_observation(seen, _misconception_observation(check, i, seed))
+        if same_observation(seen, _misconception_observation(check, i, seed))
         and _first_failure(check.exercise, i, seed) == check
     ]
     for other in checks_of(check.exercise):
@@ -439,11 +375,31 @@ def recognise(check: Check, impl: Any, path: str, seen: Observation, seed: int) 
             break
         if other is check:
             continue
-        seen_there = observe(other, impl, path, draw_inputs(other, seed))
+        seen_there = look(other)
         closer = [
             i
             for i in fits
-            if _same_observation(seen_there, _misconception_observation(other, i, seed))
+            if same_observation(seen_there, _misconception_observation(other, i, seed))
         ]
         fits = closer or fits
     return all_known[fits[0]] if fits else None
+
+
+def recognise_part(look: Callable[[Check], Observation], check: Check, seed: int) -> Answer | None:
+    """The known wrong answer that does the same at most of the checks that fail.
+
+    For code with several mistakes: each check sees but a part of them, and where it sees only
+    one, the evidence is that mistake's.
+    """
+    all_known = misconceptions_of(check.exercise)
+    explained = [0] * len(all_known)
+    for other in checks_of(check.exercise):
+        seen = look(other)
+        if seen.out_of_time:
+            break
+        if failure_of(other, seen, seed) is None:
+            continue
+        for i in range(len(all_known)):
+            explained[i] += same_observation(seen, _misconception_observation(other, i, seed))
+    best = max(range(len(all_known)), key=explained.__getitem__, default=None)
+    return all_known[best] if best is not None and explained[best] else None

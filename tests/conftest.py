@@ -8,13 +8,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 
-from course.loading import Implementation
+from course.grading import LocalCode
 from course.skeletons import write_missing
 
 
 @pytest.fixture(scope="session")
-def solutions() -> Implementation:
-    return Implementation("solutions")
+def solutions() -> LocalCode:
+    return LocalCode("solutions")
 
 
 @pytest.fixture

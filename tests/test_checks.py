@@ -8,6 +8,7 @@ from course.grading import (
     NOT_WRITTEN,
     PASSED,
     Grader,
+    LocalCode,
     checks_of,
     equivalents_of,
     judge,
@@ -15,7 +16,6 @@ from course.grading import (
     overlay,
 )
 from course.known_answers import verdict
-from course.loading import Implementation
 
 EXERCISES = [exercise.id for exercise in exercises()]
 WRONG = [(i, answer) for i in EXERCISES for answer in misconceptions_of(i)]
@@ -35,7 +35,7 @@ def test_the_reference_passes(exercise_id, solutions):
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
 def test_the_skeleton_is_not_written_yet(exercise_id, empty_exercises):
-    result = Grader(Implementation(empty_exercises)).exercise(exercise_id)
+    result = Grader(LocalCode(empty_exercises)).exercise(exercise_id)
     assert result.status == NOT_WRITTEN, result.message
     assert result.points == 0
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from course import ROOT
-from course.grading import FAILED, NOT_WRITTEN, PASSED, Grader, checks_of, judge
-from course.loading import Implementation
+from course.grading import FAILED, NOT_WRITTEN, PASSED, Grader, LocalCode, checks_of, judge
 
 CH01 = "ch01_noise_schedule"
 
@@ -20,7 +19,7 @@ def submission(empty_exercises):
     def grade(code: str) -> dict:
         path = empty_exercises / f"{CH01}.py"
         path.write_text(path.read_text() + "\n\n" + code)
-        return {r.exercise.id: r for r in Grader(Implementation(empty_exercises)).grade("01")}
+        return {r.exercise.id: r for r in Grader(LocalCode(empty_exercises)).grade("01")}
 
     return grade
 
@@ -55,7 +54,7 @@ def compute_alpha_bars(betas):
     ],
 )
 def test_a_broken_function_gets_a_clear_message(submission, body, words, monkeypatch):
-    monkeypatch.setattr("course.grading.time_limit", shorter_limit())
+    monkeypatch.setattr("course.observing.time_limit", shorter_limit())
     results = submission(f"def linear_betas(num_steps, *rest, **more):\n    {body}\n" + RIGHT_1_3)
     assert results["1.1"].status == FAILED
     assert words in results["1.1"].message
@@ -65,7 +64,7 @@ def test_a_broken_function_gets_a_clear_message(submission, body, words, monkeyp
 
 
 def shorter_limit():
-    from course.grading import time_limit
+    from course.observing import time_limit
 
     return lambda seconds: time_limit(min(seconds, 1.0))
 
@@ -89,7 +88,7 @@ def test_changing_an_input_in_place_is_told(submission):
 )
 def test_a_file_that_cannot_be_imported(empty_exercises, text, words):
     (empty_exercises / f"{CH01}.py").write_text(text)
-    results = Grader(Implementation(empty_exercises)).grade()
+    results = Grader(LocalCode(empty_exercises)).grade()
     for result in results:
         if result.exercise.chapter == CH01:
             assert result.status == FAILED and words in result.message
@@ -99,10 +98,10 @@ def test_a_file_that_cannot_be_imported(empty_exercises, text, words):
 
 def test_a_missing_file_and_a_missing_name(empty_exercises):
     (empty_exercises / f"{CH01}.py").unlink()
-    result = Grader(Implementation(empty_exercises)).exercise("1.1")
+    result = Grader(LocalCode(empty_exercises)).exercise("1.1")
     assert result.status == FAILED and "is not in" in result.message
     (empty_exercises / f"{CH01}.py").write_text("import torch\n")
-    result = Grader(Implementation(empty_exercises)).exercise("1.1")
+    result = Grader(LocalCode(empty_exercises)).exercise("1.1")
     assert result.status == FAILED and "no such name" in result.message
 
 
@@ -121,7 +120,7 @@ def q_sample(x0, t, eps, alpha_bars):
     return a.sqrt() * x0 + (1 - a).sqrt() * eps
 """
     )
-    result = Grader(Implementation(empty_exercises)).exercise("2.3")
+    result = Grader(LocalCode(empty_exercises)).exercise("2.3")
     assert result.status == FAILED
     assert "exercise 2.1 does not pass yet; mend it first" in result.message
 
@@ -133,7 +132,7 @@ def test_calling_an_unwritten_exercise_is_told(empty_exercises):
         + "\n\ndef q_sample(x0, t, eps, alpha_bars):\n"
         + "    return gather_at(alpha_bars, t, 4) * x0\n"
     )
-    result = Grader(Implementation(empty_exercises)).exercise("2.3")
+    result = Grader(LocalCode(empty_exercises)).exercise("2.3")
     assert result.status == FAILED
     assert "gather_at" in result.message and "2.1" in result.message
 
@@ -198,3 +197,25 @@ def test_pytest_checks_tells_a_wrong_folder():
     run = run_pytest("--impl", "no_such_folder")
     assert run.returncode != 0
     assert "there is no folder 'no_such_folder'" in run.stdout
+
+
+@pytest.mark.parametrize(
+    "line, name",
+    [
+        ("torch.allclose = lambda *a, **k: True", "torch.allclose"),
+        ("torch.Tensor.__eq__ = lambda a, b: True", "Tensor.__eq__"),
+        ("import builtins; builtins.abs = lambda x: 0", "builtins.abs"),
+        ("torch.nn.functional.silu = torch.nn.functional.relu", "torch.nn.functional.silu"),
+    ],
+)
+@pytest.mark.parametrize("when", ["on import", "when called"])
+def test_replacing_a_function_of_torch_is_told_and_undone(empty_exercises, line, name, when):
+    path = empty_exercises / f"{CH01}.py"
+    code = RIGHT_1_3 if when == "on import" else RIGHT_1_3.replace("):\n", f"):\n    {line}\n")
+    line = line if when == "on import" else ""
+    path.write_text(f"{path.read_text()}\n{line}\n{code}")
+    before = (torch.allclose, torch.Tensor.__eq__, abs, torch.nn.functional.silu)
+    result = Grader(LocalCode(empty_exercises)).exercise("1.3")
+    assert result.status == FAILED and f"replaced {name}" in result.message
+    after = (torch.allclose, torch.Tensor.__eq__, abs, torch.nn.functional.silu)
+    assert all(a is b for a, b in zip(before, after))
