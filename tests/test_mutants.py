@@ -1,0 +1,162 @@
+"""The benchmark of the checks by mutants: it makes them, runs them and reads its list."""
+
+import ast
+import dataclasses
+
+import pytest
+
+from benchmarks.mutants import (
+    CRASH,
+    SURVIVED,
+    TOO_LONG,
+    Equivalent,
+    complaints,
+    counts,
+    read_equivalents,
+    run,
+    tally,
+)
+from benchmarks.mutator import Mutant, mutants_of, with_definition
+from course import ROOT
+from course.catalogue import find_exercise
+from course.skeletons import find_definition
+
+LOG_SNR = find_exercise("1.5")
+SOURCE = (ROOT / "solutions" / f"{LOG_SNR.chapter}.py").read_text(encoding="utf-8")
+
+TINY = '''
+import torch
+
+@torch.no_grad()
+def tiny(x: torch.Tensor, y: torch.Tensor, scale: float = 2.0):
+    """A docstring."""
+    if scale < 0:
+        raise ValueError("guarded")
+    mixed = scale * x + torch.sin(y)[1:]
+    if x.ndim > 3:
+        mixed = mixed.mean(dim=1)
+    return mixed, y.double()
+'''
+
+
+@pytest.fixture(scope="module")
+def tiny() -> set[tuple[str, str]]:
+    """Operator and description, without the function's name, of each mutant of TINY."""
+    exercise = dataclasses.replace(LOG_SNR, symbols=("tiny",))
+    return {
+        (mutant.operator, mutant.description.removeprefix("tiny: "))
+        for mutant in mutants_of(TINY, exercise)
+    }
+
+
+MIX = "mixed = scale * x + torch.sin(y)[1:]"
+HEAD = "def tiny(x, y, scale=2.0):"
+
+
+@pytest.mark.parametrize(
+    "operator, before, after",
+    [
+        ("arithmetic", MIX, "mixed = scale * x - torch.sin(y)[1:]"),
+        ("one_operand", MIX, "mixed = scale * x"),
+        ("one_operand", MIX, "mixed = x + torch.sin(y)[1:]"),
+        ("comparison", "if x.ndim > 3:", "if x.ndim >= 3:"),
+        ("condition", "if x.ndim > 3:", "if False:"),
+        ("constant", "if x.ndim > 3:", "if x.ndim > 4:"),
+        ("constant", "mixed = mixed.mean(dim=1)", "mixed = mixed.mean(dim=-1)"),
+        ("constant", f"@torch.no_grad() {HEAD}", "@torch.no_grad() def tiny(x, y, scale=4.0):"),
+        ("dropped_statement", "mixed = mixed.mean(dim=1)", "pass"),
+        ("ignored_argument", MIX, f"y = y * 0; {MIX}"),
+        ("ignored_argument", MIX, f"scale = 2.0; {MIX}"),
+        ("returned_part", "return (mixed, y.double())", "return mixed"),
+        ("swapped_neighbours", "return (mixed, y.double())", "return (y.double(), mixed)"),
+        ("dropped_decorator", f"@torch.no_grad() {HEAD}", HEAD),
+        ("dropped_item", "mixed = mixed.mean(dim=1)", "mixed = mixed.mean()"),
+        ("dropped_call", "return (mixed, y.double())", "return (mixed, y)"),
+        ("dropped_call", MIX, "mixed = scale * x + y[1:]"),
+        ("bound", MIX, "mixed = scale * x + torch.sin(y)[:]"),
+        ("in_place", MIX, "mixed = x.mul_(scale) + torch.sin(y)[1:]"),
+        ("counterpart", MIX, "mixed = scale * x + torch.cos(y)[1:]"),
+        ("other_name", MIX, "mixed = scale * y + torch.sin(y)[1:]"),
+    ],
+)
+def test_a_tiny_function_has_the_expected_mutants(tiny, operator, before, after):
+    assert (operator, f"{before} -> {after}") in tiny
+
+
+def test_what_the_skeleton_gives_is_not_mutated(tiny):
+    for _, description in tiny:
+        before = description.split(" -> ")[0]
+        assert "guarded" not in before and "scale < 0" not in before and "docstring" not in before
+
+
+def test_attributes_are_swapped_with_others_of_the_same_owner():
+    source = "class Two:\n    def call(self, x):\n        return self.a(x) + self.b(x)\n"
+    exercise = dataclasses.replace(LOG_SNR, symbols=("Two",))
+    found = {mutant.description for mutant in mutants_of(source, exercise)}
+    before = "Two.call: return self.a(x) + self.b(x) -> "
+    assert {
+        f"{before}return self.b(x) + self.b(x)",
+        f"{before}return self.a(x) + self.a(x)",
+    } <= found
+
+
+def test_mutants_differ_from_each_other_and_from_the_reference():
+    mutants = mutants_of(SOURCE, LOG_SNR)
+    texts = [ast.unparse(ast.parse(mutant.source)) for mutant in mutants]
+    assert len({ast.unparse(ast.parse(SOURCE)), *texts}) == 1 + len(mutants)
+    assert len({mutant.description for mutant in mutants}) == len(mutants)
+
+
+def log_snr_with(body: str) -> Mutant:
+    definition = find_definition(ast.parse(SOURCE), "log_snr")
+    text = f"def log_snr(alpha_bars):\n    {body}"
+    return Mutant(LOG_SNR.id, "by hand", body, with_definition(SOURCE, definition, text))
+
+
+def fates_of(*bodies: str, seconds: float = 20.0) -> dict[str, str]:
+    mutants = [log_snr_with(body) for body in bodies]
+    return {mutant.description: killer for mutant, killer in run(mutants, seconds=seconds)}
+
+
+def test_right_code_survives_and_wrong_code_is_killed():
+    right = "return (alpha_bars.double().log() - (1 - alpha_bars.double()).log()).float()"
+    wrong = "return alpha_bars"
+    fates = fates_of(right, wrong)
+    assert fates[right] == SURVIVED
+    assert fates[wrong].startswith("The log-SNR is")
+
+
+def test_an_endless_loop_and_a_crash_are_killed():
+    loop, crash = "while True: pass", "import os; os._exit(3)"
+    assert fates_of(loop, seconds=0.5) == {loop: TOO_LONG}
+    assert fates_of(crash) == {crash: CRASH}
+
+
+def entry(mutation: str, reason: str = "It is.") -> Equivalent:
+    return Equivalent(LOG_SNR.id, mutation, reason)
+
+
+def test_a_listed_survivor_counts_as_equivalent():
+    fates = [(log_snr_with(body), killer) for body, killer in [("a", ""), ("b", ""), ("c", "x")]]
+    numbers = counts([tally(LOG_SNR, fates, [entry("a")])])
+    assert numbers == {"mutants": 3, "killed": 1, "equivalent": 1, "survived": 1}
+    assert complaints(fates, [entry("a")]) == []
+
+
+@pytest.mark.parametrize(
+    "listed, complaint",
+    [
+        (entry("another"), "no mutant is described like this"),
+        (entry("killed"), "is killed by a check"),
+        (entry("alive", reason=""), "has no reason"),
+    ],
+)
+def test_a_wrong_entry_is_reported(listed, complaint):
+    fates = [(log_snr_with("alive"), SURVIVED), (log_snr_with("killed"), "a check")]
+    (found,) = complaints(fates, [listed])
+    assert complaint in found and listed.mutation in found
+
+
+def test_the_list_of_equivalents_can_be_read():
+    for listed in read_equivalents():
+        find_exercise(listed.exercise)
