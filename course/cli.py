@@ -50,6 +50,18 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("which", nargs="?", help="01 or 1.2; all if left out")
     sub.add_argument("--impl", help="grade another folder, for example solutions")
 
+    sub = command("grade", grade, "for instructors: grade many submissions, each in a sandbox")
+    sub.add_argument("folders", nargs="+", type=Path, help="submissions, or folders full of them")
+    sub.add_argument("--only", help="a chapter (01) or an exercise (1.2); all if left out")
+    sub.add_argument("--out", type=Path, default=Path("grades"), help="results (default grades/)")
+    sub.add_argument("--jobs", type=int, help="how many run at a time (default: one a core)")
+    sub.add_argument("--seed", type=int, help="of the inputs; drawn afresh if left out")
+    sub.add_argument("--seconds", type=float, default=300.0, help="for each (default 300)")
+
+    sub = command("export", export, "for instructors: an autograder archive for a platform")
+    sub.add_argument("platform", choices=["gradescope"], help="gradescope")
+    sub.add_argument("--out", type=Path, default=Path("."), help="folder to write it to")
+
     sub = command("hint", hint, "the next hint for an exercise; each call opens one more")
     sub.add_argument("exercise", help="for example 1.2")
 
@@ -125,6 +137,44 @@ def check(options) -> int:
     for line in score_lines(results):
         console.print(line)
     return 0 if all(result.status == PASSED for result in results) else 1
+
+
+def grade(options) -> int:
+    if options.jobs is not None and options.jobs < 1:
+        raise CourseError(f"--jobs must be at least 1, got {options.jobs}")
+    select(options.only)  # a wrong number is told before anything is graded
+    if options.seconds <= 0:
+        raise CourseError(f"--seconds must be more than 0, got {options.seconds}")
+    from course.batch import Batch, find_submissions
+    from course.reports import table, write_reports
+
+    batch = Batch(
+        find_submissions(options.folders),
+        options.out,
+        which=options.only,
+        seed=options.seed,
+        jobs=options.jobs,
+        seconds=options.seconds,
+    )
+    if batch.sandbox.warning:
+        console.print(f"[yellow]warning:[/] {escape(batch.sandbox.warning)}")
+    try:
+        results = batch.grade()
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command goes on with what is in {options.out}")
+        return 130
+    console.print(table(results))
+    written = write_reports(results, options.out)
+    names = ", ".join(path.name for path in written if path.parent == options.out)
+    console.print(f"in {options.out}: {names}, and a folder for each platform")
+    return 0
+
+
+def export(options) -> int:
+    from course.export import export_gradescope
+
+    console.print(f"wrote {export_gradescope(options.out)}")
+    return 0
 
 
 def hint(options) -> int:

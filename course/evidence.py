@@ -5,7 +5,7 @@ through JSON, so reading them runs no code.
 """
 
 import json
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import load, save
@@ -16,7 +16,8 @@ KEPT_DTYPES = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool),
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8),
 )
-MAX_NUMBERS = 4_000_000  # in one tensor; the checks' own have at most some ten thousand
+MAX_NUMBERS = 1_000_000  # in one tensor; the checks' own have at most some ten thousand
+MAX_FRAME = 16 << 20  # bytes
 
 
 class Unreadable(ValueError):
@@ -42,9 +43,31 @@ def unpack(content: bytes) -> Any:
     """
     try:
         tensors = load(content)
-        return _from_tree(json.loads(bytes(tensors["tree"].tolist()).decode()), tensors)
+        return _from_tree(json.loads(tensors["tree"].numpy().tobytes()), tensors)
     except Exception as error:  # hostile bytes may fail in any way
         raise Unreadable(f"{type(error).__name__}: {error}") from None
+
+
+def write_frame(file: BinaryIO, content: bytes) -> None:
+    """Write bytes with their length in front."""
+    file.write(len(content).to_bytes(8) + content)
+    file.flush()
+
+
+def read_frame(file: BinaryIO) -> bytes | None:
+    """What `write_frame` wrote; None at the end of the file, or where it is cut or damaged."""
+    length = int.from_bytes(_read_exactly(file, 8) or MAX_FRAME.to_bytes(8))
+    return _read_exactly(file, length) if length < MAX_FRAME else None
+
+
+def _read_exactly(file: BinaryIO, length: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < length:
+        part = file.read(length - len(content))
+        if not part:
+            return None
+        content += part
+    return bytes(content)
 
 
 def _to_tree(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -85,5 +85,8 @@ def describe_exception(error: BaseException, path: Path) -> str:
     """What was raised, and at which line of the file at `path`, without the frames around it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     where = f", at line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-    first_line = str(error).strip().split("\n")[0]
+    try:
+        first_line = str(error).strip().split("\n")[0][:300]
+    except Exception:  # the error may be of a class of the learner's own
+        first_line = "an error that cannot be shown"
     return f"{type(error).__name__}: {first_line}{where}"

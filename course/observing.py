@@ -156,7 +156,7 @@ def torch_as_it_was() -> Iterator[None]:
         )
 
 
-WATCHED = (
+WATCHED = [
     builtins,
     math,
     torch,
@@ -171,7 +171,12 @@ WATCHED = (
     torch.nn.init,
     torch.nn.utils,
     torch.optim,
-)
+]
+
+
+def watch(*modules: ModuleType) -> None:
+    """From now on, notice as well where functions of these modules are replaced."""
+    WATCHED.extend(modules)
 
 
 def _public_functions(owner: Any) -> dict[str, Any]:
