@@ -1,0 +1,472 @@
+"""Reports: read back with the formats' own parsers, and fed with hostile names and messages."""
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from course.catalogue import exercises
+from course.cohort import chapter_scores, cohort_page
+from course.grading import FAILED, NOT_WRITTEN, PASSED, checks_of, misconceptions_of
+from course.reports import (
+    classroom50,
+    file_names,
+    gradescope,
+    prairielearn,
+    table,
+    write_reports,
+)
+from course.results import ExerciseResult, SubmissionResult
+from course.text import clip, one_line, printable
+
+ALL = tuple(exercises())
+TOTAL = sum(exercise.points for exercise in ALL)
+KNOWN = misconceptions_of("1.2")[0]
+HOSTILE = (
+    "</script></td><img src=x onerror=alert(1)>&\x00\x1b[31mred\x1b[0m\x85\u202e\ud800'\"{main}"
+)
+
+
+def submission(name="ada", statuses=None, problem="", **changes) -> SubmissionResult:
+    """All exercises passed, but for those that `statuses` maps to something else.
+
+    A failed exercise may be given as (FAILED, misconception, message).
+    """
+    found = []
+    for exercise in ALL:
+        given = (statuses or {}).get(exercise.id, FAILED if problem else PASSED)
+        status, misconception, message = given if isinstance(given, tuple) else (given, "", "")
+        found.append(
+            ExerciseResult(
+                id=exercise.id,
+                points=exercise.points if status == PASSED else 0,
+                max_points=exercise.points,
+                status=status,
+                check="" if status == PASSED else checks_of(exercise.id)[0].title,
+                message=message or f"{exercise.id} says {status}",
+                misconception=misconception,
+            )
+        )
+    fields = {"seed": 3, "seconds": 1.5, "sandbox": "bubblewrap", "key": "k"} | changes
+    return SubmissionResult(name, tuple(found), problem=problem, **fields)
+
+
+def the_class() -> list[SubmissionResult]:
+    """Four that were graded and one that was not."""
+    named = (FAILED, KNOWN.name, "1.2 is wrong\n  looks like it")
+    return [
+        submission("ada"),
+        submission("bob", {"1.2": named, "1.4": FAILED}),
+        submission("cy", {"1.2": named, "6.4": NOT_WRITTEN}),
+        submission("di", {exercise.id: NOT_WRITTEN for exercise in ALL}),
+        submission("ed", problem="killed: too much memory"),
+    ]
+
+
+# Cleaning
+
+
+@pytest.mark.parametrize(
+    "raw, cleaned",
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("a\x00b\x08c\x9bd\x7f", "abcd"),
+        ("one\r\ntwo\rthree\ttab", "one\ntwo\nthree\ttab"),
+        ("\u202egpj.exe\u2066", "gpj.exe"),
+        ("\ud800x\uffff", "x"),
+        ("Zoë 李小龙 😀", "Zoë 李小龙 😀"),
+    ],
+)
+def test_only_printable_characters_are_kept(raw, cleaned):
+    assert printable(raw) == cleaned
+
+
+def test_long_text_is_cut_and_says_so():
+    assert clip("abcdef", 6) == "abcdef" and clip("abcdefg", 6) == "abcde…"
+    assert one_line("a\n b\t\x00c", 10) == "a b c"
+
+
+# The files
+
+
+def test_every_report_is_written_and_named(tmp_path):
+    paths = write_reports(the_class(), tmp_path / "new" / "out")
+    found = {p.relative_to(tmp_path / "new" / "out").as_posix() for p in paths}
+    services = ("gradescope", "prairielearn", "classroom50")
+    assert found == {"grades.csv", "results.json", "junit.xml", "cohort.html"} | {
+        f"{service}/{name}.json"
+        for service in services
+        for name in ("ada", "bob", "cy", "di", "ed")
+    }
+    assert all(path.is_file() for path in paths)
+    bob = json.loads((tmp_path / "new/out/gradescope/bob.json").read_text(encoding="utf-8"))
+    assert bob == gradescope(the_class()[1])
+
+
+def test_no_submissions_give_empty_reports(tmp_path):
+    write_reports([], tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text())["submissions"] == []
+    assert ET.parse(tmp_path / "junit.xml").getroot().get("tests") == "0"
+    assert "There are no submissions." in (tmp_path / "cohort.html").read_text(encoding="utf-8")
+
+
+def test_csv_has_the_points_of_every_exercise(tmp_path):
+    write_reports(the_class(), tmp_path)
+    with open(tmp_path / "grades.csv", encoding="utf-8", newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    ids = [exercise.id for exercise in ALL]
+    assert list(rows["ada"]) == ["name", "points", "max_points", "percent", *ids, "problem"]
+    assert list(rows) == ["ada", "bob", "cy", "di", "ed"]
+    assert rows["ada"]["points"] == str(TOTAL) and rows["ada"]["percent"] == "100.0"
+    lost = sum(e.points for e in ALL if e.id in ("1.2", "1.4"))
+    assert rows["bob"]["points"] == str(TOTAL - lost)
+    assert rows["bob"]["max_points"] == str(TOTAL)
+    assert float(rows["bob"]["percent"]) == pytest.approx(100 * (TOTAL - lost) / TOTAL, abs=0.05)
+    assert rows["bob"]["1.2"] == "0" and rows["bob"]["1.1"] == str(ALL[0].points)
+    assert rows["ed"]["problem"] == "killed: too much memory" and rows["ed"]["points"] == "0"
+
+
+@pytest.mark.parametrize("name", ["=cmd()", "+1", "-1+2", "@SUM(A1)", "\t=cmd()", "\x00=cmd()"])
+def test_no_cell_is_a_formula(tmp_path, name):
+    write_reports([submission(name, problem=f"{name}|calc")], tmp_path)
+    with open(tmp_path / "grades.csv", encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    for cell in (row["name"], row["problem"]):
+        assert cell.startswith("'") and cell.lstrip("'\t")[0] in "=+-@"
+
+
+def test_results_json_holds_everything_unchanged(tmp_path):
+    results = [*the_class(), submission(HOSTILE, {"1.1": (FAILED, HOSTILE, HOSTILE)})]
+    write_reports(results, tmp_path)
+    content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert content["schema"] == "diffusion-from-scratch/results" and content["version"] == 1
+    back = []
+    for entry in content["submissions"]:
+        for derived in ("points", "max_points", "percent"):
+            entry.pop(derived)
+        own = tuple(ExerciseResult(**exercise) for exercise in entry.pop("exercises"))
+        back.append(SubmissionResult(exercises=own, **entry))
+    assert back == results
+
+
+def test_junit_counts_what_passed_failed_and_was_not_written(tmp_path):
+    write_reports(the_class(), tmp_path)
+    root = ET.parse(tmp_path / "junit.xml").getroot()
+    suites = {suite.get("name"): suite for suite in root}
+    counts = {
+        name: tuple(int(s.get(k)) for k in ("tests", "failures", "errors", "skipped"))
+        for name, s in suites.items()
+    }
+    n = len(ALL)
+    assert counts == {
+        "ada": (n, 0, 0, 0),
+        "bob": (n, 2, 0, 0),
+        "cy": (n, 1, 0, 1),
+        "di": (n, 0, 0, n),
+        "ed": (n + 1, n, 1, 0),
+    }
+    for suite in root:
+        assert len(suite.findall("testcase")) == int(suite.get("tests"))
+        assert len(suite.findall("testcase/failure")) == int(suite.get("failures"))
+        assert len(suite.findall("testcase/skipped")) == int(suite.get("skipped"))
+    assert root.get("failures") == str(3 + n) and root.get("tests") == str(5 * n + 1)
+    failure = suites["bob"].find("testcase/failure")
+    assert failure.get("message") == checks_of("1.2")[0].title
+    assert failure.text == "1.2 is wrong\n  looks like it"
+    assert suites["ed"].find("testcase/error").text == "killed: too much memory"
+
+
+def test_junit_keeps_to_what_xml_allows(tmp_path):
+    hostile = submission(HOSTILE, {"1.1": (FAILED, "", HOSTILE)}, problem=HOSTILE)
+    write_reports([hostile], tmp_path)
+    text = (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", text)
+    (suite,) = ET.fromstring(text)
+    assert suite.get("name") == printable(HOSTILE)
+    assert suite.find("testcase/failure").text == printable(HOSTILE)
+    assert suite.find("testcase/failure").text.startswith("</script></td><img")
+
+
+# Services
+
+
+def test_gradescope_fields():
+    content = gradescope(the_class()[1])
+    assert content["score"] == the_class()[1].points == sum(t["score"] for t in content["tests"])
+    assert content["execution_time"] == 2
+    assert (content["visibility"], content["stdout_visibility"]) == ("visible", "hidden")
+    assert len(content["tests"]) == len(ALL)
+    assert sum(test["max_score"] for test in content["tests"]) == TOTAL
+    by_number = {test["number"]: test for test in content["tests"]}
+    assert by_number["1.1"]["status"] == "passed" and by_number["1.4"]["status"] == "failed"
+    assert by_number["1.2"] == {
+        "name": ALL[1].title,
+        "number": "1.2",
+        "score": 0,
+        "max_score": ALL[1].points,
+        "status": "failed",
+        "output": "1.2 is wrong\n  looks like it",
+        "output_format": "text",
+        "visibility": "visible",
+    }
+
+
+def test_prairielearn_fields():
+    content = prairielearn(the_class()[1])
+    assert content["gradable"] is True and "format_errors" not in content
+    assert content["score"] == pytest.approx(the_class()[1].points / TOTAL)
+    assert sum(test["points"] for test in content["tests"]) == the_class()[1].points
+    assert sum(test["max_points"] for test in content["tests"]) == TOTAL
+    test = content["tests"][1]
+    assert test["name"] == f"1.2 {ALL[1].title}" and test["message"] == KNOWN.name
+    assert test["output"] == "1.2 is wrong\n  looks like it"
+    broken = prairielearn(the_class()[4])
+    assert broken["gradable"] is False and broken["score"] == 0
+    assert broken["format_errors"] == ["killed: too much memory"]
+
+
+def test_classroom50_fields(monkeypatch):
+    for name in ("CLASSROOM", "ASSIGNMENT", "SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REVIEW_URL", "")
+    content = classroom50(the_class()[1])
+    assert set(content) == {"schema", "score", "max-score", "tests"}
+    assert content["schema"] == "classroom50/result/v1"
+    assert (content["score"], content["max-score"]) == (the_class()[1].points, TOTAL)
+    assert [test["passed"] for test in content["tests"]].count(False) == 2
+    assert sum(test["score"] for test in content["tests"]) == content["score"]
+    assert all(type(test["score"]) is int and test["test-name"] for test in content["tests"])
+    monkeypatch.setenv("CLASSROOM", "dl-2")
+    monkeypatch.setenv("COMMIT_URL", "https://example.org/c")
+    content = classroom50(the_class()[1])
+    assert content["classroom"] == "dl-2"
+    assert content["commit"] == content["review"] == "https://example.org/c"
+
+
+@pytest.mark.parametrize("form", [gradescope, prairielearn, classroom50])
+def test_services_get_clean_text_of_bounded_size(form):
+    message = HOSTILE + "😀" * 100_000
+    hostile = submission("x", {e.id: (FAILED, message, message) for e in ALL}, problem=message)
+    text = json.dumps(form(hostile), ensure_ascii=False)
+    assert len(text.encode()) < 1_000_000  # PrairieLearn's limit
+    assert "\\u00" not in text and "[31m" not in text and "</script></td><img" in text
+    assert form(submission("x", problem="why"))["score"] == 0
+
+
+def test_what_is_not_written_has_not_passed():
+    (cy,) = [result for result in the_class() if result.name == "cy"]
+    assert gradescope(cy)["tests"][-1]["status"] == "failed"
+    assert classroom50(cy)["tests"][-1]["passed"] is False
+    assert prairielearn(cy)["tests"][-1]["description"] == NOT_WRITTEN
+
+
+# Names of files
+
+
+def test_file_names_are_safe_and_differ():
+    names = [
+        "a/b", "a\\b", "a_b", "A_B", "../../etc/passwd", "", ".", "..", ".hidden", "-rf",
+        "x" * 10_000, "x" * 9_999, "Zoë", "Zoe\u0308", "李" * 200, "con trol\x00\n", "a_b-2",
+        "same", "same", "\ud800", "</script><img onerror=1>",
+    ]  # fmt: skip
+    found = file_names([submission(name) for name in names])
+    assert len({name.casefold() for name in found}) == len(names)
+    for name in found:
+        assert re.fullmatch(r"[\w][\w.-]*", name), name
+        assert len(f"{name}.json".encode()) < 200
+    assert found[0] == "a_b" and found[12:14] == ["Zoë", "Zoë-2"]
+
+
+def test_submissions_of_one_name_get_a_file_each(tmp_path):
+    results = [submission("a/b"), submission("a b", {"1.1": FAILED}), submission("x" * 10_000)]
+    paths = write_reports(results, tmp_path)
+    assert len(set(paths)) == len(paths) == 4 + 3 * len(results)
+    assert all(path.resolve().is_relative_to(tmp_path.resolve()) for path in paths)
+    scores = [
+        json.loads((tmp_path / f"gradescope/{name}.json").read_text(encoding="utf-8"))["score"]
+        for name in ("a_b", "a_b-2")
+    ]
+    assert scores == [TOTAL, TOTAL - ALL[0].points]
+
+
+# The cohort report
+
+
+class Page(HTMLParser):
+    """The page's elements, its sections' tables as lists of cells' texts, and all its text."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.elements, self.tables, self.text, self._cell = [], {}, "", None
+        self._heading, self._in_heading = "", False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag == "h2":
+            self._heading, self._in_heading = "", True
+        if tag == "tr":
+            self.tables.setdefault(self._heading, []).append([])
+        if tag in ("td", "th"):
+            self._cell = self.tables[self._heading][-1]
+            self._cell.append("")
+
+    def handle_endtag(self, tag):
+        if tag == "h2":
+            self._in_heading = False
+        if tag in ("td", "th"):
+            self._cell = None
+
+    def handle_data(self, data):
+        self.text += data
+        if self._in_heading:
+            self._heading += data
+        if self._cell is not None:
+            self._cell[-1] += data
+
+
+def test_cohort_counts_each_exercise():
+    page = Page(cohort_page(the_class()))
+    rows = {row[0].split()[0]: row[1:] for row in page.tables["Exercises"] if len(row) == 4}
+    assert rows["1.1"] == ["3 (75 %)", "0 (0 %)", "1 (25 %)"]
+    assert rows["1.2"] == ["1 (25 %)", "2 (50 %)", "1 (25 %)"]
+    assert rows["6.4"] == ["2 (50 %)", "0 (0 %)", "2 (50 %)"]
+    assert set(rows) == {"exercise"} | {exercise.id for exercise in ALL}
+
+
+def test_cohort_names_misconceptions_and_nameless_failures():
+    page = Page(cohort_page(the_class()))
+    _, *misconceptions = page.tables["Misconceptions met most"]
+    assert misconceptions == [["1.2", KNOWN.name + KNOWN.help, "2 (50 %)"]]
+    _, *checks = page.tables["Failing checks without a recognised misconception"]
+    assert [(row[0], row[2]) for row in checks] == [("1.4", "1 (25 %)")]
+    assert checks[0][1].startswith(checks_of("1.4")[0].title)
+    assert checks[0][1].endswith(f"1.4 says {FAILED}")
+
+
+def test_cohort_has_the_check_that_failed_most_on_top():
+    results = [submission("a", {"1.1": FAILED, "1.2": FAILED}), submission("b", {"1.2": FAILED})]
+    page = Page(cohort_page(results))
+    _, *rows = page.tables["Failing checks without a recognised misconception"]
+    assert [(row[0], row[2]) for row in rows] == [("1.2", "2 (100 %)"), ("1.1", "1 (50 %)")]
+
+
+def test_cohort_orders_by_how_often_and_says_what_is_left_out():
+    many = [
+        submission(
+            f"s{i}",
+            {e.id: (FAILED, f"mistake {j}", "") for j, e in enumerate(ALL) if i <= j},
+        )
+        for i in range(len(ALL))
+    ]
+    page = Page(cohort_page(many))
+    _, *rows = page.tables["Misconceptions met most"]
+    counts = [int(row[2].split()[0]) for row in rows]
+    assert counts == sorted(counts, reverse=True) and counts[0] == len(ALL)
+    assert len(rows) == 25 and f"{len(ALL) - 25} more are left out" in page.text
+
+
+def test_cohort_lists_what_could_not_be_graded_and_leaves_it_out_of_the_counts():
+    page = Page(cohort_page(the_class()))
+    _, *rows = page.tables["Submissions that could not be graded"]
+    assert rows == [["ed", "killed: too much memory"]]
+    facts = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", cohort_page(the_class()))
+    points = sorted(result.points for result in the_class()[:4])
+    assert dict(facts) == {
+        "submissions": "5",
+        "not graded": "1",
+        f"median of {TOTAL} points": f"{(points[1] + points[2]) / 2:g}",
+        f"mean of {TOTAL} points": f"{sum(points) / 4:.1f}",
+        "with all points": "1",
+    }
+
+
+def test_cohort_lists_every_submission():
+    _, *rows = Page(cohort_page(the_class())).tables["Submissions"]
+    chapter_one = sum(e.points for e in ALL if e.id.startswith("1."))
+    assert [row[0] for row in rows] == ["ada", "bob", "cy", "di", "ed"]
+    assert rows[0][1:4] == [f"{TOTAL}/{TOTAL}", "100 %", f"✔ {chapter_one}/{chapter_one}"]
+    assert rows[3][1:4] == [f"0/{TOTAL}", "0 %", f"· 0/{chapter_one}"]
+    assert rows[1][3].startswith("✘") and rows[1][4].startswith("✔")
+    assert rows[4][1:4] == [f"0/{TOTAL}", "not graded", ""]
+
+
+def test_the_histogram_counts_by_tens():
+    page = cohort_page(the_class())
+    words = re.search("<desc.*?>(.*?)</desc>", page)[1]
+    bins = dict(part.split(": ") for part in words.split("; "))
+    assert bins["0–9 %"] == "1" and bins["90–100 %"] == "3" and len(bins) == 10
+    shown = re.findall('class="count".*?>(\\d+)<', page)
+    assert shown == list(bins.values())
+    widths = [float(width) for width in re.findall('class="bar".*? width="(.*?)"', page)]
+    assert widths[0] == pytest.approx(widths[9] / 3, abs=0.1) and widths[5] == 0
+
+
+def test_nothing_of_a_submission_becomes_html():
+    attack = (FAILED, HOSTILE, HOSTILE)
+    results = [
+        submission(HOSTILE, {"1.1": attack, "1.2": (FAILED, "", HOSTILE)}, sandbox=HOSTILE),
+        submission(HOSTILE * 100, problem=HOSTILE),
+    ]
+    raw = cohort_page(results)
+    page, harmless = Page(raw), Page(cohort_page(the_class()))
+    kinds = {tag for tag, _ in page.elements}
+    assert kinds <= {tag for tag, _ in harmless.elements} and "script" not in kinds
+    assert "img" not in kinds
+    assert "<img" in page.text and "{main}" in page.text  # it is shown, as text
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", raw)
+    raw.encode("utf-8")
+
+
+def test_the_page_needs_nothing_from_outside():
+    raw = cohort_page(the_class())
+    assert "default-src 'none'" in raw
+    for tag, attributes in Page(raw).elements:
+        assert tag not in ("script", "link", "img", "iframe", "object")
+        assert not {"src", "href", "xlink:href"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    assert "url(" not in raw and "@import" not in raw
+
+
+def test_the_page_can_be_read_by_everyone():
+    raw = cohort_page(the_class())
+    elements = Page(raw).elements
+    tags = [tag for tag, _ in elements]
+    assert ("html", {"lang": "en"}) in elements
+    assert tags.count("h1") == 1 and tags.count("main") == 1 and "title" in tags
+    assert tags.count("caption") == tags.count("table") == 5
+    assert all(attributes.get("scope") for tag, attributes in elements if tag == "th")
+    (svg,) = [attributes for tag, attributes in elements if tag == "svg"]
+    assert svg["role"] == "img" and svg["aria-labelledby"]
+    assert "prefers-color-scheme: dark" in raw and "width=device-width" in raw
+
+
+# On the screen
+
+
+def test_the_table_shows_points_signs_and_problems():
+    results = [*the_class(), submission("[red]" + HOSTILE)]
+    console = Console(width=200, no_color=True)
+    with console.capture() as capture:
+        console.print(table(results))
+    head, *lines = capture.get().splitlines()
+    assert head.split()[:4] == ["name", "points", "%", "01"]
+    assert lines[0].split()[:3] == ["ada", f"{TOTAL}/{TOTAL}", "100"]
+    assert "✘" in lines[1] and lines[3].count("·") == 6
+    assert "killed: too much memory" in lines[4]
+    assert lines[5].startswith("[red]</script>") and "\x1b" not in lines[5]
+
+
+def test_a_chapter_passes_only_as_a_whole():
+    scores = {s.chapter.number: s for s in chapter_scores(the_class()[2])}
+    assert scores["01"].status == FAILED  # one failed
+    assert scores["02"].status == PASSED
+    assert scores["06"].status == FAILED  # one is not written, the others pass
+    assert scores["06"].points == scores["06"].max_points - ALL[-1].points
+    assert chapter_scores(the_class()[4]) == []
