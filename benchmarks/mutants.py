@@ -286,7 +286,12 @@ def measure(
     for original, killer in run(originals, seed, jobs, seconds):
         if killer:
             raise RuntimeError(f"{in_words(original)} is killed by {killer}")
-    fates = dict(tqdm(run(mutants, seed, jobs, seconds), total=len(mutants), unit="mutant"))
+    tqdm.monitor_interval = (
+        0  # which would start a thread, and a process with threads is not forked
+    )
+    fates = dict(
+        tqdm(run(mutants, seed, jobs, seconds), total=len(mutants), unit="mutant", mininterval=1)
+    )
     return [(mutant, fates[mutant]) for mutant in mutants]
 
 

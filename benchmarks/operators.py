@@ -277,11 +277,14 @@ def bound(place: Place) -> Iterator[Replacement]:
 # In place
 
 IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
-IN_PLACE_CALLS = {"sqrt", "clamp", "log", "exp", "sin", "cos", "copy", "round"}
+IN_PLACE_CALLS = {"sqrt", "clamp", "log", "exp", "sin", "cos", "round"}
 
 
 def in_place(place: Place) -> Iterator[Replacement]:
-    """a * b -> a.mul_(b), and b.mul_(a); x.sqrt() -> x.sqrt_(); silu(x) -> its inplace=True."""
+    """a * b -> a.mul_(b), and b.mul_(a); x.sqrt() -> x.sqrt_(); silu(x) -> silu(x, inplace=True).
+
+    Only where the tensor that changes has a name: on an intermediate result it is no mistake.
+    """
     node = place.node
     if isinstance(node, ast.BinOp) and type(node.op) in IN_PLACE:
         method, commutes = IN_PLACE[type(node.op)], isinstance(node.op, ast.Add | ast.Mult)
@@ -289,7 +292,11 @@ def in_place(place: Place) -> Iterator[Replacement]:
             yield ast.Call(ast.Attribute(node.left, method), [node.right], [])
         if isinstance(node.right, ast.Name) and commutes:
             yield ast.Call(ast.Attribute(node.right, method), [node.left], [])
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return
+    of_module = root(node.func.value) in place.scope.modules
+    operands = node.args[:1] if of_module else [node.func.value]
+    if all(isinstance(operand, ast.Name) for operand in operands):
         if node.func.attr in IN_PLACE_CALLS:
             yield changed(node, func=changed(node.func, attr=f"{node.func.attr}_"))
         if node.func.attr == "silu":
@@ -338,8 +345,7 @@ COUNTERPARTS = {
     "mul_": ("mul", "div_"),
     "add_": ("add", "sub_"),
     "copy_": ("add_",),
-    "chunk": ("split", "tensor_split"),
-    "reshape": ("view",),
+    "chunk": ("split",),
     "item": ("detach",),
     "clip_grad_norm_": ("clip_grad_value_",),
 }
