@@ -1,0 +1,270 @@
+"""course grade: strangers' code gets what it earned, and hurts nobody."""
+
+import csv
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from course import ROOT, CourseError
+from course.batch import Batch, find_submissions
+from course.catalogue import exercises
+from course.evidence import Unreadable, pack, unpack
+from course.grading import (
+    FAILED,
+    PASSED,
+    Grader,
+    LocalCode,
+    checks_of,
+    draw_inputs,
+    reference_evidence,
+)
+from course.observing import same
+from course.results import SubmissionResult
+from course.sandbox import Box, Sandbox
+from tests.hostile import CH01, CH02, HOSTILE
+
+
+@pytest.fixture(scope="session")
+def listener():
+    """A server that counts who connects to it."""
+    server = socket.create_server(("127.0.0.1", 0))
+    connected = []
+
+    def accept():
+        while True:
+            try:
+                connected.append(server.accept())
+            except OSError:
+                return
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield server.getsockname()[1], connected
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def bank(tmp_path_factory, listener) -> dict[str, SubmissionResult]:
+    """All hostile submissions and two honest ones, graded in one batch."""
+    folder = tmp_path_factory.mktemp("bank")
+    port, _ = listener
+    for hostile in HOSTILE:
+        with_port = hostile.body.replace("PORT", str(port))
+        replace(hostile, body=with_port).write(folder / "class" / hostile.name)
+    for name in ("a right one", "the last right one"):
+        honest = folder / "class" / name
+        honest.mkdir()
+        for chapter in (CH01, CH02):
+            (honest / f"{chapter}.py").write_bytes(
+                (ROOT / "solutions" / f"{chapter}.py").read_bytes()
+            )
+    link = folder / "class" / "a link to the solution"
+    link.mkdir()
+    (link / f"{CH01}.py").symlink_to(ROOT / "solutions" / f"{CH01}.py")
+    (link / f"{CH02}.py").write_bytes((ROOT / "solutions" / f"{CH02}.py").read_bytes())
+    results = Batch(find_submissions([folder / "class"]), folder / "out", jobs=2).grade(quiet=True)
+    return {result.name: result for result in results}
+
+
+def points(result: SubmissionResult, chapter: str) -> int:
+    return sum(e.points for e in result.exercises if e.id.startswith(f"{int(chapter)}."))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda h: h.name)
+def test_a_hostile_submission_gets_what_it_earned(bank, hostile):
+    result = bank[hostile.name]
+    assert points(result, "01") == 0
+    assert result.points == points(result, "02") <= 12
+    if hostile.keeps_rest:
+        assert result.points == 12, "an honest chapter beside it keeps its points"
+    message = next(e.message for e in result.exercises if e.id == "1.1")
+    assert hostile.words in message
+    assert "Traceback" not in message
+    assert result.problem == ""
+
+
+def test_the_honest_ones_beside_them_are_not_hurt(bank):
+    for name in ("a right one", "the last right one"):
+        assert bank[name].points == 26, [e.message for e in bank[name].exercises]
+
+
+def test_a_link_to_the_solution_is_no_file(bank):
+    assert points(bank["a link to the solution"], "01") == 0
+    assert points(bank["a link to the solution"], "02") == 12
+
+
+def test_nothing_was_written_and_nobody_was_called(bank, listener):
+    places = [ROOT, Path.home(), Path("/"), Path("/tmp")]
+    assert not [place for place in places if (place / "hostile_was_here").exists()]
+    assert not listener[1], "a submission reached the network"
+
+
+def test_no_process_is_left_behind(bank):
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert "course.worker" not in running
+
+
+# Without bubblewrap
+
+
+WITHOUT_BUBBLEWRAP = (
+    "imports the solutions",
+    "puts the course on its path and imports the solutions",
+    "reads the solutions",
+    "os._exit when called",
+    "opens a socket",
+    "starts processes",
+    "writes files elsewhere",
+)
+
+
+@pytest.mark.parametrize("name", WITHOUT_BUBBLEWRAP)
+def test_limits_alone_refuse_the_plain_tricks(name, tmp_path, limits_only):
+    hostile = next(h for h in HOSTILE if h.name == name)
+    replace(hostile, body=hostile.body.replace("PORT", "9")).write(tmp_path / "one")
+    results = Grader(limits_only.run(tmp_path / "one"), limits_only.seed).grade("01")
+    assert [r.exercise.id for r in results if r.status == PASSED] == []
+    assert not (ROOT / "hostile_was_here").exists()
+
+
+@pytest.fixture(scope="module")
+def limits_only():
+    with Sandbox(seed=3, which="01", box=Box("limits only")) as sandbox:
+        assert "bubblewrap is not installed" in sandbox.warning
+        yield sandbox
+
+
+def test_limits_alone_grade_the_reference(limits_only):
+    results = Grader(limits_only.run(ROOT / "solutions"), limits_only.seed).grade("01")
+    assert [r.message for r in results if r.status != PASSED] == []
+
+
+def test_a_worker_that_does_not_start_is_no_fault_of_the_submission(monkeypatch, tmp_path):
+    monkeypatch.setattr("course.sandbox._worker", lambda *_: ["/no/such/program"])
+    with pytest.raises((CourseError, OSError)):
+        Sandbox(seed=1, which="1.1")
+
+
+# Batches
+
+
+def make_class(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        solution = ROOT / "solutions" / f"{CH01}.py"
+        (folder / name / solution.name).write_bytes(solution.read_bytes())
+    return folder
+
+
+def grade_command(folder: Path, out: Path) -> list[str]:
+    arguments = [str(folder), "--only", "1.1", "--jobs", "1", "--out", str(out)]
+    return [sys.executable, "-m", "course.cli", "grade", *arguments]
+
+
+def kept(out: Path) -> dict[str, float]:
+    return {file.name: file.stat().st_mtime_ns for file in (out / "graded").glob("*.json")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
+def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, number):
+    folder, out = make_class(tmp_path / "class", "a", "b", "c"), tmp_path / "out"
+    process = subprocess.Popen(grade_command(folder, out), cwd=ROOT, stdout=subprocess.PIPE)
+    while not kept(out):
+        time.sleep(0.05)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[0].decode()
+    if number == signal.SIGINT:
+        assert process.returncode == 130 and "the same command goes on" in said
+    before = kept(out)
+    assert 1 <= len(before) < 3
+    subprocess.run(grade_command(folder, out), cwd=ROOT, check=True, capture_output=True)
+    after = kept(out)
+    assert len(after) == 3
+    assert all(after[name] == when for name, when in before.items()), "graded twice"
+    rows = list(csv.DictReader((out / "grades.csv").open(newline="")))
+    assert [(row["name"], row["points"]) for row in rows] == [("a", "2"), ("b", "2"), ("c", "2")]
+
+
+def test_what_changed_is_graded_again_and_a_damaged_result_too(tmp_path):
+    folder, out = make_class(tmp_path / "class", "a", "b"), tmp_path / "out"
+
+    def grade() -> list[int]:
+        batch = Batch(find_submissions([folder]), out, which="1.1", jobs=2)
+        return [result.points for result in batch.grade(quiet=True)]
+
+    assert grade() == [2, 2]
+    for file in (out / "graded").glob("*.json"):
+        file.write_text("{", encoding="utf-8")
+    (folder / "b" / f"{CH01}.py").write_text("def linear_betas(*a): return None\n")
+    assert grade() == [2, 0]
+
+
+def test_a_folder_without_chapters_is_told_and_stops_nothing(tmp_path):
+    folder = make_class(tmp_path / "class", "a")
+    (folder / "empty").mkdir()
+    results = Batch(find_submissions([folder]), tmp_path / "out", which="1.1").grade(quiet=True)
+    assert [(r.name, r.points) for r in results] == [("a", 2), ("empty", 0)]
+    assert "no chapter file in it" in results[1].problem
+
+
+def test_submissions_are_found_by_what_is_in_the_folders(tmp_path):
+    make_class(tmp_path / "first", "ann", "bob")
+    make_class(tmp_path / "second", "ann")
+    make_class(tmp_path / "third" / "eve", "exercises")
+    found = find_submissions([tmp_path / n for n in ("first", "second", "third")])
+    assert list(found) == ["ann", "bob", "ann (2)", "eve"]
+    assert found["eve"].name == "exercises"
+    assert find_submissions([tmp_path / "first" / "ann"]).keys() == {"ann"}
+    for bad in ("nowhere", "first/ann/empty"):
+        (tmp_path / "first" / "ann" / "empty").mkdir(exist_ok=True)
+        with pytest.raises(CourseError, match="no folder|no chapter file"):
+            find_submissions([tmp_path / bad])
+
+
+# What crosses
+
+
+@pytest.mark.parametrize("exercise", exercises(), ids=lambda e: e.id)
+def test_evidence_and_inputs_survive_the_crossing(exercise):
+    for check in checks_of(exercise.id):
+        evidence, inputs = reference_evidence(check, 4), draw_inputs(check, 4)
+        assert same(unpack(pack(evidence)), evidence, exact=True), check.title
+        assert same(unpack(pack(inputs)), inputs, exact=True), check.title
+
+
+def test_what_is_no_plain_data_crosses_by_its_name():
+    class Thing:
+        pass
+
+    value = unpack(pack({"a": [Thing(), (1, None)], 2: torch.zeros(3, dtype=torch.complex64)}))
+    assert type(value["a"][0]).__name__ == "Thing" and value["a"][1] == (1, None)
+    assert value[2].shape == (3,) and value[2].dtype == torch.complex64
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"\x00" * 100, pack({"a": 1})[:-3]])
+def test_bytes_that_were_not_packed_are_refused(content):
+    with pytest.raises(Unreadable):
+        unpack(content)
+
+
+# A class of learners
+
+
+def test_the_sandbox_names_the_same_misconceptions_as_a_learners_own_check(tmp_path):
+    """A wrong file gets, in the sandbox, the message that the learner gets at home."""
+    text = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
+    wrong = text.replace("** 2  # (T+1,)", "# (T+1,)").replace("(signal / noise)", "(noise)")
+    (tmp_path / f"{CH01}.py").write_text(wrong, encoding="utf-8")
+    with Sandbox(seed=8, which="01") as sandbox:
+        apart = Grader(sandbox.run(tmp_path), 8).grade("01")
+    here = Grader(LocalCode(tmp_path), 8).grade("01")
+    assert [r.message for r in apart] == [r.message for r in here]
+    assert [r.exercise.id for r in apart if r.status == FAILED] == ["1.2", "1.5"]
+    assert "the cosine is not squared" in apart[1].message
