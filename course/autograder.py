@@ -56,10 +56,12 @@ def find_chapters(submission: Path) -> Path | None:
     Returns:
         None if there is no chapter file.
     """
+    from course.sandbox import chapter_file  # needs torch
+
     found = []
-    for here, folders, files in os.walk(submission):
+    for here, folders, _ in os.walk(submission):
         folders[:] = [f for f in folders if f not in NOT_THE_LEARNERS and not f.startswith(".")]
-        if not _chapter_files().isdisjoint(files):
+        if any(chapter_file(Path(here), chapter.name) for chapter in chapters()):
             found.append(Path(here))
 
     def rank(folder: Path) -> tuple:
@@ -68,13 +70,9 @@ def find_chapters(submission: Path) -> Path | None:
     return min(found, key=rank, default=None)
 
 
-def _chapter_files() -> set[str]:
-    return {f"{chapter.name}.py" for chapter in chapters()}
-
-
 def nothing_found() -> dict:
     """The result for a submission without a chapter file."""
-    names = ", ".join(sorted(_chapter_files()))
+    names = ", ".join(f"{chapter.name}.py" for chapter in chapters())
     return _message(
         "Nothing could be graded: there is no chapter file in this submission. Submit your files "
         f"from exercises/, at the top of the archive or in one folder, named {names}."

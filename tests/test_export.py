@@ -240,3 +240,10 @@ def test_the_folder_with_the_chapters_is_found(tmp_path, files, found):
     write_files(tmp_path, *(name.format(*CHAPTER_FILES) for name in files))
     expected = None if found is None else tmp_path / found
     assert autograder.find_chapters(tmp_path) == expected
+
+
+def test_a_link_is_no_chapter_file(tmp_path):
+    """The grader refuses links; taking one for a submission would look like the grader's fault."""
+    write_files(tmp_path, "mine.py", "real/" + CHAPTER_FILES[1])
+    (tmp_path / CHAPTER_FILES[0]).symlink_to(tmp_path / "mine.py")
+    assert autograder.find_chapters(tmp_path) == tmp_path / "real"
