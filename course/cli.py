@@ -62,6 +62,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("platform", choices=["gradescope"], help="gradescope")
     sub.add_argument("--out", type=Path, default=Path("."), help="folder to write it to")
 
+    sub = command("watch", watch, "check an exercise again at every save")
+    sub.add_argument("exercise", nargs="?", help="for example 1.2; the next one if left out")
+
     sub = command("hint", hint, "the next hint for an exercise; each call opens one more")
     sub.add_argument("exercise", help="for example 1.2")
 
@@ -174,6 +177,15 @@ def export(options) -> int:
     from course.export import export_gradescope
 
     console.print(f"wrote {export_gradescope(options.out)}")
+    return 0
+
+
+def watch(options) -> int:
+    if options.exercise:
+        find_exercise(options.exercise)  # a wrong number is told before torch is imported
+    from course.watch import Watch
+
+    Watch(Workspace(), options.exercise, console).run()
     return 0
 
 

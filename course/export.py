@@ -29,6 +29,8 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 "$python" -m venv "$root/venv"
 "$root/venv/bin/pip" install --no-cache-dir torch torchvision -e "$root/source"
+# Where bubblewrap may not be used, submissions run as another user, who may not read these.
+chmod -R go-rwx "$root/source/solutions" "$root/source/checks"
 """
 
 # And this for each submission. The copy stands if Python does not even start.

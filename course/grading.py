@@ -356,6 +356,15 @@ def _first_failure(exercise_id: str, index: int, seed: int) -> Check | None:
     return None
 
 
+def warm_up(exercise_id: str) -> None:
+    """Compute now what judging this exercise will need, so that the verdict comes at once."""
+    for check in checks_of(exercise_id):
+        reference_evidence(check, seed=0)
+        for index in range(len(misconceptions_of(exercise_id))):
+            _first_failure(exercise_id, index, 0)
+            _misconception_observation(check, index, 0)
+
+
 def recognise(
     look: Callable[[Check], Observation], check: Check, seen: Observation, seed: int
 ) -> Answer | None:

@@ -159,7 +159,7 @@ HOSTILE = [
     ),
     Hostile(
         "returns more than can be kept",
-        body="return [[float(i)] for i in range(500_000)]",
+        body="return [[float(i)] for i in range(1_000_000)]",
         words="too large to keep",
     ),
     Hostile(

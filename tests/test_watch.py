@@ -1,0 +1,80 @@
+"""course watch, in a terminal: a verdict at every save, hints and the next exercise by key."""
+
+import pytest
+
+from course import ROOT
+from course.skeletons import write_missing
+from course.watch import run_apart
+from tests.terminal import Terminal
+
+CH01 = "ch01_noise_schedule.py"
+SOLUTION = (ROOT / "solutions" / CH01).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def learner(tmp_path):
+    """A folder of skeletons, and a function that writes chapter 01."""
+    write_missing(tmp_path / "exercises")
+    return tmp_path / "exercises"
+
+
+def test_a_session_at_the_keyboard(learner):
+    terminal = Terminal("watch", "1.1", exercises=learner)
+    file = learner / CH01
+    assert "not written yet: linear_betas" in terminal.wait_for("q quit")
+
+    file.write_text(SOLUTION.replace("beta_start, beta_end, num_steps", "beta_start, 1, num_steps"))
+    seen = terminal.wait_for("q quit")
+    assert "✘ 1.1" in seen and "expected" in seen and "came back" in seen
+
+    terminal.press("h")
+    assert "hint 1 of 3 How many gaps" in terminal.wait_for("q quit")
+    terminal.press("h")
+    assert "hint 2 of 3" in terminal.wait_for("q quit")
+
+    file.write_text(SOLUTION)
+    seen = terminal.wait_for("q quit")
+    assert "✔ 1.1" in seen and "1 of 27 solved" in seen
+
+    terminal.press("n")
+    assert "✔ 1.2 The cosine schedule" in terminal.wait_for("q quit")
+    terminal.press("s")
+    assert "not written yet" in terminal.wait_for("q quit")
+    terminal.press("pp")
+    assert "6.4" in terminal.wait_for("6.4 not written yet")
+    terminal.press("q")
+    assert terminal.close() == 0
+
+
+@pytest.mark.parametrize(
+    "trick, words",
+    [
+        ("import os; os._exit(0)", "ended the process"),
+        ("import os; os.abort()", "ended the process"),
+        ("def (", "cannot be read by Python"),
+        ("raise SystemExit", "SystemExit"),
+        ("print('what I want to know')", "what I want to know"),
+        ("import torch; torch.equal = None", "replaced torch.equal"),
+    ],
+)
+def test_whatever_the_file_does_the_watch_goes_on(learner, trick, words):
+    terminal = Terminal("watch", "1.3", exercises=learner)
+    terminal.wait_for("q quit")
+    (learner / CH01).write_text(f"{SOLUTION}\n{trick}\n")
+    assert words in terminal.wait_for("q quit")
+    (learner / CH01).write_text(SOLUTION)
+    assert "✔ 1.3" in terminal.wait_for("q quit")
+    terminal.press("q")
+    assert terminal.close() == 0
+
+
+def test_a_wrong_number_is_told(learner):
+    terminal = Terminal("watch", "9.9", exercises=learner)
+    terminal.wait_for("there is no exercise '9.9'")
+    assert terminal.close() == 2
+
+
+def test_a_child_that_does_not_finish_gives_none():
+    assert run_apart(lambda: 6 * 7, 30) == 42
+    assert run_apart(lambda: __import__("os")._exit(3), 30) is None
+    assert run_apart(lambda: __import__("time").sleep(60), 0.2) is None
