@@ -13,6 +13,21 @@ def draw_betas(g: torch.Generator, num_steps: int) -> torch.Tensor:
     return 0.02 + 0.38 * torch.rand(num_steps, generator=g)
 
 
+def draw_tiny_betas(g: torch.Generator, dtype: torch.dtype) -> dict:
+    """Betas between 1e-7 and 1e-6. In float32, 1 - beta is off by up to 3e-8, a third of the least.
+
+    In float64 all tables keep nine digits.
+    """
+    return {"betas": (1e-7 * (1 + 9 * torch.rand(9, generator=g, dtype=torch.float64))).to(dtype)}
+
+
+def require_each(value: torch.Tensor, target: torch.Tensor, expected: str, got) -> None:
+    """Fail with the worst entry's `got(index)` unless the numbers agree to float32 rounding."""
+    value, target = value.double(), target.double()
+    error = (value - target).abs() / (1e-6 + 1e-4 * target.abs())
+    require(bool((error < 1).all()), expected, got(int(error.argmax())))
+
+
 # 1.1
 
 
@@ -31,7 +46,13 @@ def test_linear_betas_rise_in_equal_steps(got, ref, inputs):
             f"betas[{end}] to be {name}",
             f"betas[{end}] = {float(betas[end]):.6g}",
         )
-    require_close(betas, ref["betas"], "equal steps between neighbouring betas", "betas")
+    steps = betas.diff()
+    # Each beta is rounded by at most 2e-8.
+    require(
+        float(steps.max() - steps.min()) < 1e-6,
+        "equal steps between neighbouring betas",
+        f"steps between {float(steps.min()):.4g} and {float(steps.max()):.4g}",
+    )
 
 
 @check(
@@ -66,19 +87,19 @@ def test_cosine_alpha_bars_follow_the_curve(got, ref, inputs):
     betas = require_tensor(got["betas"], "betas", (11,)).double()
     require(
         bool((betas > 0).all() and (betas < 1).all()),
-        "every beta, a variance, between 0 and 1",
+        "every beta above 0 and below 1",
         f"betas from {float(betas.min()):.6g} to {float(betas.max()):.6g}",
     )
     s = 0.008
     u = torch.arange(12, dtype=torch.float64) / 11
     f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
     # All but the last step, whose beta is clipped.
-    alpha_bars = torch.cumprod(1 - betas, dim=0)[:-1]
-    require_close(
-        alpha_bars.float(),
-        (f[1:-1] / f[0]).float(),
-        "(1 - beta_0) ... (1 - beta_t) to equal f((t+1)/T) / f(0)",
-        "that product",
+    alpha_bars, curve = torch.cumprod(1 - betas, dim=0)[:-1], f[1:-1] / f[0]
+    require_each(
+        alpha_bars,
+        curve,
+        "the product (1 - beta_0) ... (1 - beta_t) to follow the curve f((t+1)/T) / f(0)",
+        lambda t: f"a product of {alpha_bars[t]:.4f} at t = {t}, where the curve is {curve[t]:.4f}",
     )
     require_close(got["betas"], ref["betas"], "the last beta clipped at max_beta", "betas")
 
@@ -135,12 +156,12 @@ def test_alpha_bars_are_running_products(got, ref, inputs):
         "alpha_bars[0] = 1 - beta_0, for t = 0 is already one step of noise",
         f"alpha_bars[0] = {float(alpha_bars[0]):.6g} with beta_0 = {float(inputs['betas'][0]):.6g}",
     )
-    ratios = alpha_bars[1:] / alpha_bars[:-1]
-    require_close(
+    ratios, alphas = alpha_bars[1:] / alpha_bars[:-1], 1 - inputs["betas"][1:]
+    require_each(
         ratios,
-        1 - inputs["betas"][1:],
+        alphas,
         "alpha_bar_t / alpha_bar_{t-1} = 1 - beta_t at every t",
-        "that ratio",
+        lambda i: f"a ratio of {ratios[i]:.4f} at t = {i + 1}, where 1 - beta_t = {alphas[i]:.4f}",
     )
 
 
@@ -152,7 +173,40 @@ def test_alpha_bars_are_running_products(got, ref, inputs):
 )
 def test_alpha_bars_of_a_long_schedule(got, ref, inputs):
     """A thousand steps of the linear schedule leave hardly any signal"""
-    require_close(got["alpha_bars"], ref["alpha_bars"], "the running product of 1 - beta", atol=0)
+    require_close(
+        got["alpha_bars"],
+        ref["alpha_bars"],
+        "the running product of 1 - beta",
+        "alpha_bars",
+        atol=0,
+    )
+
+
+@check(
+    "1.3",
+    probe=probes.alpha_bars,
+    # In float32 the neighbours of 1 are 6e-8 away, so 1 - beta is 1 there for all of these.
+    inputs=lambda g: {"betas": 1e-8 * (1 + torch.rand(1000, generator=g))},
+    call="compute_alpha_bars(betas), 1000 betas of about 1.5e-8 in float32",
+)
+def test_alpha_bars_notice_tiny_betas(got, ref, inputs):
+    """A thousand tiny losses add up"""
+    alpha_bars = require_tensor(got["alpha_bars"], "alpha_bars", (1000,))
+    # The exact loss differs from the sum of the betas, about 1.5e-5, by 1e-10.
+    lost, total = 1 - float(alpha_bars[-1]), float(inputs["betas"].double().sum())
+    require(
+        abs(lost - total) < 2e-7,
+        "alpha_bars to fall below 1 by as much as so small betas add up to",
+        f"alpha_bars that fall by {lost:.3g} in the end, where the betas add up to {total:.3g}",
+    )
+    require_close(
+        alpha_bars,
+        ref["alpha_bars"],
+        "a product that falls with every step",
+        "alpha_bars",
+        rtol=2e-7,
+        atol=0,
+    )
 
 
 # 1.4
@@ -185,7 +239,10 @@ def test_schedule_looks_one_step_back(got, ref, inputs):
         f"alpha_bars_prev[0] = {float(prev[0]):.6g}",
     )
     require_close(
-        prev[1:], got["alpha_bars"][:-1], "alpha_bars_prev[t] = alpha_bars[t-1]", "alpha_bars_prev"
+        prev[1:],
+        got["alpha_bars"][:-1],
+        "alpha_bars_prev[t] = alpha_bars[t-1]",
+        "alpha_bars_prev[1:]",
     )
 
 
@@ -210,31 +267,27 @@ def test_schedule_posterior_agrees_with_the_forward_process(got, ref, inputs):
     """Averaged over x_t, the posterior gives back the forward process at t-1"""
     alpha_bars, prev = got["alpha_bars"], got["alpha_bars_prev"]
     x0_coef, xt_coef = got["posterior_x0_coef"], got["posterior_xt_coef"]
-    require_close(
-        x0_coef + xt_coef * alpha_bars.sqrt(),
-        prev.sqrt(),
-        "x0_coef + xt_coef * sqrt(alpha_bar_t) = sqrt(alpha_bar_{t-1}) (law of total mean)",
-        "the left side",
+    mean, wanted_mean = x0_coef + xt_coef * alpha_bars.sqrt(), prev.sqrt()
+    require_each(
+        mean,
+        wanted_mean,
+        "posterior_x0_coef + posterior_xt_coef * sqrt(alpha_bar_t) = sqrt(alpha_bar_{t-1}): one "
+        "step back from the mean of x_t lies the mean of x_{t-1}",
+        lambda t: f"{mean[t]:.4f} on the left and {wanted_mean[t]:.4f} on the right at t = {t}",
     )
-    require_close(
-        got["posterior_variance"] + xt_coef**2 * (1 - alpha_bars),
-        1 - prev,
-        "posterior_variance + xt_coef^2 (1 - alpha_bar_t) = 1 - alpha_bar_{t-1} "
-        "(law of total variance)",
-        "the left side",
+    total, wanted_total = got["posterior_variance"] + xt_coef**2 * (1 - alpha_bars), 1 - prev
+    require_each(
+        total,
+        wanted_total,
+        "posterior_variance + posterior_xt_coef^2 (1 - alpha_bar_t) = 1 - alpha_bar_{t-1}: with "
+        "the noise that comes from x_t, it makes up the noise in x_{t-1}",
+        lambda t: f"{total[t]:.4f} on the left and {wanted_total[t]:.4f} on the right at t = {t}",
     )
     for name in ("posterior_x0_coef", "posterior_xt_coef", "posterior_variance"):
         require_close(got[name], ref[name], f"{name} as in the docstring's formula", name)
 
 
-@check(
-    "1.4",
-    probe=probes.schedule,
-    inputs=lambda g: {"betas": 1e-5 + 1e-4 * torch.rand(9, generator=g, dtype=torch.float64)},
-    call="make_schedule(betas), 9 very small betas in float64",
-)
-def test_schedule_is_precise_for_small_betas(got, ref, inputs):
-    """Small betas keep their digits in every table"""
+def require_precise_tables(got: dict, ref: dict) -> None:
     for name in probes.TABLES:
         require_close(
             got[name],
@@ -244,6 +297,28 @@ def test_schedule_is_precise_for_small_betas(got, ref, inputs):
             rtol=1e-4,
             atol=1e-12,
         )
+
+
+@check(
+    "1.4",
+    probe=probes.schedule,
+    inputs=lambda g: draw_tiny_betas(g, torch.float64),
+    call="make_schedule(betas), 9 betas below 1e-6 in float64",
+)
+def test_schedule_is_precise_for_small_betas(got, ref, inputs):
+    """Small betas keep their digits in every table"""
+    require_precise_tables(got, ref)
+
+
+@check(
+    "1.4",
+    probe=probes.schedule,
+    inputs=lambda g: draw_tiny_betas(g, torch.float32),
+    call="make_schedule(betas), 9 betas below 1e-6 in float32",
+)
+def test_schedule_is_precise_for_float32_betas(got, ref, inputs):
+    """Betas that come in float32 give tables that are just as precise"""
+    require_precise_tables(got, ref)
 
 
 # 1.5
@@ -269,11 +344,12 @@ def test_log_snr_compares_powers(got, ref, inputs):
         f"{float(value[0]):.6g} at alpha_bar = 0.96 and {float(value[-1]):.6g} at 0.004",
     )
     # The logistic function undoes log(p / (1 - p)), so this is theory and not the reference.
-    require_close(
-        torch.sigmoid(value),
-        inputs["alpha_bars"],
-        "sigmoid(log-SNR) to give alpha_bar back (natural logarithm, powers)",
-        "sigmoid(log-SNR)",
+    back, alpha_bars = torch.sigmoid(value), inputs["alpha_bars"]
+    require_each(
+        back,
+        alpha_bars,
+        "torch.sigmoid, which undoes log(p / (1 - p)), to give alpha_bar back",
+        lambda t: f"sigmoid(log-SNR) = {back[t]:.4g}, where alpha_bar = {alpha_bars[t]:.4g}",
     )
 
 
@@ -286,3 +362,35 @@ def test_log_snr_compares_powers(got, ref, inputs):
 def test_log_snr_is_precise_near_one(got, ref, inputs):
     """Where there is almost no noise the log-SNR is large and precise"""
     require_close(got["log_snr"], ref["log_snr"], "the log-SNR computed in float64", "the log-SNR")
+
+
+def draw_halves(g: torch.Generator) -> dict:
+    """alpha_bars beside 0.5, by 1e-5 to 1e-4.
+
+    The ratio of signal and noise is then nearly 1, and rounded by up to 6e-8 in float32. Its
+    logarithm is only some 2e-4, so it is off by more than 1e-6 of itself in nearly all of them.
+    """
+    side = 1 - 2 * torch.randint(2, (31,), generator=g)
+    return {"alpha_bars": 0.5 + side * (1e-5 + 9e-5 * torch.rand(31, generator=g))}
+
+
+@check(
+    "1.5",
+    probe=probes.log_snr,
+    inputs=draw_halves,
+    call="log_snr(alpha_bars), 31 alpha_bars within 0.0001 of 0.5, in float32",
+)
+def test_log_snr_is_precise_near_one_half(got, ref, inputs):
+    """Where signal and noise are almost equally strong, the small log-SNR keeps its digits"""
+    value = require_tensor(got["log_snr"], "the log-SNR", (31,)).double()
+    alpha_bars = inputs["alpha_bars"].double()
+    # log(p / (1 - p)) = 2 artanh(2p - 1), and 2p - 1 is exact here.
+    target = 2 * torch.atanh(2 * alpha_bars - 1)
+    error = (value / target - 1).abs()
+    worst = int(error.argmax())
+    require(
+        float(error[worst]) < 1e-6,
+        "a log-SNR with all the digits that float32 can show",
+        f"a log-SNR that is off by {100 * error[worst]:.2g} % at alpha_bar = "
+        f"{alpha_bars[worst]:.7f}",
+    )

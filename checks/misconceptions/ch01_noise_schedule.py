@@ -10,6 +10,11 @@ from solutions import ch01_noise_schedule as ref
 
 answers = Answers()
 
+HANDED_OUT_FLOAT64 = (
+    "Compute in float64, but hand out float32. Otherwise every image that meets the table turns "
+    "into float64 as well."
+)
+
 
 # 1.1
 
@@ -27,7 +32,8 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.1",
     "one value too many",
-    "The schedule has one beta for each of its T steps; T+1 values belong to T+1 boundaries.",
+    "There are T steps, and each has its own beta. Whoever counts fence posts and gaps: the betas "
+    "are the posts.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return torch.linspace(beta_start, beta_end, num_steps + 1)
@@ -84,10 +90,57 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.1",
     "float64 handed out",
-    "Compute in float64, but return float32, or every image that meets the table turns float64.",
+    HANDED_OUT_FLOAT64,
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64)
+
+
+@answers.wrong(
+    "1.1",
+    "torch.arange, which leaves the end out",
+    "torch.arange stops before its end, so beta_end itself is missing. Another function of torch "
+    "makes equal steps with both ends included.",
+)
+def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    step = (beta_end - beta_start) / (num_steps - 1)
+    return torch.arange(beta_start, beta_end, step, dtype=torch.float64).float()
+
+
+@answers.wrong(
+    "1.1",
+    "t counted from 1",
+    "This course counts t from 0, and at t = 0 nothing has been added yet: the first beta is "
+    "beta_start itself.",
+)
+def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    t = torch.arange(1, num_steps + 1, dtype=torch.float64)
+    return (beta_start + (beta_end - beta_start) * t / num_steps).float()
+
+
+@answers.wrong(
+    "1.1",
+    "beta_end taken for the whole way",
+    "The way from the first beta to the last is beta_end - beta_start. With beta_end alone the "
+    "last value lies beyond the end.",
+)
+def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    t = torch.arange(num_steps, dtype=torch.float64)
+    return (beta_start + beta_end * t / (num_steps - 1)).float()
+
+
+@answers.wrong(
+    "1.1",
+    "each beta made from the last one, in float32",
+    "Every sum is rounded, and a thousand roundings add up. Work out each beta from t on its own, "
+    "or add up in float64.",
+)
+def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    betas = [torch.tensor(beta_start)]
+    step = torch.tensor((beta_end - beta_start) / (num_steps - 1))
+    while len(betas) < num_steps:
+        betas.append(betas[-1] + step)
+    return torch.stack(betas)
 
 
 # 1.2
@@ -155,8 +208,9 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.wrong(
     "1.2",
-    "s outside the fraction",
-    "s shifts u before it is rescaled: (u + s) / (1 + s), so that the curve still ends at u = 1.",
+    "not divided by 1 + s",
+    "Adding s shifts the whole curve. Without dividing by 1 + s it reaches its end before u = 1, "
+    "and then rises again.",
 )
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
     u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
@@ -183,6 +237,105 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 )
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
     u = torch.arange(num_steps + 1, dtype=torch.float32) / num_steps
+    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max=max_beta)
+
+
+@answers.wrong(
+    "1.2",
+    "s outside the fraction",
+    "s is added to u before the division, not to the quotient. Put brackets around u + s.",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+    f = torch.cos((u + s / (1 + s)) * math.pi / 2) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
+
+
+@answers.wrong(
+    "1.2",
+    "pi instead of pi / 2",
+    "From 0 to pi the cosine falls and its square rises again. A quarter of a turn, up to pi / 2, "
+    "takes it from 1 to 0.",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+    f = torch.cos((u + s) / (1 + s) * math.pi) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
+
+
+@answers.wrong(
+    "1.2",
+    "1 - f instead of 1 - a ratio",
+    "1 - f is all the noise so far. A beta is what one single step adds, so it compares f after "
+    "the step with f before it.",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.arange(1, num_steps + 1, dtype=torch.float64) / num_steps
+    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - f).clamp(max=max_beta).float()
+
+
+@answers.wrong(
+    "1.2",
+    "a difference instead of a ratio",
+    "The difference of two neighbours says what is lost of the whole. A beta is what a step takes "
+    "of what it received, which is a ratio.",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (f[:-1] - f[1:]).clamp(max=max_beta).float()
+
+
+@answers.wrong(
+    "1.2",
+    "T points of f, from u = 0 to 1",
+    "Each beta compares two neighbours, and T points have only T-1 pairs of neighbours. How many "
+    "points make T pairs?",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.linspace(0, 1, num_steps, dtype=torch.float64)
+    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
+
+
+@answers.wrong(
+    "1.2",
+    "T points of f, without u = 1",
+    "The last beta compares u = 1 with the point before. torch.arange(T) ends at T-1, so that "
+    "point is missing.",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.arange(num_steps, dtype=torch.float64) / num_steps
+    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
+
+
+@answers.wrong(
+    "1.2",
+    "clamped from below",
+    "The first argument of clamp is the smallest value allowed. Name the one that you mean: "
+    "min=... or max=...",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max_beta).float()
+
+
+@answers.wrong(
+    "1.2",
+    "the numbers 0.008 and 0.999 written into the code",
+    "They are only the defaults. Use s and max_beta, so that a caller can choose others.",
+)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    return ref.cosine_betas(num_steps)
+
+
+@answers.wrong("1.2", "float64 handed out", HANDED_OUT_FLOAT64)
+def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
     f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
     return (1 - f[1:] / f[:-1]).clamp(max=max_beta)
 
@@ -252,6 +405,43 @@ def compute_alpha_bars(betas):
 )
 def compute_alpha_bars(betas):
     return (1 - torch.cumprod(1 - betas.double(), dim=0)).float()
+
+
+@answers.wrong(
+    "1.3",
+    "multiplied up from the last step",
+    "Time runs forward: entry t holds the steps 0 to t. Multiplied from the end, it would hold the "
+    "steps that are still to come.",
+)
+def compute_alpha_bars(betas):
+    return torch.cumprod((1 - betas.double()).flip(0), dim=0).flip(0).float()
+
+
+@answers.wrong(
+    "1.3",
+    "1 - beta taken in float32",
+    "float32 keeps about seven digits, so 1 minus a tiny beta is just 1, and converting later "
+    "brings nothing back. Turn the betas into float64 before you subtract.",
+)
+def compute_alpha_bars(betas):
+    return torch.cumprod((1 - betas).double(), dim=0).float()
+
+
+@answers.wrong("1.3", "float64 handed out", HANDED_OUT_FLOAT64)
+def compute_alpha_bars(betas):
+    return torch.cumprod(1 - betas.double(), dim=0)
+
+
+@answers.wrong(
+    "1.3",
+    "the caller's betas overwritten",
+    "Betas that are float64 already are not copied by double(), so methods that end in an "
+    "underscore write into the caller's tensor. Plain operators make a new one.",
+)
+def compute_alpha_bars(betas):
+    alphas = betas.double()
+    alphas.neg_().add_(1)
+    return torch.cumprod(alphas, dim=0).float()
 
 
 # 1.4
@@ -375,6 +565,139 @@ def make_schedule(betas):
     return replace(schedule, posterior_variance=schedule.betas * ratio)
 
 
+@answers.wrong(
+    "1.4",
+    "sqrt(alpha_bar_t) in the weight of x_t",
+    "x_t is one step away from x_{t-1}, and one step shrinks by sqrt(alpha_t). The bar stands for "
+    "all steps since x_0.",
+)
+def make_schedule(betas):
+    schedule = ref.make_schedule(betas)
+    ratio = (1 - schedule.alpha_bars_prev) / (1 - schedule.alpha_bars)
+    return replace(schedule, posterior_xt_coef=schedule.alpha_bars.sqrt() * ratio)
+
+
+@answers.wrong(
+    "1.4",
+    "sqrt(alpha_t) in the weight of x_0",
+    "x_{t-1} is all the steps before t away from x_0, so the root is that of alpha_bar_{t-1}. "
+    "alpha_t belongs to a single step.",
+)
+def make_schedule(betas):
+    schedule = ref.make_schedule(betas)
+    coef = schedule.alphas.sqrt() * schedule.betas / (1 - schedule.alpha_bars)
+    return replace(schedule, posterior_x0_coef=coef)
+
+
+@answers.wrong(
+    "1.4",
+    "the two roots swapped",
+    "sqrt(alpha_bar_{t-1}) leads from x_0 to x_{t-1}, so it belongs to x_0. sqrt(alpha_t) leads "
+    "from x_{t-1} to x_t, so it belongs to x_t.",
+)
+def make_schedule(betas):
+    schedule = ref.make_schedule(betas)
+    root, root_of_prev = schedule.alphas.sqrt(), schedule.alpha_bars_prev.sqrt()
+    return replace(
+        schedule,
+        posterior_x0_coef=root * schedule.betas / (1 - schedule.alpha_bars),
+        posterior_xt_coef=root_of_prev * (1 - schedule.alpha_bars_prev) / (1 - schedule.alpha_bars),
+    )
+
+
+@answers.wrong(
+    "1.4",
+    "alpha_bar_{t-1} without its root in the weight of x_0",
+    "x_{t-1} holds x_0 shrunk by an amplitude. alpha_bar_{t-1} is a power, so take its root.",
+)
+def make_schedule(betas):
+    schedule = ref.make_schedule(betas)
+    coef = schedule.alpha_bars_prev * schedule.betas / (1 - schedule.alpha_bars)
+    return replace(schedule, posterior_x0_coef=coef)
+
+
+@answers.wrong(
+    "1.4",
+    "no root in either weight",
+    "The weights multiply images, so both contain an amplitude, which is the root of a power.",
+)
+def make_schedule(betas):
+    schedule = ref.make_schedule(betas)
+    prev, rest = schedule.alpha_bars_prev, 1 - schedule.alpha_bars
+    return replace(
+        schedule,
+        posterior_x0_coef=prev * schedule.betas / rest,
+        posterior_xt_coef=schedule.alphas * (1 - prev) / rest,
+    )
+
+
+@answers.wrong(
+    "1.4",
+    "the posterior variance without beta_t",
+    "The ratio says how much smaller the variance is than that of one forward step. It still has "
+    "to be multiplied by that step's variance.",
+)
+def make_schedule(betas):
+    schedule = ref.make_schedule(betas)
+    ratio = (1 - schedule.alpha_bars_prev) / (1 - schedule.alpha_bars)
+    return replace(schedule, posterior_variance=ratio)
+
+
+@answers.wrong(
+    "1.4",
+    "alpha_bars rounded to float32 on the way",
+    "compute_alpha_bars hands out float32, and 1 - alpha_bar is then wrong where alpha_bar is "
+    "close to 1. Stay in float64 until all tables are made.",
+)
+def make_schedule(betas):
+    betas = betas.double()
+    alpha_bars = ref.compute_alpha_bars(betas).double()
+    prev = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
+    rest = 1 - alpha_bars
+    return ref.NoiseSchedule(
+        betas=betas.float(),
+        alphas=(1 - betas).float(),
+        alpha_bars=alpha_bars.float(),
+        alpha_bars_prev=prev.float(),
+        posterior_variance=(betas * (1 - prev) / rest).float(),
+        posterior_x0_coef=(prev.sqrt() * betas / rest).float(),
+        posterior_xt_coef=((1 - betas).sqrt() * (1 - prev) / rest).float(),
+    )
+
+
+def _in_their_own_dtype(betas):
+    """All tables in the dtype of the betas."""
+    alphas = 1 - betas
+    alpha_bars = torch.cumprod(alphas, dim=0)
+    prev = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
+    rest = 1 - alpha_bars
+    return {
+        "betas": betas,
+        "alphas": alphas,
+        "alpha_bars": alpha_bars,
+        "alpha_bars_prev": prev,
+        "posterior_variance": betas * (1 - prev) / rest,
+        "posterior_x0_coef": prev.sqrt() * betas / rest,
+        "posterior_xt_coef": alphas.sqrt() * (1 - prev) / rest,
+    }
+
+
+@answers.wrong(
+    "1.4",
+    "betas left in the dtype they came in",
+    "Betas often come in float32, and all that follows is then rounded to seven digits. Turn them "
+    "into float64 first.",
+)
+def make_schedule(betas):
+    tables = _in_their_own_dtype(betas)
+    return ref.NoiseSchedule(**{name: table.float() for name, table in tables.items()})
+
+
+@answers.wrong("1.4", "float64 handed out", HANDED_OUT_FLOAT64)
+def make_schedule(betas):
+    return ref.NoiseSchedule(**_in_their_own_dtype(betas.double()))
+
+
 # 1.5
 
 
@@ -434,8 +757,9 @@ def log_snr(alpha_bars):
 
 @answers.wrong(
     "1.5",
-    "signal over the whole",
-    "alpha_bar / (1 + alpha_bar) is not the ratio: the noise has power 1 - alpha_bar.",
+    "1 + alpha_bar below the line",
+    "Signal and noise share a power of 1 between them, so what is not signal is noise. That is a "
+    "difference, not a sum.",
 )
 def log_snr(alpha_bars):
     alpha_bars = alpha_bars.double()
@@ -450,3 +774,39 @@ def log_snr(alpha_bars):
 def log_snr(alpha_bars):
     alpha_bars = alpha_bars.float()
     return torch.log(alpha_bars / (1 - alpha_bars))
+
+
+@answers.wrong(
+    "1.5",
+    "the noise alone",
+    "1 - alpha_bar is the noise's power. Its logarithm says nothing yet about the signal; you need "
+    "the ratio of the two.",
+)
+def log_snr(alpha_bars):
+    return -torch.log(1 - alpha_bars.double()).float()
+
+
+@answers.wrong(
+    "1.5",
+    "a ratio of logarithms",
+    "Divide first, then take the logarithm. The logarithm of a ratio is a difference of "
+    "logarithms, not their ratio.",
+)
+def log_snr(alpha_bars):
+    alpha_bars = alpha_bars.double()
+    return (torch.log(alpha_bars) / torch.log(1 - alpha_bars)).float()
+
+
+@answers.wrong(
+    "1.5",
+    "computed in the dtype that came in",
+    "Near 1/2 the ratio is nearly 1, and float32 rounds away the little by which it differs. Turn "
+    "alpha_bars into float64 first.",
+)
+def log_snr(alpha_bars):
+    return torch.log(alpha_bars / (1 - alpha_bars)).float()
+
+
+@answers.wrong("1.5", "float64 handed out", HANDED_OUT_FLOAT64)
+def log_snr(alpha_bars):
+    return torch.logit(alpha_bars.double())
