@@ -409,6 +409,8 @@ def recognise_part(look: Callable[[Check], Observation], check: Check, seed: int
         if failure_of(other, seen, seed) is None:
             continue
         for i in range(len(all_known)):
-            explained[i] += same_observation(seen, _misconception_observation(other, i, seed))
+            known = _misconception_observation(other, i, seed)
+            changes_as_well = bool(seen.changed) and known.changed == seen.changed
+            explained[i] += changes_as_well or same_observation(seen, known)
     best = max(range(len(all_known)), key=explained.__getitem__, default=None)
     return all_known[best] if best is not None and explained[best] else None
