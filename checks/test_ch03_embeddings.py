@@ -16,6 +16,19 @@ def parameters(sides: list[list[int]]) -> str:
     return f"{sum(map(math.prod, sides))} numbers, in parameters of size {sizes}"
 
 
+def require_place(place: str, name: str) -> None:
+    """Fail if the code is sure to have made tensors on the CPU beside inputs elsewhere."""
+    require(
+        place in ("meta", "unknown"),
+        f"new tensors to be made on the device of {name}: on a GPU, code has to stay there",
+        "an error: a tensor on the CPU met one on the other device"
+        if place == "both"
+        else "a result on the CPU",
+    )
+
+
+ELSEWHERE = 'on another device (torch\'s "meta", which stands in for a GPU here)'
+
 # 3.1
 
 
@@ -160,20 +173,21 @@ def test_embedding_rows_are_independent(got, ref, inputs):
 @check(
     "3.1",
     probe=probes.embedding,
+    # A run of 4000 steps is long, but not unheard of.
     inputs=lambda g: {
-        "t": torch.cat([torch.tensor([0, 999]), torch.randint(0, 1000, (9,), generator=g)]),
+        "t": torch.cat([torch.tensor([0, 999, 3999]), torch.randint(0, 4000, (8,), generator=g)]),
         "dim": 128,
     },
-    call="sinusoidal_embedding(t, dim=128), steps between 0 and 999",
+    call="sinusoidal_embedding(t, dim=128), steps between 0 and 3999",
 )
 def test_embedding_of_late_steps(got, ref, inputs):
-    """Steps up to 999 keep their place on every wave"""
+    """Late steps keep their place on every wave"""
     e = require_tensor(got["embedding"], "the embedding", (11, 128)).double()
     angles = waves(inputs["t"], 128)
     error = (e - torch.cat([angles.sin(), angles.cos()], dim=1)).abs()
-    # A float32 frequency is off by up to 2e-6 of itself (exponent and power, both rounded).
-    # The angle, and so the sine, is then off by that times t; twice as much is allowed.
-    allowed = 1e-5 + 4e-6 * inputs["t"].double()[:, None]
+    # A float32 frequency is off by up to 2e-6 of itself (exponent and power, both rounded), and
+    # so is the angle; twice as much is allowed. On slow waves angles are small, and so are errors.
+    allowed = 1e-5 + 4e-6 * torch.cat([angles, angles], dim=1)
     wrong = error > allowed
     b, i = (int(n) for n in torch.unravel_index((error / allowed).argmax(), error.shape))
     require(
@@ -198,6 +212,17 @@ def test_embedding_refuses_bad_dims(got, ref, inputs):
             f"a ValueError for dim = {dim}, as the first lines of the exercise had it",
             f"{raised} was raised" if raised != "nothing" else "a result",
         )
+
+
+@check(
+    "3.1",
+    probe=probes.embedding_elsewhere,
+    inputs=lambda g: {"t": torch.tensor([0, 3, 1]), "dim": 14},
+    call=f"sinusoidal_embedding(t, dim=14), t {ELSEWHERE}",
+)
+def test_embedding_stays_on_the_device_of_t(got, ref, inputs):
+    """The embedding is made where t is, on whatever device"""
+    require_place(got["place"], "t")
 
 
 # 3.2
@@ -363,6 +388,17 @@ def test_mlp_begins_with_differing_weights(got, ref, inputs):
     )
 
 
+@check(
+    "3.2",
+    probe=probes.mlp_elsewhere,
+    inputs=mlp_inputs,
+    call=f"TimeMLP(time_dim=6, cond_dim=10)(embedding), both {ELSEWHERE}",
+)
+def test_mlp_stays_on_the_device_of_its_input(got, ref, inputs):
+    """It works where its weights and its input are, on whatever device"""
+    require_place(got["place"], "the embedding")
+
+
 # 3.3
 
 
@@ -486,6 +522,17 @@ def test_vectors_are_handed_out_as_learned(got, ref, inputs):
     require_close(
         negative, -once, "the negative vectors when all parameters change sign", atol=1e-5
     )
+
+
+@check(
+    "3.3",
+    probe=probes.class_elsewhere,
+    inputs=class_inputs,
+    call=f"{CLASS_CALL}, both {ELSEWHERE}",
+)
+def test_classes_stay_on_the_device_of_the_labels(got, ref, inputs):
+    """It works where its vectors and the labels are, on whatever device"""
+    require_place(got["place"], "the labels")
 
 
 # 3.4
@@ -664,6 +711,41 @@ def test_labels_are_dropped_independently(got, ref, inputs):
         f"a variance of {got['variance']:.3g}: the labels are dropped or kept together "
         "more or less often than by chance",
     )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_at_zero,
+    # With this seed torch.rand(1000) has an exact 0, at place 827; one draw in 2^24 is one. Right
+    # code drops none and all with every seed, so should torch's draws change, nothing is wrong.
+    inputs=lambda g: {
+        "labels": torch.randint(0, 10, (1000,), generator=g),
+        "null_label": 10,
+        "seed": 11993,
+    },
+    call="drop_labels(labels, p, null_label=10, generator), 1000 labels, with p = 0.0 and p = 1.0, "
+    "and a 0 among the uniform numbers",
+)
+def test_dropping_none_and_all_at_a_draw_of_zero(got, ref, inputs):
+    """p = 0 drops no label and p = 1 drops all, even where the uniform number is exactly 0"""
+    before = inputs["labels"]
+    none = require_tensor(got["none"], "the labels", (1000,), torch.int64)
+    wrong = int((none != before).sum())
+    require(wrong == 0, "none of 1000 labels dropped when p = 0", f"{wrong} of them dropped")
+    every = require_tensor(got["all"], "the labels", (1000,), torch.int64)
+    wrong = int((every != 10).sum())
+    require(wrong == 0, "all of 1000 labels dropped when p = 1", f"{wrong} of them kept")
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_elsewhere,
+    inputs=some_labels,
+    call=f"{SOME_CALL}, labels and generator {ELSEWHERE}",
+)
+def test_dropping_stays_on_the_device_of_the_labels(got, ref, inputs):
+    """The new labels are made where the labels are, on whatever device"""
+    require_place(got["place"], "the labels")
 
 
 @check(

@@ -24,7 +24,7 @@ _cache = {}  # of one of the wrong answers
 
 
 def _embed(t, omega):
-    angles = t.float()[:, None] * omega
+    angles = t.float()[:, None] * omega.to(t.device)
     return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
 
 
@@ -201,12 +201,78 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
 @answers.wrong(
     "3.1",
     "half precision inside",
-    "Late steps make large angles, and float16 has 11 bits for them: t = 999 is off by half a "
-    "radian on some waves. Compute in float32.",
+    "float16 keeps about three digits. At t = 3 that is nearly enough, but at t = 999 some waves "
+    "are off by half a radian. Compute in float32.",
 )
 def sinusoidal_embedding(t, dim, max_period=10000.0):
-    angles = t.half()[:, None] * _frequencies(dim // 2, max_period).half()
+    angles = t.half()[:, None] * _frequencies(dim // 2, max_period).to(t.device).half()
     return torch.cat([torch.sin(angles.float()), torch.cos(angles.float())], dim=1)
+
+
+@answers.wrong(
+    "3.1",
+    "steps in half precision",
+    "float16 counts one by one only up to 2048. After that neighbouring steps become the same "
+    "number. Make t a float32.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return _embed(t.half(), _frequencies(dim // 2, max_period))
+
+
+@answers.wrong(
+    "3.1",
+    "steps and frequencies in one row",
+    "t has shape (B,) and the frequencies have shape (half,). Every step has to meet every "
+    "frequency: make the steps a column first, then the product is a table (B, half).",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    angles = t * _frequencies(dim // 2, max_period).to(t.device)
+    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1)
+
+
+@answers.wrong(
+    "3.1",
+    "a column for each step",
+    "Here the steps run along the columns. Each step gets a row: t is the column of the product, "
+    "and the frequencies are the row.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return ref.sinusoidal_embedding(t, dim, max_period).T
+
+
+@answers.wrong(
+    "3.1",
+    "cosines below the sines",
+    "Joined along dimension 0, the cosines become new rows, as if there were twice as many steps. "
+    "Sines and cosines of one step belong into one row.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    return torch.cat(ref.sinusoidal_embedding(t, dim, max_period).chunk(2, dim=1), dim=0)
+
+
+@answers.wrong(
+    "3.1",
+    "i counted from 1",
+    "i runs from 0 to half - 1. Counted from 1, every wave is a little too slow, and the fastest "
+    "one is missing.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    half = dim // 2
+    i = torch.arange(1, half + 1)
+    return _embed(t, torch.exp(-math.log(max_period) * i / (half - 1)))
+
+
+@answers.wrong(
+    "3.1",
+    "frequencies made on the CPU",
+    "torch.arange, linspace and the like make tensors on the CPU unless they are told where. When "
+    "t is on a GPU the two cannot be multiplied: device=t.device.",
+)
+def sinusoidal_embedding(t, dim, max_period=10000.0):
+    if dim % 2 or dim < 4:
+        raise ValueError
+    angles = t.float()[:, None] * _frequencies(dim // 2, max_period)
+    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
 
 
 @answers.wrong(
@@ -289,8 +355,8 @@ class TimeMLP(_Changed):
 @answers.wrong(
     "3.2",
     "GELU instead of SiLU",
-    "GELU weighs x by the normal distribution function, SiLU by the logistic one. They look alike "
-    "and are not the same.",
+    "The two curves look alike and are not the same: SiLU(x) is x times sigmoid(x), and GELU has "
+    "another curve in the place of the sigmoid.",
 )
 class TimeMLP(_Changed):
     def between(self, hidden):
@@ -449,7 +515,8 @@ class TimeMLP(nn.Module):
 @answers.wrong(
     "3.2",
     "cut off from the gradient",
-    "Without a graph no gradient flows back. Leave no_grad and detach to sampling.",
+    "Under no_grad, or after detach, torch does not remember how the result was computed, so no "
+    "gradient finds its way back. Training needs it; leave both to sampling.",
 )
 class TimeMLP(_Changed):
     @torch.no_grad()
@@ -460,12 +527,51 @@ class TimeMLP(_Changed):
 @answers.wrong(
     "3.2",
     "the first layer cut off from the gradient",
-    "detach, .data and a new torch.tensor(...) end the graph: what lies before them stays as it "
-    "was on the first day.",
+    "After detach, .data or a new torch.tensor(...) the gradient cannot go further back: the layer "
+    "before it stays as random as it began.",
 )
 class TimeMLP(_Changed):
     def between(self, hidden):
         return F.silu(hidden.detach())
+
+
+@answers.wrong(
+    "3.2",
+    "nn.SiLU called on the numbers",
+    "nn.SiLU is a class: nn.SiLU(x) makes a layer and does not apply it. Make the layer first and "
+    "call it afterwards, or use the function nn.functional.silu.",
+)
+class TimeMLP(_Changed):
+    def between(self, hidden):
+        return nn.SiLU(hidden)
+
+
+@answers.wrong(
+    "3.2",
+    "the second layer made and never used",
+    "forward ends after the SiLU. The second layer has weights, but nothing ever goes through it.",
+)
+class TimeMLP(_Changed):
+    def forward(self, embedding):
+        return F.silu(self.linear1(embedding))
+
+
+@answers.wrong(
+    "3.2",
+    "an extra tensor made on the CPU",
+    "torch.ones, zeros and the like make tensors on the CPU unless they are told where. What "
+    "forward makes has to lie where its input is: device=embedding.device.",
+)
+class TimeMLP(nn.Module):
+    def __init__(self, time_dim, cond_dim):
+        super().__init__()
+        self.linear1 = nn.Linear(time_dim + 1, cond_dim, bias=False)
+        self.linear2 = nn.Linear(cond_dim + 1, cond_dim, bias=False)
+
+    def forward(self, embedding):
+        one = torch.ones(len(embedding), 1)
+        hidden = F.silu(self.linear1(torch.cat([embedding, one], dim=1)))
+        return self.linear2(torch.cat([hidden, one], dim=1))
 
 
 @answers.wrong(
@@ -492,6 +598,57 @@ class TimeMLP(_Changed):
 class ClassEmbedding(ref.ClassEmbedding):
     def __init__(self, num_classes, cond_dim):
         super().__init__(num_classes - 1, cond_dim)
+
+
+@answers.wrong(
+    "3.3",
+    "labels counted from 1",
+    "Labels begin at 0, and so do the rows of the table. With one added to each label, the null "
+    "label points behind the last row.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def forward(self, labels):
+        return super().forward(labels + 1)
+
+
+@answers.wrong(
+    "3.3",
+    "a row that no label uses",
+    "Count the labels: num_classes classes and one null label. Any further row is never looked up.",
+)
+class ClassEmbedding(ref.ClassEmbedding):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__(num_classes + 1, cond_dim)
+
+
+@answers.wrong(
+    "3.3",
+    "one-hot vectors handed out",
+    "A 1 in the label's place says which class it is, but nothing about it, and it has the wrong "
+    "length. Each class needs cond_dim learned numbers.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.rows = num_classes + 1
+
+    def forward(self, labels):
+        return F.one_hot(labels, self.rows).float()
+
+
+@answers.wrong(
+    "3.3",
+    "numbers to compare with made on the CPU",
+    "torch.arange, zeros and the like make tensors on the CPU unless they are told where. Labels "
+    "on a GPU cannot be compared with those: device=labels.device.",
+)
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(num_classes + 1, cond_dim))
+
+    def forward(self, labels):
+        return (labels[:, None] == torch.arange(len(self.vectors))).float() @ self.vectors
 
 
 @answers.wrong(
@@ -632,7 +789,8 @@ class ClassEmbedding(nn.Module):
 @answers.wrong(
     "3.3",
     "a frozen table",
-    "With requires_grad = False, or behind detach, the vectors stay as random as they began.",
+    "With requires_grad = False, under no_grad or after detach, no gradient reaches the vectors, "
+    "and they stay as random as they began.",
 )
 class ClassEmbedding(ref.ClassEmbedding):
     def forward(self, labels):
@@ -717,7 +875,7 @@ class ClassEmbedding(ref.ClassEmbedding):
 
 
 def _mask(labels, p, generator):
-    return torch.rand(labels.shape, generator=generator) < p
+    return torch.rand(labels.shape, generator=generator, device=labels.device) < p
 
 
 @answers.wrong(
@@ -754,7 +912,7 @@ def drop_labels(labels, p, null_label, generator):
 def drop_labels(labels, p, null_label, generator):
     if not 0 <= p <= 1:
         raise ValueError
-    by_class = torch.rand(null_label + 1, generator=generator) < p
+    by_class = torch.rand(null_label + 1, generator=generator, device=labels.device) < p
     return torch.where(by_class[labels], torch.full_like(labels, null_label), labels)
 
 
@@ -775,7 +933,8 @@ def drop_labels(labels, p, null_label, generator):
     "dropped in every batch. Draw from the one that is handed in.",
 )
 def drop_labels(labels, p, null_label, generator):
-    return ref.drop_labels(labels, p, null_label, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    return ref.drop_labels(labels, p, null_label, None)
 
 
 @answers.wrong(
@@ -835,7 +994,8 @@ def drop_labels(labels, p, null_label, generator):
 )
 def drop_labels(labels, p, null_label, generator):
     dropped = _mask(labels, p, generator)
-    return torch.where(dropped, torch.randint(0, 10, labels.shape, generator=generator), labels)
+    others = torch.randint(0, 10, labels.shape, generator=generator, device=labels.device)
+    return torch.where(dropped, others, labels)
 
 
 @answers.wrong(
@@ -884,7 +1044,7 @@ def drop_labels(labels, p, null_label, generator):
     "With small batches a fixed share is also rounded.",
 )
 def drop_labels(labels, p, null_label, generator):
-    order = torch.randperm(len(labels), generator=generator)
+    order = torch.randperm(len(labels), generator=generator, device=labels.device)
     new = labels.clone()
     new[order[: round(p * len(labels))]] = null_label
     return new
@@ -903,12 +1063,49 @@ def drop_labels(labels, p, null_label, generator):
 
 @answers.wrong(
     "3.4",
+    "a fair coin whatever p is",
+    "randint(0, 2) comes up 1 every other time. A uniform number between 0 and 1, compared with p, "
+    "decides with probability p.",
+)
+def drop_labels(labels, p, null_label, generator):
+    dropped = torch.randint(0, 2, labels.shape, generator=generator, device=labels.device) == 1
+    return torch.where(dropped, torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "<= instead of <",
+    "torch.rand draws from [0, 1): never 1, but once in a long while exactly 0. With <= that label "
+    "is dropped even when p is 0.",
+)
+def drop_labels(labels, p, null_label, generator):
+    if not 0 <= p <= 1:
+        raise ValueError
+    uniform = torch.rand(labels.shape, generator=generator, device=labels.device)
+    return torch.where(uniform <= p, torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
+    "random numbers drawn on the CPU",
+    "torch.rand makes a tensor on the CPU unless it is told where. Labels on a GPU do not go "
+    "together with it: device=labels.device.",
+)
+def drop_labels(labels, p, null_label, generator):
+    if not 0 <= p <= 1:
+        raise ValueError
+    dropped = torch.rand(labels.shape, generator=generator) < p
+    return torch.where(dropped, torch.full_like(labels, null_label), labels)
+
+
+@answers.wrong(
+    "3.4",
     "normal instead of uniform numbers",
     "torch.randn is below p with another probability, even below 0 every other time. torch.rand is "
     "uniform between 0 and 1.",
 )
 def drop_labels(labels, p, null_label, generator):
-    dropped = torch.randn(labels.shape, generator=generator) < p
+    dropped = torch.randn(labels.shape, generator=generator, device=labels.device) < p
     return torch.where(dropped, torch.full_like(labels, null_label), labels)
 
 
@@ -940,7 +1137,7 @@ def drop_labels(labels, p, null_label, generator):
 def drop_labels(labels, p, null_label, generator):
     if not 0 <= p <= 1:
         raise ValueError
-    half = torch.rand((len(labels) + 1) // 2, generator=generator)
+    half = torch.rand((len(labels) + 1) // 2, generator=generator, device=labels.device)
     dropped = half.repeat_interleave(2)[: len(labels)] < p
     return torch.where(dropped, torch.full_like(labels, null_label), labels)
 

@@ -81,6 +81,25 @@ def name_of_error(function):
     return "nothing"
 
 
+# A second device, without a second device: tensors on torch's meta device have a shape and a dtype
+# but no numbers. torch refuses to combine them with tensors on the CPU, as it does with a GPU's.
+
+MIXED = ("is not on the expected device", "to be on the same device")  # in torch's messages
+
+
+def place_of(call):
+    """Where the result of `call` lies: "meta", "cpu", "both" if it mixes them, or "unknown".
+
+    Only what is certain is told. Code that needs numbers (tolist, numpy, x[mask]) fails on the meta
+    device and may do well on a GPU.
+    """
+    try:
+        out = call()
+    except Exception as error:
+        return "both" if any(words in str(error) for words in MIXED) else "unknown"
+    return out.device.type if isinstance(out, torch.Tensor) else "unknown"
+
+
 # 3.1
 
 
@@ -109,6 +128,12 @@ def embedding_of_bad_dims(impl, inputs):
             name_of_error(lambda d=d: impl.sinusoidal_embedding(t, d)) for d in inputs["dims"]
         ]
     }
+
+
+def embedding_elsewhere(impl, inputs):
+    t, dim = inputs["t"], inputs["dim"]
+    impl.sinusoidal_embedding(t, dim)  # raises here if it is not written yet
+    return {"place": place_of(lambda: impl.sinusoidal_embedding(t.to("meta"), dim))}
 
 
 # 3.2
@@ -177,6 +202,11 @@ def mlp_at_the_start(impl, inputs):
     return {"differ": [bool((p != p.flatten()[0]).any()) for p in mlp.parameters()]}
 
 
+def mlp_elsewhere(impl, inputs):
+    mlp, embedding = make_mlp(impl, inputs), inputs["embedding"]
+    return {"place": place_of(lambda: mlp.to("meta")(embedding.to("meta")))}
+
+
 # 3.3
 
 
@@ -233,11 +263,24 @@ def class_scaled(impl, inputs):
     return {"outs": outs}
 
 
+def class_elsewhere(impl, inputs):
+    classes, labels = make_classes(impl, inputs), inputs["labels"]
+    return {"place": place_of(lambda: classes.to("meta")(labels.to("meta")))}
+
+
 # 3.4
 
 
 def generator(seed):
     return torch.Generator().manual_seed(seed)
+
+
+class GeneratorElsewhere(torch.Generator):
+    """Says that it belongs to the meta device, for which torch has no generator of its own."""
+
+    @property
+    def device(self):
+        return torch.device("meta")
 
 
 def dropped_once(impl, inputs):
@@ -297,6 +340,21 @@ def dropped_by_label(impl, inputs):
     new = impl.drop_labels(labels, p, null, generator(inputs["seed"]))
     shares = [float((new[labels == label] == null).double().mean()) for label in range(null + 1)]
     return {"shares": shares}
+
+
+def dropped_at_zero(impl, inputs):
+    """Drop none, then all, with draws among which is an exact 0."""
+    labels, null = inputs["labels"], inputs["null_label"]
+    none = impl.drop_labels(labels, 0.0, null, generator(inputs["seed"]))
+    return {"none": none, "all": impl.drop_labels(labels, 1.0, null, generator(inputs["seed"]))}
+
+
+def dropped_elsewhere(impl, inputs):
+    labels, p, null = inputs["labels"], inputs["p"], inputs["null_label"]
+    impl.drop_labels(labels, p, null, generator(inputs["seed"]))  # raises here if not written yet
+    g = GeneratorElsewhere()
+    g.manual_seed(inputs["seed"])
+    return {"place": place_of(lambda: impl.drop_labels(labels.to("meta"), p, null, g))}
 
 
 def dropped_with_bad_p(impl, inputs):
