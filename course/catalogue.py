@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from course import ROOT, CourseError
 
+PASSED, FAILED, NOT_WRITTEN = STATUSES = ("passed", "failed", "not written yet")
+
 
 @dataclass(frozen=True)
 class Exercise:

@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from course.answers import Answer
-from course.catalogue import Exercise, find_exercise, select
+from course.catalogue import FAILED, NOT_WRITTEN, PASSED, Exercise, find_exercise, select
 from course.checking import Check, Wrong
 from course.loading import Implementation
 from course.observing import (
@@ -22,9 +23,8 @@ from course.observing import (
     missing_name,
     observe,
     same_observation,
+    share_explained,
 )
-
-PASSED, FAILED, NOT_WRITTEN = "passed", "failed", "not written yet"
 
 
 @dataclass(frozen=True)
@@ -348,10 +348,15 @@ def _misconception_observation(check: Check, index: int, seed: int) -> Observati
 
 
 @functools.lru_cache(maxsize=5000)
+def _misconception_failure(check: Check, index: int, seed: int) -> Wrong | None:
+    return failure_of(check, _misconception_observation(check, index, seed), seed)
+
+
+@functools.lru_cache(maxsize=5000)
 def _first_failure(exercise_id: str, index: int, seed: int) -> Check | None:
     """The check at which a misconception is caught when the checks run in their order."""
     for check in checks_of(exercise_id):
-        if failure_of(check, _misconception_observation(check, index, seed), seed):
+        if _misconception_failure(check, index, seed):
             return check
     return None
 
@@ -361,8 +366,7 @@ def warm_up(exercise_id: str) -> None:
     for check in checks_of(exercise_id):
         reference_evidence(check, seed=0)
         for index in range(len(misconceptions_of(exercise_id))):
-            _first_failure(exercise_id, index, 0)
-            _misconception_observation(check, index, 0)
+            _misconception_failure(check, index, seed=0)
 
 
 def recognise(
@@ -395,22 +399,32 @@ def recognise(
 
 
 def recognise_part(look: Callable[[Check], Observation], check: Check, seed: int) -> Answer | None:
-    """The known wrong answer that does the same at most of the checks that fail.
+    """The known wrong answer that explains most of what is wrong, over all checks that fail.
 
-    For code with several mistakes: each check sees but a part of them, and where it sees only
-    one, the evidence is that mistake's.
+    For code with several mistakes. No known answer does the same as such code everywhere, but
+    where a check sees only one of the mistakes, or sees both in different places, the evidence
+    agrees with that mistake's. A known answer that fails where the code passes is ruled out.
     """
     all_known = misconceptions_of(check.exercise)
-    explained = [0] * len(all_known)
+    explained = [0.0] * len(all_known)
     for other in checks_of(check.exercise):
         seen = look(other)
         if seen.out_of_time:
             break
-        if failure_of(other, seen, seed) is None:
-            continue
+        failure, right = failure_of(other, seen, seed), reference_evidence(other, seed)
         for i in range(len(all_known)):
             known = _misconception_observation(other, i, seed)
-            changes_as_well = bool(seen.changed) and known.changed == seen.changed
-            explained[i] += changes_as_well or same_observation(seen, known)
+            known_failure = _misconception_failure(other, i, seed)
+            if known_failure is None:
+                continue
+            if failure is None:
+                explained[i] = -math.inf
+                continue
+            same_words = str(failure) == str(known_failure)
+            changes_too = bool(seen.changed) and known.changed == seen.changed
+            explained[i] += max(
+                share_explained(seen.evidence, known.evidence, right),
+                0.5 * (same_words or changes_too),
+            )
     best = max(range(len(all_known)), key=explained.__getitem__, default=None)
-    return all_known[best] if best is not None and explained[best] else None
+    return all_known[best] if best is not None and explained[best] > 0 else None

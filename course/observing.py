@@ -254,3 +254,40 @@ def same_observation(a: Observation, b: Observation) -> bool:
         and not a.unwritten
         and same(a.evidence, b.evidence)
     )
+
+
+def share_explained(seen: Any, known: Any, right: Any) -> float:
+    """How much of what is wrong with a piece of evidence is wrong in the same way in another.
+
+    Of all values of `seen` that differ from those of `right`, the share that agrees with `known`;
+    0 where that is less than a half, and where shapes differ.
+    """
+    pairs = list(_differing(seen, known, right))
+    wrong = sum(count for count, _ in pairs)
+    explained = sum(agreeing for _, agreeing in pairs)
+    return explained / wrong if wrong and 2 * explained >= wrong else 0.0
+
+
+def _differing(seen: Any, known: Any, right: Any) -> Iterator[tuple[int, int]]:
+    """For each part of the evidence: how many values are wrong, and how many of those agree."""
+    if isinstance(seen, Tensor) and isinstance(right, Tensor) and seen.shape == right.shape:
+        wrong = ~_close(seen, right)
+        alike = isinstance(known, Tensor) and known.shape == seen.shape
+        yield int(wrong.sum()), int((wrong & _close(seen, known)).sum()) if alike else 0
+    elif isinstance(seen, dict) and isinstance(right, dict):
+        for key in seen.keys() & right.keys():
+            inside = known.get(key) if isinstance(known, dict) else None
+            yield from _differing(seen[key], inside, right[key])
+    elif isinstance(seen, list | tuple) and isinstance(right, list | tuple):
+        known = known if isinstance(known, list | tuple) else ()
+        for number, (one, other) in enumerate(zip(seen, right)):
+            yield from _differing(one, known[number] if number < len(known) else None, other)
+    elif not same(seen, right):
+        yield 1, int(same(seen, known))
+
+
+def _close(a: Tensor, b: Tensor) -> Tensor:
+    """Where two tensors of one shape agree up to float32 rounding, whatever their dtypes."""
+    if a.device.type != "cpu" or b.device.type != "cpu":
+        return torch.zeros(a.shape, dtype=torch.bool)
+    return torch.isclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True)

@@ -1,15 +1,19 @@
 """The scoreboard: points a chapter, in plain lines and as a table with every exercise."""
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
-from course.catalogue import Exercise, chapters
-from course.grading import FAILED, NOT_WRITTEN, PASSED, Result
+from course.catalogue import FAILED, NOT_WRITTEN, PASSED, Exercise, chapters
+
+if TYPE_CHECKING:
+    from course.grading import Result  # which imports torch, and that takes seconds
 
 SIGNS = {PASSED: "✔", FAILED: "✘", NOT_WRITTEN: "·"}
 COLOURS = {PASSED: "green", FAILED: "red", NOT_WRITTEN: "dim"}
 
 
-def score_lines(results: list[Result]) -> list[str]:
+def score_lines(results: "list[Result]") -> list[str]:
     """One line a chapter, and one for the sum. Only chapters with results are shown."""
     lines, earned_sum, possible_sum = [], 0, 0
     for chapter in chapters():

@@ -6,17 +6,20 @@ only the backups of files that were reset are lost.
 
 import ast
 import hashlib
-import json
 import os
-import shutil
-import sys
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from course import ROOT, CourseError
-from course.catalogue import Chapter, Exercise, chapters, find_chapter, find_exercise
+from course.catalogue import (
+    STATUSES,
+    Exercise,
+    chapters,
+    find_chapter,
+    find_exercise,
+    select,
+)
 from course.skeletons import find_definition, skeleton, write_missing
+from course.state import State
 
 
 class Workspace:
@@ -25,7 +28,7 @@ class Workspace:
     def __init__(self, exercises: Path | None = None):
         folder = exercises or os.environ.get("COURSE_EXERCISES") or ROOT / "exercises"
         self.exercises = Path(folder).resolve()
-        self.state = self.exercises.parent / ".course"
+        self.state = State(self.exercises.parent / ".course")
         write_missing(self.exercises)
 
     def file(self, chapter: str) -> Path:
@@ -39,38 +42,48 @@ class Workspace:
 
     def status(self, exercise: Exercise) -> str:
         """The status of one exercise; its chapter is graded anew if the file has changed since."""
-        key = self._key(find_chapter(exercise.chapter))
-        entry = self._read("progress.json").get(exercise.id)
-        if not isinstance(entry, dict) or entry.get("key") != key:
-            self.grade(exercise.chapter)
-            entry = self._read("progress.json")[exercise.id]
-        return entry["status"]
+        entry = self.state.read("progress.json").get(exercise.id)
+        if (
+            isinstance(entry, dict)
+            and entry.get("key") == self.key(exercise.chapter)
+            and entry.get("status") in STATUSES
+        ):
+            return entry["status"]
+        results = self.grade(exercise.chapter)
+        return next(result.status for result in results if result.exercise == exercise)
 
     def grade(self, which: str | None = None) -> list:
         """Grade the exercises "1.2", "01" or all (None) and remember the results."""
         from course.grading import Grader, LocalCode  # imports torch, which takes seconds
 
+        keys = {exercise.chapter: self.key(exercise.chapter) for exercise in select(which)}
         results = Grader(LocalCode(self.exercises)).grade(which)
-        self.remember(results)
+        self.remember(results, keys)
         return results
 
-    def remember(self, results: list) -> None:
-        """Keep the statuses of these results, together with what they are worth for."""
-        known = self._read("progress.json")
-        for result in results:
-            chapter = find_chapter(result.exercise.chapter)
-            known[result.exercise.id] = {"status": result.status, "key": self._key(chapter)}
-        self._write("progress.json", known)
+    def remember(self, results: list, keys: dict[str, str]) -> None:
+        """Keep the statuses of these results.
 
-    def _key(self, chapter: Chapter) -> str:
+        Args:
+            results: of a Grader.
+            keys: the chapters' keys as they were before grading began, for a file may be saved
+                while it is graded.
+        """
+        known = self.state.read("progress.json")
+        for result in results:
+            key = keys[result.exercise.chapter]
+            known[result.exercise.id] = {"status": result.status, "key": key}
+        self.state.write("progress.json", known)
+
+    def key(self, chapter: str) -> str:
         """Changes whenever the learner's file or what grades it changes."""
         digest = hashlib.sha256()
         checks = ROOT / "checks"
         for path in (
-            self.file(chapter.name),
-            checks / f"test_{chapter.name}.py",
-            checks / "probes" / f"{chapter.name}.py",
-            checks / f"{chapter.name}.toml",
+            self.file(chapter),
+            checks / f"test_{chapter}.py",
+            checks / "probes" / f"{chapter}.py",
+            checks / f"{chapter}.toml",
         ):
             digest.update(path.read_bytes() if path.is_file() else b"missing")
         return digest.hexdigest()[:16]
@@ -79,11 +92,12 @@ class Workspace:
 
     def next_hint(self, exercise: Exercise) -> int:
         """The number of hints of this exercise that are open, after opening one more."""
-        used = self._read("hints.json")
-        seen = used.get(exercise.id, 0)
-        count = min((seen if isinstance(seen, int) else 0) + 1, len(exercise.hints))
+        used = self.state.read("hints.json")
+        seen = used.get(exercise.id)
+        seen = max(0, seen) if type(seen) is int else 0
+        count = min(seen + 1, len(exercise.hints))
         used[exercise.id] = count
-        self._write("hints.json", used)
+        self.state.write("hints.json", used)
         return count
 
     # Starting over
@@ -98,7 +112,7 @@ class Workspace:
         if "." not in which:
             chapter = find_chapter(which)
             path = self.file(chapter.name)
-            backup = self._back_up(path)
+            backup = self.state.back_up(path)
             path.write_text(skeleton(chapter.name), encoding="utf-8")
             return backup
         exercise = find_exercise(which)
@@ -106,39 +120,9 @@ class Workspace:
         text, fresh = path.read_text(encoding="utf-8"), skeleton(exercise.chapter)
         for symbol in exercise.symbols:
             text = _replace_definition(text, fresh, symbol, path)
-        backup = self._back_up(path)
+        backup = self.state.back_up(path)
         path.write_text(text, encoding="utf-8")
         return backup
-
-    def _back_up(self, path: Path) -> Path:
-        folder = self.state / "backups"
-        folder.mkdir(parents=True, exist_ok=True)
-        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-        return Path(shutil.copy2(path, folder / f"{path.stem}_{stamp}.py"))
-
-    # State files
-
-    def _read(self, name: str) -> dict[str, Any]:
-        """A state file's content; a broken one is set aside, says so, and counts as empty."""
-        path = self.state / name
-        if not path.exists():
-            return {}
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError("not a JSON object")
-            return content
-        except (ValueError, OSError) as error:
-            aside = path.with_suffix(".broken")
-            os.replace(path, aside)
-            print(f"{path} was damaged ({error}); it now stands in {aside.name}", file=sys.stderr)
-            return {}
-
-    def _write(self, name: str, content: dict[str, Any]) -> None:
-        self.state.mkdir(parents=True, exist_ok=True)
-        unfinished = self.state / f"{name}.{os.getpid()}.part"
-        unfinished.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-        os.replace(unfinished, self.state / name)
 
 
 def definition_text(text: str, symbol: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from course import ROOT, CourseError
 from course.catalogue import find_exercise
-from course.grading import FAILED, NOT_WRITTEN, PASSED
+from course.grading import FAILED, NOT_WRITTEN, PASSED, Grader
 from course.skeletons import skeleton
 from course.workspace import Workspace, definition_text
 
@@ -95,18 +95,86 @@ def test_hints_open_one_by_one_and_stop_at_the_last(workspace):
     assert workspace.next_hint(find_exercise("1.1")) == 1
 
 
-@pytest.mark.parametrize("rubbish", ["", "{", "[1, 2]", '{"1.2": "many"}', "\x00\x01"])
+RUBBISH = [
+    b"",
+    b"{",
+    b"[1, 2]",
+    b'{"1.2": "many"}',
+    b'{"1.2": -7, "1.1": true}',
+    b'{"1.2": {"status": "brilliant"}}',
+    b'{"1.2": {"key": []}}',
+    b"\x00\xff\xfe",
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH, ids=lambda r: repr(r[:20]))
 @pytest.mark.parametrize("name", ["hints.json", "progress.json"])
 def test_a_broken_state_file_is_no_obstacle(workspace, name, rubbish):
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    (workspace.state / name).write_text(rubbish)
+    folder = workspace.state.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(rubbish)
     assert workspace.next_hint(find_exercise("1.2")) == 1
     assert workspace.statuses()["1.2"] == NOT_WRITTEN
-    json.loads((workspace.state / name).read_text())
+    json.loads((folder / name).read_text())
+
+
+def test_what_is_broken_is_set_aside_with_a_message_and_never_overwritten(workspace, capsys):
+    folder = workspace.state.folder
+    for rubbish in ("first", "second"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "hints.json").write_text(rubbish)
+        workspace.next_hint(find_exercise("1.2"))
+    assert capsys.readouterr().err.count("was damaged") == 2
+    aside = sorted(folder.glob("hints.json.broken-*"))
+    assert [path.read_text() for path in aside] == ["first", "second"]
+
+
+def test_a_folder_where_a_file_should_be_and_the_other_way_round(workspace, capsys):
+    folder = workspace.state.folder
+    (folder / "hints.json").mkdir(parents=True)
+    assert workspace.next_hint(find_exercise("1.2")) == 1
+    shutil.rmtree(folder)
+    folder.write_text("I am a file")
+    assert workspace.next_hint(find_exercise("1.2")) == 1
+    assert workspace.next_hint(find_exercise("1.2")) == 2
+    (aside,) = folder.parent.glob(".course.broken-*")
+    assert aside.read_text() == "I am a file"
+
+
+def test_where_nothing_can_be_remembered_work_goes_on_but_nothing_is_overwritten(
+    workspace, monkeypatch, capsys
+):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "read-only")
+
+    write(workspace, SOLUTION)
+    monkeypatch.setattr("course.state.Path.mkdir", refuse)
+    assert workspace.next_hint(find_exercise("1.2")) == 1
+    assert workspace.statuses()["1.1"] == PASSED
+    assert "it is not remembered" in capsys.readouterr().err
+    with pytest.raises(CourseError, match="nothing was changed"):
+        workspace.reset("1.2")
+    assert workspace.file(CH01).read_text() == SOLUTION
+
+
+def test_a_save_during_grading_is_not_taken_for_graded(workspace, monkeypatch):
+    write(workspace, SOLUTION)
+    grade = Grader.grade
+
+    def save_meanwhile(self, which):
+        results = grade(self, which)
+        write(workspace, SOLUTION.replace("** 2  # (T+1,)", "# (T+1,)"))
+        return results
+
+    monkeypatch.setattr(Grader, "grade", save_meanwhile)
+    assert [result.status for result in workspace.grade("1.2")] == [PASSED]
+    monkeypatch.undo()
+    assert workspace.statuses()["1.2"] == FAILED
 
 
 def test_the_state_folder_can_be_deleted(workspace):
     write(workspace, SOLUTION)
     assert workspace.statuses()["1.1"] == PASSED
-    shutil.rmtree(workspace.state)
+    shutil.rmtree(workspace.state.folder)
     assert workspace.statuses()["1.1"] == PASSED
