@@ -1,6 +1,7 @@
 """The `course` command."""
 
 import argparse
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,8 @@ from rich.syntax import Syntax
 from course import ROOT, CourseError
 from course.catalogue import find_chapter, find_exercise, select
 from course.workspace import Workspace, definition_text
+
+PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -221,7 +224,8 @@ def solution(options) -> int:
         return 1
     text = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
     for symbol in exercise.symbols:
-        console.print(Syntax(definition_text(text, symbol), "python"))
+        code = definition_text(text, symbol)
+        console.print(Syntax(code, "python").highlight(code))  # wraps nothing, cuts nothing
     return 0
 
 
@@ -257,7 +261,12 @@ def train(options) -> int:
         preset = replace(preset, epochs=options.epochs)
     impl = Implementation(options.impl)
     require_passing(impl, "train")
-    folder = ROOT / "runs" / (options.name or options.preset)
+    name = options.name or options.preset
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise CourseError(
+            f"--name is the name of a folder in runs/: letters, digits, - and _; got {name!r}"
+        )
+    folder = ROOT / "runs" / name
     run = Run(folder, preset, impl, options.data, options.device)
     try:
         run.train()
@@ -280,6 +289,8 @@ def sample(options) -> int:
 
     if options.count is not None and options.count < 1:
         raise CourseError(f"--count must be at least 1, got {options.count}")
+    if options.out and options.out.suffix.lower() not in PICTURES:
+        raise CourseError(f"--out must end in {' or '.join(PICTURES)}, got {str(options.out)!r}")
     count = options.count or 1
     if options.any:
         labels, name = [None] * count, "any"

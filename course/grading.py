@@ -3,7 +3,6 @@
 import ast
 import functools
 import importlib
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +151,14 @@ class LocalCode(Implementation):
         chapter = exercise.chapter
         if chapter not in self._problems:
             self._problems[chapter] = import_problem(lambda: self.chapter(chapter))
-        return self._problems[chapter] or missing_name(self.chapter(chapter), exercise.symbols)
+        if self._problems[chapter]:
+            return self._problems[chapter]
+        module = self.chapter(chapter)
+        for symbol in exercise.symbols:
+            origin = getattr(getattr(module, symbol, None), "__module__", None) or ""
+            if origin.startswith("solutions."):
+                return f"{symbol} is imported from the reference; write your own"
+        return missing_name(module, exercise.symbols)
 
     def observe(self, check: Check, seed: int) -> Observation:
         chapter = find_exercise(check.exercise).chapter
@@ -403,7 +409,7 @@ def recognise_part(look: Callable[[Check], Observation], check: Check, seed: int
 
     For code with several mistakes. No known answer does the same as such code everywhere, but
     where a check sees only one of the mistakes, or sees both in different places, the evidence
-    agrees with that mistake's. A known answer that fails where the code passes is ruled out.
+    agrees with that mistake's. Against a known answer counts where it fails and the code passes.
     """
     all_known = misconceptions_of(check.exercise)
     explained = [0.0] * len(all_known)
@@ -418,7 +424,7 @@ def recognise_part(look: Callable[[Check], Observation], check: Check, seed: int
             if known_failure is None:
                 continue
             if failure is None:
-                explained[i] = -math.inf
+                explained[i] -= 0.5
                 continue
             same_words = str(failure) == str(known_failure)
             changes_too = bool(seen.changed) and known.changed == seen.changed

@@ -6,6 +6,7 @@ from PIL import Image
 from course import ROOT
 from course.catalogue import chapters
 from course.cli import main
+from course.workspace import definition_text
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,13 @@ def test_check_names_a_misconception(learner, capsys):
         (["sample", "--steps", "1"], "steps must be between 2 and 1000, got 1"),
         (["sample", "--count", "0"], "--count must be at least 1, got 0"),
         (["sample", "--run", "nothing"], "there is no model at"),
+        (["sample", "--out", "digits.docx"], "--out must end in .png or .jpg or .gif"),
+        (["train", "--preset", "smoke", "--name", "../x"], "the name of a folder in runs/"),
+        (["grade", "nowhere"], "there is no folder 'nowhere'"),
+        (["grade", ".", "--only", "99"], "there is no chapter '99'"),
+        (["grade", ".", "--jobs", "0"], "--jobs must be at least 1, got 0"),
+        (["grade", ".", "--seconds", "0"], "--seconds must be more than 0"),
+        (["watch", "7.7"], "there is no exercise '7.7'"),
     ],
 )
 def test_bad_input_is_told_and_exits_with_2(arguments, words, capsys):
@@ -96,7 +104,9 @@ def test_hints_and_solution(learner, capsys):
     assert "does not pass yet" in capsys.readouterr().out
     solve(learner, "ch01_noise_schedule")
     assert main(["solution", "1.2"]) == 0
-    assert "def cosine_betas" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    solved = (ROOT / "solutions" / "ch01_noise_schedule.py").read_text()
+    assert definition_text(solved, "cosine_betas") in shown, "no line is cut or wrapped"
 
 
 def test_reset_tells_where_the_backup_is(learner, capsys):

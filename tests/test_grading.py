@@ -69,6 +69,12 @@ def shorter_limit():
     return lambda seconds: time_limit(min(seconds, 1.0))
 
 
+def test_importing_the_reference_is_no_answer(submission):
+    results = submission("from solutions.ch01_noise_schedule import *\n")
+    assert not [r for r in results.values() if r.status == PASSED]
+    assert "imported from the reference" in results["1.1"].message
+
+
 def test_changing_an_input_in_place_is_told(submission):
     result = submission(
         "def compute_alpha_bars(betas):\n    return betas.mul_(-1).add_(1).cumprod(0)\n"
