@@ -279,8 +279,8 @@ def test_schedule_posterior_agrees_with_the_forward_process(got, ref, inputs):
     require_each(
         total,
         wanted_total,
-        "posterior_variance + posterior_xt_coef^2 (1 - alpha_bar_t) = 1 - alpha_bar_{t-1}: with "
-        "the noise that comes from x_t, it makes up the noise in x_{t-1}",
+        "posterior_variance + posterior_xt_coef^2 (1 - alpha_bar_t) = 1 - alpha_bar_{t-1}: what is "
+        "left to guess and what comes with x_t make up the noise in x_{t-1}",
         lambda t: f"{total[t]:.4f} on the left and {wanted_total[t]:.4f} on the right at t = {t}",
     )
     for name in ("posterior_x0_coef", "posterior_xt_coef", "posterior_variance"):

@@ -86,6 +86,17 @@ def require_same_alone(together: Tensor, alone: list, name: str) -> None:
         )
 
 
+def require_elsewhere(devices: str | list) -> None:
+    """Fail if the code makes a tensor on the CPU while its inputs lie on another device."""
+    expected = "new tensors to be made on the device of the inputs, a graphics card for instance"
+    require(
+        devices != "two devices meet",
+        expected,
+        "a new tensor on the CPU, where it cannot meet the inputs",
+    )
+    require("cpu" not in devices, expected, "a result on the CPU")
+
+
 # 2.1
 
 
@@ -183,6 +194,17 @@ def test_gather_copies_the_table_as_it_is(got, ref, inputs):
     )
 
 
+@check(
+    "2.1",
+    probe=probes.gather_elsewhere,
+    inputs=draw_table,
+    call=GATHER_CALL + ", both on another device than the CPU",
+)
+def test_gather_works_on_any_device(got, ref, inputs):
+    """The numbers lie where the table lies, on a graphics card too"""
+    require_elsewhere(got["devices"])
+
+
 # 2.2
 
 
@@ -230,7 +252,9 @@ def test_step_shrinks_the_image(got, ref, inputs):
         share,
         1 - beta,
         "without noise, the share 1 - beta_t of each image's power (the mean of its squares)",
-        lambda b: f"a share of {share[b]:.4f} at t = {t[b]}, where beta_t = {beta[b].item():.4f}",
+        lambda b: (
+            f"a share of {share[b]:.4f} at t = {t[b]}, where 1 - beta_t = {1 - beta[b].item():.4f}"
+        ),
     )
     require_close(
         got["signal"],
@@ -396,7 +420,7 @@ def test_sample_has_the_right_mean(got, ref, inputs):
     require_each(
         share,
         alpha_bar,
-        "pixels whose mean, squared, is the share alpha_bar_t of the grey, squared",
+        "the share alpha_bar_t to be left of the power (the square) of each image's mean grey",
         lambda b: (
             f"a share of {share[b]:.4f} at t = {t[b]}, where alpha_bar_t = "
             f"{alpha_bar[b].item():.4f}"
@@ -575,16 +599,15 @@ def test_predict_returns_images(got, ref, inputs):
     call=PREDICT_CALL + ", eps all 0",
 )
 def test_predict_undoes_the_shrinking(got, ref, inputs):
-    """If there was no noise, x_0 is x_t with its power restored"""
+    """If there was no noise, x_0 is x_t with its power given back"""
     t, alpha_bar = inputs["t"], at(inputs["alpha_bars"], inputs["t"])
     kept = power(inputs["x_t"]) / power(require_tensor(got["signal"], "x_0", SIZE))
     require_each(
         kept,
         alpha_bar,
-        "an x_0 of which x_t has the share alpha_bar_t of the power (the mean of squares)",
+        "an x_0 so strong that x_t has the share alpha_bar_t of its power (the mean square)",
         lambda b: (
-            f"an x_0 of which x_t has the share {kept[b]:.4f} at t = {t[b]}, where "
-            f"alpha_bar_t = {alpha_bar[b].item():.4f}"
+            f"a share of {kept[b]:.4f} at t = {t[b]}, where alpha_bar_t = {alpha_bar[b].item():.4f}"
         ),
     )
     # Dividing by sqrt(alpha_bar), here above 0.3, makes rounding errors at most 3 times larger.
@@ -815,7 +838,7 @@ def test_posterior_obeys_the_law_of_total_mean(got, ref, inputs):
     require_each(
         share,
         prev,
-        "a mean with the share alpha_bar_{t-1} of the power of x_0 (law of total mean)",
+        "a mean with the share alpha_bar_{t-1} of the power of x_0, as images have after step t-1",
         lambda b: (
             f"a share of {share[b]:.4f} at t = {t[b]}, where alpha_bar_{{t-1}} = "
             f"{prev[b].item():.4f}"
@@ -832,15 +855,15 @@ def test_posterior_obeys_the_law_of_total_mean(got, ref, inputs):
 
 @check("2.5", probe=probes.q_posterior, inputs=draw_pair, call=POSTERIOR_CALL)
 def test_posterior_variance_obeys_bayes_rule(got, ref, inputs):
-    """The variance is what two clues, x_0 and x_t, leave open"""
+    """The variance is what the two witnesses, x_0 and x_t, leave open"""
     _, variance = require_pair(got)
     _, target = bayes(**inputs)
     beta = at(inputs["tables"]["betas"], inputs["t"])
     require_each(
         variance.double().flatten(),
         target,
-        "the variance of x_{t-1} by Bayes' rule: the precisions (1 / variance) of what x_0 and "
-        "x_t tell add up",
+        "a variance with which the certainties (1 / variance) of the two witnesses, x_0 and x_t, "
+        "add up",
         lambda b: (
             f"variance {variance[b].item():.4f} at t = {inputs['t'][b]}, where beta_t = "
             f"{beta[b].item():.4f}"
@@ -855,7 +878,7 @@ def test_posterior_variance_obeys_bayes_rule(got, ref, inputs):
     call=POSTERIOR_CALL + ", x0 all 0, x_t noise of variance 1 - alpha_bar_t",
 )
 def test_posterior_obeys_the_law_of_total_variance(got, ref, inputs):
-    """The spread of the means and the variance make up the variance of x_{t-1}"""
+    """The spread of the means and the variance together are the noise of step t-1"""
     mean, variance = require_pair(got)
     t = inputs["t"]
     total = power(mean) + variance.double().flatten()
@@ -863,8 +886,8 @@ def test_posterior_obeys_the_law_of_total_variance(got, ref, inputs):
     require_each(
         total,
         1 - prev,
-        "the variance of the means over x_t, plus the variance, to be 1 - alpha_bar_{t-1} "
-        "(law of total variance)",
+        "the variance of the mean's pixels, plus the variance, to be 1 - alpha_bar_{t-1}, which is "
+        "the noise after step t-1",
         lambda b: (
             f"together {total[b]:.4f} at t = {t[b]}, where 1 - alpha_bar_{{t-1}} = "
             f"{1 - prev[b].item():.4f}"
@@ -885,14 +908,14 @@ def test_posterior_treats_each_image_by_itself(got, ref, inputs):
     require_close(
         mean,
         target_mean.float(),
-        "in every image the mean of x_{t-1} by Bayes' rule: x_0 and x_t, weighted",
+        "in every image a mean of x_0 and x_t, weighted by how certain each of them is",
         "the mean",
         atol=5e-5,
     )
     require_close(
         variance,
         target_variance.float(),
-        "in every image the variance of x_{t-1} by Bayes' rule",
+        "in every image the variance that the two witnesses leave open",
         "the variance",
         atol=1e-5,
     )
@@ -900,3 +923,14 @@ def test_posterior_treats_each_image_by_itself(got, ref, inputs):
         require_pair(pair, (1, *OTHER[1:]))
     require_same_alone(mean, [pair["mean"] for pair in got["alone"]], "the mean")
     require_same_alone(variance, [pair["variance"] for pair in got["alone"]], "the variance")
+
+
+@check(
+    "2.5",
+    probe=probes.q_posterior_elsewhere,
+    inputs=draw_pair,
+    call=POSTERIOR_CALL + ", all on another device than the CPU",
+)
+def test_posterior_works_on_any_device(got, ref, inputs):
+    """Mean and variance lie where the images lie, on a graphics card too"""
+    require_elsewhere(got["devices"])

@@ -56,6 +56,29 @@ def gather_at(values, t, ndim):
     return values[t.view(-1, *[1] * (ndim - 1))]
 
 
+@answers.right("2.1", "an embedding of width 1")
+def gather_at(values, t, ndim):
+    rows = torch.nn.functional.embedding(t, values.unsqueeze(1))
+    return rows[(...,) + (None,) * (ndim - 2)]
+
+
+@answers.right("2.1", "shapes added up")
+def gather_at(values, t, ndim):
+    return torch.take(values, t).view(t.shape + torch.Size([1]) * (ndim - 1))
+
+
+@answers.right("2.1", "a table of rows, one for each image, and unflatten")
+def gather_at(values, t, ndim):
+    picked = values.repeat(t.size(0), 1).gather(dim=1, index=t.unsqueeze(1))
+    return picked.unflatten(1, [1] * (ndim - 1))
+
+
+@answers.right("2.1", "the steps moved to the CPU and back, as older code has it")
+def gather_at(values, t, ndim):
+    out = values.cpu().gather(-1, t.cpu())
+    return out.reshape(t.shape[0], *((1,) * (ndim - 1))).to(t.device)
+
+
 # 2.2
 
 
@@ -105,6 +128,37 @@ def q_step(x_prev, t, eps, betas):
 def q_step(x_prev, t, eps, betas):
     b = betas[t].reshape(-1, 1, 1, 1)
     return torch.addcmul(x_prev * (1 - b).sqrt(), b.sqrt(), eps)
+
+
+@answers.right("2.2", "added up in place on a tensor of its own")
+def q_step(x_prev, t, eps, betas):
+    beta = betas.index_select(0, t).view(-1, *[1] * (x_prev.dim() - 1))
+    x_t = x_prev.clone()
+    x_t *= (1 - beta).sqrt()
+    x_t.addcmul_(beta.sqrt(), eps)
+    return x_t
+
+
+@answers.right("2.2", "a dot product of weights and pictures, with a helper class")
+def q_step(x_prev, t, eps, betas):
+    class Mixture:
+        def __init__(self, *parts):
+            self.parts = parts
+
+        def __call__(self, image):
+            return sum((weight**0.5 * part[image] for weight, part in self.parts))
+
+    picked = [betas[step] for step in t]
+    mixtures = [Mixture((1 - beta, x_prev), (beta, eps)) for beta in picked]
+    return torch.stack([mixture(image) for image, mixture in enumerate(mixtures)])
+
+
+@answers.right("2.2", "by way of the standard deviation")
+def q_step(x_prev, t, eps, betas):
+    std = torch.stack([betas.sqrt()[step] for step in t.unbind()])
+    mean = torch.sqrt(1 - std.square())
+    shape = [-1, *(1 for _ in x_prev.shape[1:])]
+    return mean.reshape(shape).mul(x_prev).add(std.reshape(shape).mul(eps))
 
 
 # 2.3
@@ -161,6 +215,28 @@ def q_sample(x0, t, eps, alpha_bars):
     return x_t.type_as(x0)
 
 
+@answers.right("2.3", "complex numbers: the real part of a product")
+def q_sample(x0, t, eps, alpha_bars):
+    a = alpha_bars[t].reshape(-1, 1, 1, 1)
+    weight = torch.complex(a.sqrt(), -(1 - a).sqrt())
+    return (weight * torch.complex(x0, eps)).real
+
+
+@answers.right("2.3", "a batched matrix product with the pair of weights")
+def q_sample(x0, t, eps, alpha_bars):
+    a = alpha_bars.gather(0, t)
+    weights = torch.stack([a, 1 - a], dim=1).sqrt().unsqueeze(1)  # (B, 1, 2)
+    pair = torch.stack([x0.flatten(1), eps.flatten(1)], dim=1)  # (B, 2, C*H*W)
+    return torch.bmm(weights, pair).squeeze(1).unflatten(1, x0.shape[1:])
+
+
+@answers.right("2.3", "the noise blended in by lerp")
+def q_sample(x0, t, eps, alpha_bars):
+    a = alpha_bars[t][:, None, None, None]
+    signal, noise = a.sqrt(), (1 - a).sqrt()
+    return (signal + noise) * torch.lerp(input=x0, end=eps, weight=noise / (signal + noise))
+
+
 # 2.4
 
 
@@ -209,6 +285,34 @@ def predict_x0(x_t, t, eps, alpha_bars):
     return solved.reshape(x_t.shape)
 
 
+@answers.right("2.4", "by the noise-to-signal ratio")
+def predict_x0(x_t, t, eps, alpha_bars):
+    a = alpha_bars.gather(0, t).reshape(x_t.shape[0], 1, 1, 1)
+    return x_t / a**0.5 - ((1 - a) / a) ** 0.5 * eps
+
+
+@answers.right("2.4", "in place on a tensor of its own")
+def predict_x0(x_t, t, eps, alpha_bars):
+    shape = (len(t),) + (1,) * (x_t.dim() - 1)
+    x0 = eps.mul((1.0 - alpha_bars).sqrt().take(t).view(shape)).neg_()
+    x0 += x_t
+    x0 /= alpha_bars.sqrt().take(t).view(shape)
+    return x0
+
+
+@answers.right("2.4", "addcmul and addcdiv")
+def predict_x0(x_t, t, eps, alpha_bars):
+    root = torch.sqrt(alpha_bars[t].view(-1, 1, 1, 1))
+    rest = torch.addcmul(x_t, (1 - root * root).sqrt(), eps, value=-1)
+    return torch.addcdiv(torch.zeros_like(x_t), rest, root)
+
+
+@answers.right("2.4", "NumPy")
+def predict_x0(x_t, t, eps, alpha_bars):
+    a = alpha_bars.numpy()[t.numpy()].reshape(-1, 1, 1, 1)
+    return torch.from_numpy((x_t.numpy() - np.sqrt(1 - a) * eps.numpy()) / np.sqrt(a))
+
+
 # 2.5
 
 
@@ -237,7 +341,7 @@ def q_posterior(x0, x_t, t, schedule):
 def q_posterior(x0, x_t, t, schedule):
     alphas = 1 - schedule.betas
     bars = torch.cumprod(alphas, 0)
-    prevs = torch.cat([torch.ones(1), bars[:-1]])
+    prevs = torch.cat([torch.ones(1, device=bars.device), bars[:-1]])
     beta, alpha, bar, prev = (_at(table, t) for table in (schedule.betas, alphas, bars, prevs))
     variance = (1 - prev) / (1 - bar) * beta
     return variance * (alpha.sqrt() / beta) * x_t + prev.sqrt() * beta / (1 - bar) * x0, variance
@@ -265,7 +369,7 @@ def q_posterior(x0, x_t, t, schedule):
 def q_posterior(x0, x_t, t, schedule):
     Gaussian = namedtuple("Gaussian", "mean variance")
     mean = torch.empty_like(x0)
-    variance = torch.empty(len(t), 1, 1, 1)
+    variance = torch.empty(len(t), 1, 1, 1, device=x0.device)
     for b, step in enumerate(t.tolist()):
         mean[b] = (
             schedule.posterior_x0_coef[step] * x0[b] + schedule.posterior_xt_coef[step] * x_t[b]
@@ -279,3 +383,32 @@ def q_posterior(x0, x_t, t, schedule):
     coefs = torch.stack([schedule.posterior_x0_coef, schedule.posterior_xt_coef])[:, t]
     mean = torch.einsum("kb,kbchw->bchw", coefs, torch.stack([x0, x_t]))
     return mean, schedule.posterior_variance.index_select(0, t).reshape(-1, 1, 1, 1)
+
+
+@answers.right("2.5", "a dict of looked-up tables, and float64 inside")
+def q_posterior(x0, x_t, t, schedule):
+    names = ("posterior_x0_coef", "posterior_xt_coef", "posterior_variance")
+    found = {name: getattr(schedule, name).double()[t].reshape(-1, 1, 1, 1) for name in names}
+    mean = found["posterior_x0_coef"] * x0.double() + found["posterior_xt_coef"] * x_t.double()
+    return mean.type_as(x0), found["posterior_variance"].type_as(x0)
+
+
+@answers.right("2.5", "addcmul, and a list as the pair")
+def q_posterior(x0, x_t, t, schedule):
+    shape = (x0.size(0), *[1] * (x0.ndim - 1))
+    mean = schedule.posterior_x0_coef.gather(0, t).view(shape).mul(x0)
+    mean.addcmul_(schedule.posterior_xt_coef.gather(0, t).view(shape), x_t)
+    return [mean, schedule.posterior_variance.gather(0, t).view(shape)]
+
+
+@answers.right("2.5", "torch.vmap over the images")
+def q_posterior(x0, x_t, t, schedule):
+    def one(image, noisy, a, b, variance):
+        return a * image + b * noisy, variance.reshape(1, 1, 1)
+
+    tables = (
+        schedule.posterior_x0_coef,
+        schedule.posterior_xt_coef,
+        schedule.posterior_variance,
+    )
+    return torch.vmap(one)(x0, x_t, *(table[t] for table in tables))

@@ -32,8 +32,8 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.1",
     "one value too many",
-    "There are T steps, and each has its own beta. Whoever counts fence posts and gaps: the betas "
-    "are the posts.",
+    "There are T steps, and each has its own beta. Think of a fence: the betas are the posts, and "
+    "there is one gap less.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return torch.linspace(beta_start, beta_end, num_steps + 1)
@@ -110,8 +110,8 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.wrong(
     "1.1",
     "t counted from 1",
-    "This course counts t from 0, and at t = 0 nothing has been added yet: the first beta is "
-    "beta_start itself.",
+    "This course counts t from 0 to T-1. The first beta belongs to t = 0, and it is beta_start "
+    "itself.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     t = torch.arange(1, num_steps + 1, dtype=torch.float64)
@@ -220,8 +220,9 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.wrong(
     "1.2",
-    "a grid of T points instead of T+1",
-    "T betas compare T pairs of neighbours, so f is needed at T+1 points, from 0/T to T/T.",
+    "T points of f, with a 1 put in front",
+    "T betas compare T pairs of neighbours, so f itself is needed at T+1 points, from u = 0/T to "
+    "T/T. A value put in front does not lie on the curve.",
 )
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
     u = torch.linspace(0, 1, num_steps, dtype=torch.float64)

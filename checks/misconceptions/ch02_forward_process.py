@@ -16,7 +16,7 @@ FIRST_STEP = (
     "each image meet its own number."
 )
 COUNTED_FROM_ONE = (
-    "The papers count steps from 1, this course from 0. So t is the index already: with t - 1, "
+    "Many papers count steps from 1, this course from 0. So t is the index already: with t - 1, "
     "the first step would even wrap round to the last entry."
 )
 FRESH_NOISE = (
@@ -33,6 +33,18 @@ IN_PLACE = (
 )
 HANDED_OUT_FLOAT32 = (
     "The result has the dtype of the images that came in. Do not fix a dtype by name at the end."
+)
+MADE_ON_THE_CPU = (
+    "A new tensor lies on the CPU unless you say otherwise, and on a graphics card it cannot meet "
+    "the others. Take the device from a tensor that you were given: device=t.device."
+)
+SHRUNK_TOGETHER = (
+    "Brackets around the sum shrink the noise as well. Only the image shrinks; the noise comes on "
+    "top as it is, with its own weight."
+)
+TABLE_OVERWRITTEN = (
+    "A method that ends in an underscore writes into the caller's table, and the next call would "
+    "read wrong numbers there. Without the underscore it makes a new tensor."
 )
 
 
@@ -163,6 +175,31 @@ def gather_at(values, t, ndim):
     return ref.gather_at(values, t, ndim).float()
 
 
+@answers.wrong(
+    "2.1",
+    "the whole table, without looking at t",
+    "An image needs only the entry of its own step. Use t as the index of the table.",
+)
+def gather_at(values, t, ndim):
+    return values.reshape(-1, *[1] * (ndim - 1))
+
+
+@answers.wrong(
+    "2.1",
+    "a Python list instead of a tensor",
+    "The numbers will multiply whole images, so they must be a tensor. Indexing a tensor with a "
+    "tensor gives one at once, without a loop.",
+)
+def gather_at(values, t, ndim):
+    return [float(values[step]) for step in t]
+
+
+@answers.wrong("2.1", "a new tensor that always lies on the CPU", MADE_ON_THE_CPU)
+def gather_at(values, t, ndim):
+    rows = torch.eye(len(values), dtype=values.dtype)[t]
+    return (rows @ values).reshape(-1, *[1] * (ndim - 1))
+
+
 # 2.2
 
 
@@ -283,6 +320,29 @@ def q_step(x_prev, t, eps, betas):
 @answers.wrong("2.2", "float32 handed out", HANDED_OUT_FLOAT32)
 def q_step(x_prev, t, eps, betas):
     return ref.q_step(x_prev, t, eps, betas).float()
+
+
+@answers.wrong("2.2", "the noise shrunk along with the image", SHRUNK_TOGETHER)
+def q_step(x_prev, t, eps, betas):
+    beta, alpha = weights(betas, t, x_prev)
+    return alpha.sqrt() * (x_prev + beta.sqrt() * eps)
+
+
+@answers.wrong(
+    "2.2",
+    "weights that add up to 1",
+    "It is not the weights that add up to 1 but their squares, because variances add. The noise "
+    "has its own weight, which comes from beta_t.",
+)
+def q_step(x_prev, t, eps, betas):
+    keep = weights(betas, t, x_prev)[1].sqrt()
+    return keep * x_prev + (1 - keep) * eps
+
+
+@answers.wrong("2.2", "the caller's table overwritten", TABLE_OVERWRITTEN)
+def q_step(x_prev, t, eps, betas):
+    keep = (1 - betas).sqrt()[t].reshape(-1, 1, 1, 1)
+    return keep * x_prev + betas.sqrt_()[t].reshape(-1, 1, 1, 1) * eps
 
 
 # 2.3
@@ -428,6 +488,30 @@ def q_sample(x0, t, eps, alpha_bars):
     return ref.q_sample(x0, t, eps, alpha_bars).float()
 
 
+@answers.wrong("2.3", "the noise shrunk along with the image", SHRUNK_TOGETHER)
+def q_sample(x0, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x0)
+    return signal.sqrt() * (x0 + noise.sqrt() * eps)
+
+
+@answers.wrong(
+    "2.3",
+    "the noise of the last step only",
+    "eps stands for the noise of all steps together, so its variance is all that the image has "
+    "lost, 1 - alpha_bar_t. beta_t is the last step's.",
+)
+def q_sample(x0, t, eps, alpha_bars):
+    previous = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
+    signal, beta = weights(alpha_bars, t, x0)[0], weights(alpha_bars / previous, t, x0)[1]
+    return signal.sqrt() * x0 + beta.sqrt() * eps
+
+
+@answers.wrong("2.3", "the caller's table overwritten", TABLE_OVERWRITTEN)
+def q_sample(x0, t, eps, alpha_bars):
+    noise = (1 - alpha_bars).sqrt()[t].reshape(-1, 1, 1, 1)
+    return alpha_bars.sqrt_()[t].reshape(-1, 1, 1, 1) * x0 + noise * eps
+
+
 # 2.4
 
 
@@ -566,6 +650,36 @@ def predict_x0(x_t, t, eps, alpha_bars):
 @answers.wrong("2.4", "float32 handed out", HANDED_OUT_FLOAT32)
 def predict_x0(x_t, t, eps, alpha_bars):
     return ref.predict_x0(x_t, t, eps, alpha_bars).float()
+
+
+@answers.wrong(
+    "2.4",
+    "no roots at all",
+    "alpha_bar and 1 - alpha_bar are powers. The images in q_sample are multiplied by their roots, "
+    "so the way back has the roots too.",
+)
+def predict_x0(x_t, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x_t)
+    return (x_t - noise * eps) / signal
+
+
+@answers.wrong(
+    "2.4",
+    "divided by the weight of the noise",
+    "After the noise is gone, what is left is x_0 times its own weight. Divide by that one.",
+)
+def predict_x0(x_t, t, eps, alpha_bars):
+    noise = weights(alpha_bars, t, x_t)[1].sqrt()
+    return (x_t - noise * eps) / noise
+
+
+@answers.wrong(
+    "2.4",
+    "eps subtracted whole",
+    "x_t holds eps times a weight, not the whole of it. Subtract as much as q_sample added.",
+)
+def predict_x0(x_t, t, eps, alpha_bars):
+    return (x_t - eps) / weights(alpha_bars, t, x_t)[0].sqrt()
 
 
 # 2.5
@@ -710,9 +824,9 @@ def q_posterior(x0, x_t, t, schedule):
 
 @answers.wrong(
     "2.5",
-    "the mean of DDIM",
-    "DDIM's mean keeps all the noise that x_t shows. The posterior's keeps part of it: its "
-    "variance accounts for the rest.",
+    "all the noise of x_t kept in the mean",
+    "The mean keeps only a part of the noise that x_t shows; the variance accounts for the rest. "
+    "(A sampler that keeps all of it is called DDIM.)",
 )
 def q_posterior(x0, x_t, t, schedule):
     signal, noise = weights(schedule.alpha_bars, t, x0)
@@ -742,3 +856,37 @@ def q_posterior(x0, x_t, t, schedule):
 def q_posterior(x0, x_t, t, schedule):
     mean, variance = ref.q_posterior(x0, x_t, t, schedule)
     return x_t.copy_(mean), variance
+
+
+@answers.wrong(
+    "2.5",
+    "weights that add up to 1",
+    "It is no blend of the two images: both are shrunk by different amounts. Each has its own "
+    "table of weights.",
+)
+def q_posterior(x0, x_t, t, schedule):
+    x0_coef, rest = weights(schedule.posterior_x0_coef, t, x0)
+    return x0_coef * x0 + rest * x_t, ref.gather_at(schedule.posterior_variance, t, x0.ndim)
+
+
+@answers.wrong(
+    "2.5",
+    "the roots of the weights",
+    "The weights hold their roots already, chapter 01 put them there. Look them up and use them "
+    "as they are.",
+)
+def q_posterior(x0, x_t, t, schedule):
+    x0_coef = ref.gather_at(schedule.posterior_x0_coef, t, x0.ndim).sqrt()
+    xt_coef = ref.gather_at(schedule.posterior_xt_coef, t, x0.ndim).sqrt()
+    return x0_coef * x0 + xt_coef * x_t, ref.gather_at(schedule.posterior_variance, t, x0.ndim)
+
+
+@answers.wrong("2.5", "a new tensor that always lies on the CPU", MADE_ON_THE_CPU)
+def q_posterior(x0, x_t, t, schedule):
+    prevs = torch.cat([torch.ones(1), schedule.alpha_bars[:-1]])
+    prev, bar, beta = (
+        ref.gather_at(table, t, x0.ndim) for table in (prevs, schedule.alpha_bars, schedule.betas)
+    )
+    variance = beta * (1 - prev) / (1 - bar)
+    mean = (prev.sqrt() * beta * x0 + (1 - beta).sqrt() * (1 - prev) * x_t) / (1 - bar)
+    return mean, variance

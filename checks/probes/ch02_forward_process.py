@@ -15,6 +15,11 @@ def gather_for_many(impl, inputs):
     return {"picked": [impl.gather_at(values, t, ndim) for ndim in inputs["ndims"]]}
 
 
+def gather_elsewhere(impl, inputs):
+    t, ndim = inputs["t"].to("meta"), inputs["ndim"]
+    return _elsewhere(lambda: [impl.gather_at(inputs["values"].to("meta"), t, ndim)])
+
+
 # q_step, q_sample and predict_x0 take images, t, eps and a table, in this order.
 
 
@@ -98,6 +103,29 @@ def q_posterior_one_by_one(impl, inputs):
             for b in range(len(t))
         ],
     }
+
+
+def q_posterior_elsewhere(impl, inputs):
+    schedule = SimpleNamespace(
+        **{name: table.to("meta") for name, table in inputs["tables"].items()}
+    )
+    x0, x_t, t = (inputs[name].to("meta") for name in ("x0", "x_t", "t"))
+    return _elsewhere(lambda: impl.q_posterior(x0, x_t, t, schedule))
+
+
+def _elsewhere(call):
+    """Where the results lie if all inputs lie on another device than the CPU.
+
+    The meta device plays the graphics card: its tensors have a shape and a dtype but no numbers,
+    and torch refuses to combine them with the CPU's in the same places. Code that looks at
+    numbers, as float(x) and x.tolist() do, cannot run on it, so nothing is said about such code.
+    """
+    try:
+        results = call()
+    except Exception as error:
+        mixed = "is not on the expected device" in str(error)
+        return {"devices": "two devices meet" if mixed else "unknown"}
+    return {"devices": [r.device.type for r in results if isinstance(r, torch.Tensor)]}
 
 
 def _twice(function, *arguments):
