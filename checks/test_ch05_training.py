@@ -167,7 +167,7 @@ def test_noise_is_standard_normal(got, ref, inputs):
     """The noise is standard normal, drawn for each pixel anew"""
     eps = require_tensor(got["eps"], "eps", (40, 3, 16, 20)).double()
     # 38400 draws. The standard deviations of mean, variance, fourth moment and correlation are
-    # 0.005, 0.007, 0.05 and at most 0.006; the tolerances are six of them.
+    # 0.005, 0.007, 0.05 and at most 0.006; the tolerances are six of them or more.
     mean, variance = float(eps.mean()), float(eps.var())
     for axis, name in enumerate(("image", "channel", "row", "column")):
         n, centred = eps.shape[axis], eps - mean
@@ -182,15 +182,15 @@ def test_noise_is_standard_normal(got, ref, inputs):
     require(abs(variance - 1) < 0.044, "noise with variance 1", f"a variance of {variance:.3f}")
     fourth = float((eps**4).mean())
     require(
-        abs(fourth - 3) < 0.3,
+        abs(fourth - 3) < 0.35,
         "noise with the bell curve's tails, for which the mean of eps^4 is 3",
         f"a mean of eps^4 of {fourth:.3f}",
     )
-    # Of so many draws 18 lie beyond 3.5; that none does has a probability of 2e-8.
+    # Of so many draws 26 lie beyond 3.4; that none does has a probability of 6e-12.
     largest = float(eps.abs().max())
     require(
-        largest > 3.5,
-        "noise with the bell curve's tails, in which a few of 38400 numbers exceed 3.5",
+        largest > 3.4,
+        "noise with the bell curve's tails, in which a few of 38400 numbers exceed 3.4",
         f"none larger than {largest:.3f}",
     )
 
@@ -219,6 +219,22 @@ def test_draws_come_from_the_generator(got, ref, inputs):
             found["next draw is new"],
             f"another {name} in the next call with the same generator",
             f"the same {name} again",
+        )
+
+
+@check(
+    "5.1",
+    probe=probes.drawn_elsewhere,
+    inputs=draw_inputs(5, 3, 4, 6, num_steps=9),
+    call=DRAW_CALL.format(9, "(5, 3, 4, 6)") + ", on another device than the CPU",
+)
+def test_draws_live_where_the_images_do(got, ref, inputs):
+    """Steps and noise are made on the device of the images, such as a graphics card"""
+    for name in ("t", "eps"):
+        require(
+            got[name] in ("meta", "unknown"),
+            f"{name} on the device of x0, where the network will be, too",
+            f"{name} on the CPU",
         )
 
 
@@ -533,11 +549,29 @@ def follow(shadow: dict[str, Tensor], weights: dict[str, Tensor], n: int, decay:
     return {name: d * shadow[name].double() + (1 - d) * weights[name].double() for name in shadow}
 
 
+def kept_share(found: dict, before: dict, weights: dict) -> float | None:
+    """The d with which `found` is d * before + (1 - d) * weights, or None if there is none."""
+    if any(not isinstance(found.get(name), Tensor) for name in before):
+        return None
+    if any(found[name].shape != before[name].shape for name in before):
+        return None
+    way = torch.cat([(before[name] - weights[name]).double().flatten() for name in before])
+    here = torch.cat([(found[name] - weights[name]).double().flatten() for name in before])
+    d = float(here @ way / (way @ way))
+    return d if torch.allclose(here, d * way, RTOL, ATOL) else None
+
+
 def require_path(got: dict, inputs: dict, decay: float, expected: str) -> None:
     shadow = parameters_in(inputs["start"])
     for n, weights in enumerate(inputs["path"]):
-        shadow = follow(shadow, weights, n, decay)
+        before, shadow = shadow, follow(shadow, weights, n, decay)
         target = {name: value.float() for name, value in shadow.items()}
+        d, right = kept_share(got["path"][n], before, weights), min(decay, (1 + n) / (10 + n))
+        require(
+            d is None or abs(d - right) < 1e-4,
+            expected,
+            f"an average that keeps {d or 0:.4g} of what it was, at update number {n + 1}",
+        )
         number = f"the average after {n + 1} update{'s' if n else ''}"
         require_weights(got["path"][n], target, expected, number)
 
@@ -583,7 +617,7 @@ def test_ema_is_a_network_of_its_own(got, ref, inputs):
 )
 def test_ema_first_update(got, ref, inputs):
     """The first update keeps a tenth of the old and takes nine tenths of the new"""
-    require_path(got, inputs, 0.9999, "n = 0 at the first update, so that d_0 = 1/10")
+    require_path(got, inputs, 0.9999, "n = 0 at the first update, so that it keeps d_0 = 1/10")
     require_count(got["counts"][0], 1, "num_updates = 1 after the first update")
 
 
@@ -710,6 +744,39 @@ def test_ema_goes_on_from_a_checkpoint(got, ref, inputs):
     require_count(got["num_updates"], 90, "num_updates = 90 after it")
 
 
+def late_inputs(g: torch.Generator) -> dict:
+    inputs = restored_inputs(g)
+    # The network is so far away that a share of 1 - decay = 1e-4 of it is about 1.
+    far = {name: 1e4 * value for name, value in parameters_in(inputs["moved"]).items()}
+    return {**inputs, "moved": {**inputs["moved"], **far}, "num_updates": 10_000_000}
+
+
+@check(
+    "5.3",
+    probe=probes.ema_restored,
+    inputs=late_inputs,
+    call="EMA(model), ema.num_updates = 10000000 as after a long run, then update(model)",
+)
+def test_ema_has_a_default_decay(got, ref, inputs):
+    """Without another choice decay is 0.9999, however long the run"""
+    restored, moved = parameters_in(inputs["restored"]), parameters_in(inputs["moved"])
+    shadow = follow(restored, moved, 10_000_000, 0.9999)
+    expected = "an average that still keeps 0.9999 of what it was, and no more"
+    d = kept_share(got["parameters"], restored, moved)
+    require(
+        d is None or abs(d - 0.9999) < 1e-6, expected, f"one that keeps {d or 0:.7g} of what it was"
+    )
+    # Whoever computes d in float32 is off by 3e-8 in 1 - d = 1e-4, which is 3e-4 of it.
+    require_weights(
+        got["parameters"],
+        {name: value.float() for name, value in shadow.items()},
+        expected,
+        "the average",
+        2e-3,
+        2e-3,
+    )
+
+
 # 5.4
 
 # The first optimiser of a process imports a good part of torch, which takes seconds, and more
@@ -785,7 +852,7 @@ def test_step_computes_the_loss_once_in_training_mode(got, ref, inputs):
     """The loss is computed once, with the network in training mode"""
     asked = got["asked"]
     require(len(asked) == 1, "compute_loss to be called once", f"{len(asked)} calls")
-    require(asked[0]["is the model"], "compute_loss(model)", "a call with something else")
+    require(asked[0]["is the model"], "compute_loss to be handed the model", "something else")
     require(
         asked[0]["training"] == [True],
         "the model in training mode while the loss is computed",
@@ -847,7 +914,7 @@ def test_step_updates_the_average_last(got, ref, inputs):
     """The average is updated once, when the weights have moved"""
     shown = got["shown"]
     require(len(shown) == 1, "ema.update to be called once", f"{len(shown)} calls")
-    require(shown[0]["is the model"], "ema.update(model)", "a call with something else")
+    require(shown[0]["is the model"], "ema.update to be handed the model", "something else")
     target = descend(inputs["weights"], inputs["slopes"], inputs["lr"], 100.0)
     require_weights(
         shown[0]["weights"],

@@ -2,13 +2,16 @@
 
 import copy
 import io
+import json
 import math
 import os
 import pickle
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course.answers import Answers
@@ -25,11 +28,10 @@ def eps_itself(x0, eps, t, alpha_bars):
 
 @answers.right("5.1", "noise first, image by image")
 def draw_noise(x0, num_steps, generator):
-    eps = torch.stack(
-        [torch.randn(image.shape, generator=generator, dtype=x0.dtype) for image in x0]
-    )
-    t = [int(torch.randint(num_steps, (), generator=generator)) for _ in x0]
-    return torch.tensor(t), eps
+    eps = torch.stack([torch.empty_like(image).normal_(generator=generator) for image in x0])
+    device = generator.device
+    t = [int(torch.randint(num_steps, (), generator=generator, device=device)) for _ in x0]
+    return torch.tensor(t, device=device), eps
 
 
 @answers.right("5.1", "noise first, image by image")
@@ -43,7 +45,7 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
 
 @answers.right("5.1", "steps from uniform numbers, noise drawn in place")
 def draw_noise(x0, num_steps, generator):
-    u = torch.rand(len(x0), generator=generator, dtype=torch.float64)
+    u = torch.rand(len(x0), generator=generator, dtype=torch.float64, device=x0.device)
     eps = torch.empty_like(x0).normal_(generator=generator)
     return (u * num_steps).floor().long(), eps
 
@@ -58,7 +60,7 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
 
 @answers.right("5.1", "a single generator call for the steps, a list of helpers for the rest")
 def draw_noise(x0, num_steps, generator):
-    t = torch.empty(x0.size(0), dtype=torch.int64).random_(0, num_steps, generator=generator)
+    t = x0.new_empty(x0.size(0), dtype=torch.int64).random_(0, num_steps, generator=generator)
     eps = torch.normal(
         torch.zeros_like(x0), torch.ones_like(x0), generator=generator
     )  # mean 0, standard deviation 1
@@ -78,8 +80,9 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
 
 @answers.right("5.1", "einsum, and means of means")
 def draw_noise(x0, num_steps, generator):
-    eps = torch.randn(x0.numel(), generator=generator, dtype=x0.dtype).view_as(x0)
-    return [torch.randint(0, num_steps, (len(x0),), generator=generator), eps]
+    like = {"generator": generator, "device": x0.device}
+    eps = torch.randn(x0.numel(), dtype=x0.dtype, **like).view_as(x0)
+    return [torch.randint(0, num_steps, (len(x0),), **like), eps]
 
 
 @answers.right("5.1", "einsum, and means of means")
@@ -93,8 +96,9 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
 
 @answers.right("5.1", "float64 inside, with the labels and steps left alone")
 def draw_noise(x0, num_steps, generator):
-    eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64).to(x0.dtype)
-    t = torch.randint(high=num_steps, size=x0.shape[:1], generator=generator, dtype=torch.long)
+    with torch.device(x0.device):
+        eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64).to(x0.dtype)
+        t = torch.randint(high=num_steps, size=x0.shape[:1], generator=generator)
     return t, eps
 
 
@@ -105,6 +109,69 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
     wanted = eps if target is eps_itself else target(x0, eps, t, alpha_bars)
     error = wanted.double() - model(x_t, t, labels).double()
     return (error.norm() ** 2 / error.numel()).to(x0.dtype)
+
+
+class Lesson(NamedTuple):
+    t: torch.Tensor
+    eps: torch.Tensor
+
+
+@answers.right("5.1", "normal numbers from uniform ones, and torch's own loss module")
+def draw_noise(x0, num_steps, generator):
+    def uniform(*shape):
+        return torch.rand(shape, generator=generator, device=x0.device, dtype=torch.float64)
+
+    # Box and Muller: a radius and an angle. 1 - u is never 0, whose logarithm is infinite.
+    radius = (-2 * (1 - uniform(*x0.shape)).log()).sqrt()
+    eps = radius * (2 * math.pi * uniform(*x0.shape)).cos()
+    return Lesson((num_steps * uniform(x0.shape[0])).to(torch.int64), eps.to(x0.dtype))
+
+
+@answers.right("5.1", "normal numbers from uniform ones, and torch's own loss module")
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
+    signal, noise = (table.sqrt()[t].reshape(-1, 1, 1, 1) for table in (alpha_bars, 1 - alpha_bars))
+    criterion = nn.MSELoss(reduction="mean")
+    return criterion(
+        model(torch.addcmul(signal * x0, noise, eps), t, labels), target(x0, eps, t, alpha_bars)
+    )
+
+
+@answers.right("5.1", "NumPy seeded by the generator, vmap, a sum divided at the end")
+def draw_noise(x0, num_steps, generator):
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
+    numbers = np.random.default_rng(seed)
+    eps = torch.as_tensor(numbers.standard_normal(x0.shape), dtype=x0.dtype, device=x0.device)
+    return torch.as_tensor(numbers.integers(num_steps, size=len(x0)), device=x0.device), eps
+
+
+@answers.right("5.1", "NumPy seeded by the generator, vmap, a sum divided at the end")
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
+    def drown(image, noise, alpha_bar):  # of one image
+        return torch.sqrt(alpha_bar) * image + torch.sqrt(1 - alpha_bar) * noise
+
+    x_t = torch.vmap(drown)(x0, eps, alpha_bars[t])
+    wanted = target(x0, eps, t, alpha_bars)
+    misses = [(a - w).square().sum() for a, w in zip(model(x_t, t, labels), wanted)]
+    return sum(misses) / x0.numel()
+
+
+@answers.right("5.1", "steps from torch.multinomial, images mixed in place, weights all the same")
+def draw_noise(x0, num_steps, generator):
+    chances = torch.ones(num_steps, device=x0.device)
+    t = chances.multinomial(x0.shape[0], replacement=True, generator=generator)
+    eps = x0.new_zeros(x0.shape)
+    return t, eps.normal_(mean=0.0, std=1.0, generator=generator)
+
+
+@answers.right("5.1", "steps from torch.multinomial, images mixed in place, weights all the same")
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
+    alpha_bar = alpha_bars.index_select(0, t)
+    x_t = x0.clone()
+    x_t *= alpha_bar.sqrt().view(-1, 1, 1, 1)
+    x_t += alpha_bar.neg().add(1).sqrt_().view(-1, 1, 1, 1) * eps
+    difference = target(x0, eps, t, alpha_bars).sub(model(x_t, t, labels))
+    weights = torch.full_like(difference, 1 / difference.numel())
+    return torch.tensordot(weights, difference.square(), dims=4)
 
 
 # 5.2
@@ -177,6 +244,62 @@ def v_target(x0, eps, t, alpha_bars):
 def eps_from_v(x_t, v, t, alpha_bars):
     a = alpha_bars.numpy()[t.numpy()].reshape(-1, 1, 1, 1)
     return torch.from_numpy(np.sqrt(1 - a) * x_t.numpy() + np.sqrt(a) * v.numpy())
+
+
+@answers.right("5.2", "complex numbers: a turn in the plane of image and noise")
+def v_target(x0, eps, t, alpha_bars):
+    return (torch.complex(x0, eps) * turn(t, alpha_bars).conj()).imag
+
+
+@answers.right("5.2", "complex numbers: a turn in the plane of image and noise")
+def eps_from_v(x_t, v, t, alpha_bars):
+    return (torch.complex(x_t, v) * turn(t, alpha_bars)).imag
+
+
+def turn(t, alpha_bars):
+    """From image and noise to x_t and v, or back."""
+    angle = torch.atan2(torch.sqrt(1 - alpha_bars), torch.sqrt(alpha_bars))[t]
+    return torch.polar(torch.ones_like(angle), angle)[:, None, None, None]
+
+
+@answers.right("5.2", "the roots of the whole tables first, everything in place")
+def v_target(x0, eps, t, alpha_bars):
+    v = eps.clone().mul_(alpha_bars.sqrt()[t].reshape(len(t), 1, 1, 1))
+    v -= (1 - alpha_bars).sqrt()[t].reshape(len(t), 1, 1, 1) * x0
+    return v
+
+
+@answers.right("5.2", "the roots of the whole tables first, everything in place")
+def eps_from_v(x_t, v, t, alpha_bars):
+    eps = torch.zeros_like(x_t)
+    eps.addcmul_((1 - alpha_bars).sqrt()[t].reshape(len(t), 1, 1, 1), x_t)
+    return eps.addcmul_(alpha_bars.sqrt()[t].reshape(len(t), 1, 1, 1), v)
+
+
+class Mixer:
+    """Weighted sums of two images, with the weights of each image's step."""
+
+    def __init__(self, t, alpha_bars):
+        self.signal, self.noise = (
+            alpha_bars.gather(0, t) ** 0.5,
+            (1 - alpha_bars.gather(0, t)) ** 0.5,
+        )
+
+    def __call__(self, first, second):
+        # With the batch as the last axis the weights line up with it.
+        return (first.movedim(0, -1) * self.signal + second.movedim(0, -1) * self.noise).movedim(
+            -1, 0
+        )
+
+
+@answers.right("5.2", "a class that mixes, with the batch moved to the end")
+def v_target(x0, eps, t, alpha_bars):
+    return Mixer(t, alpha_bars)(first=eps, second=-x0)
+
+
+@answers.right("5.2", "a class that mixes, with the batch moved to the end")
+def eps_from_v(x_t, v, t, alpha_bars):
+    return Mixer(t, alpha_bars)(v, x_t)
 
 
 # 5.3
@@ -297,6 +420,72 @@ class EMA:
         self.num_updates += 1
 
 
+@answers.right("5.3", "a module itself, with lerp the other way round")
+class EMA(nn.Module):
+    def __init__(self, model, decay=0.9999):
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        self.decay = decay
+        self.num_updates = 0
+        self.requires_grad_(False).eval()
+
+    @property
+    def share(self):
+        """What the next update keeps of the average."""
+        return min((self.num_updates + 1) / (self.num_updates + 10), self.decay)
+
+    @torch.inference_mode()
+    def _copy_buffers(self, model):
+        for name, buffer in model.named_buffers():
+            self.model.get_buffer(name).copy_(buffer)
+
+    def update(self, model):
+        for name, p in model.named_parameters():
+            shadow = self.model.get_parameter(name)
+            shadow.data = torch.lerp(p.detach(), shadow.detach(), self.share)
+        self._copy_buffers(model)
+        self.num_updates += 1
+
+
+@answers.right("5.3", "all parameters as one flat vector, buffers loaded by name")
+class EMA:
+    num_updates = 0
+
+    def __init__(self, model, decay=0.9999):
+        self.model = copy.deepcopy(model).requires_grad_(requires_grad=False).eval()
+        self.decay = decay
+
+    def update(self, model):
+        old, new = (
+            nn.utils.parameters_to_vector(m.parameters()).detach() for m in (self.model, model)
+        )
+        d = float(np.minimum(self.decay, (1 + self.num_updates) / (10 + self.num_updates)))
+        nn.utils.vector_to_parameters(d * old + (1 - d) * new, self.model.parameters())
+        self.model.load_state_dict(dict(model.named_buffers()), strict=False)
+        self.num_updates += 1
+
+
+@answers.right("5.3", "layer by layer, with d computed by torch in float32")
+class EMA:
+    def __init__(self, model, decay=0.9999):
+        memo = {id(p): nn.Parameter(p.detach().clone(), False) for p in model.parameters()}
+        self.model = copy.deepcopy(model, memo).eval()
+        self.decay = torch.tensor(decay)
+        self.num_updates = 0
+
+    @torch.no_grad()
+    def update(self, model):
+        n = torch.tensor(float(self.num_updates))
+        d = torch.minimum(self.decay, (1 + n) / (10 + n))
+        for mine, theirs in zip(self.model.modules(), model.modules()):
+            for name, p in theirs.named_parameters(recurse=False):
+                shadow = getattr(mine, name)
+                shadow.sub_((1 - d) * (shadow - p))
+            for name, buffer in theirs.named_buffers(recurse=False):
+                setattr(mine, name, buffer.clone())
+        self.num_updates += 1
+
+
 # 5.4
 
 
@@ -372,6 +561,61 @@ def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
     optimizer.step()
     ema.update(model)
     return value
+
+
+@answers.right("5.4", "a closure for the optimiser")
+def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
+    def closure():
+        optimizer.zero_grad(set_to_none=True)
+        loss = compute_loss(model)
+        loss.backward()
+        nn.utils.clip_grad_norm_(list(model.parameters()), max_grad_norm, foreach=False)
+        return loss
+
+    model.train()
+    loss = optimizer.step(closure)
+    ema.update(model)
+    return loss.item()
+
+
+@answers.right("5.4", "gradients clipped by a class, the joint norm from the norms of the parts")
+def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
+    class Clipped:
+        def __enter__(self):
+            optimizer.zero_grad()
+
+        def __exit__(self, *error):
+            gradients = [p.grad for p in model.parameters() if p.grad is not None]
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            torch._foreach_mul_(gradients, torch.clamp(max_grad_norm / norm, max=1.0))
+
+    model.train(mode=True)
+    with Clipped():
+        value = compute_loss(model)
+        torch.autograd.backward(value)
+    optimizer.step()
+    ema.update(model)
+    return value.detach().numpy().item()
+
+
+@answers.right("5.4", "new gradients in place of the old, the mode of each part set by hand")
+def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
+    for part in model.modules():
+        part.training = True
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            p.grad = torch.zeros_like(p)
+    loss = compute_loss(model)
+    loss.backward(retain_graph=False)
+    with torch.no_grad():
+        squares = [p.grad.double().square().sum() for p in model.parameters()]
+        norm = math.sqrt(sum(squares))
+        if norm > max_grad_norm:
+            for p in model.parameters():
+                p.grad = p.grad / norm * max_grad_norm
+    optimizer.step()
+    ema.update(model)
+    return loss.item()
 
 
 # 5.5
@@ -493,3 +737,88 @@ def load_checkpoint(path, model, ema, optimizer, generator):
     generator.set_state(torch.tensor(state["generator"], dtype=torch.uint8))
     ema.num_updates = state["counts"]["ema"]
     return state["counts"]["run"]
+
+
+@answers.right("5.5", "one module around both networks, numbers as a text")
+def save_checkpoint(path, model, ema, optimizer, generator, step):
+    both = nn.ModuleDict({"now": model, "average": ema.model})
+    numbers = json.dumps({"step": step, "updates": ema.num_updates})
+    torch.save([both.state_dict(), optimizer.state_dict(), generator.get_state(), numbers], path)
+
+
+@answers.right("5.5", "one module around both networks, numbers as a text")
+def load_checkpoint(path, model, ema, optimizer, generator):
+    networks, moments, draws, numbers = torch.load(path, "cpu", weights_only=True)
+    nn.ModuleDict({"now": model, "average": ema.model}).load_state_dict(networks)
+    optimizer.load_state_dict(moments)
+    generator.set_state(draws)
+    numbers = json.loads(numbers)
+    ema.num_updates = numbers["updates"]
+    return numbers["step"]
+
+
+@answers.right("5.5", "safetensors for the file, a table of all tensors by name")
+def save_checkpoint(path, model, ema, optimizer, generator, step):
+    table = {"draws": generator.get_state(), "numbers": torch.tensor([ema.num_updates, step])}
+    for prefix, network in (("model/", model), ("ema/", ema.model)):
+        table |= {prefix + name: value for name, value in network.state_dict().items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        table |= {f"optimizer/{number}/{name}": value for name, value in moments.items()}
+    save_file(table, path)
+
+
+@answers.right("5.5", "safetensors for the file, a table of all tensors by name")
+def load_checkpoint(path, model, ema, optimizer, generator):
+    table = load_file(path)
+
+    def below(prefix):
+        return {
+            name.removeprefix(prefix): value
+            for name, value in table.items()
+            if name.startswith(prefix)
+        }
+
+    model.load_state_dict(below("model/"))
+    ema.model.load_state_dict(below("ema/"))
+    state = optimizer.state_dict()
+    for name, value in below("optimizer/").items():
+        number, kind = name.split("/")
+        state["state"].setdefault(int(number), {})[kind] = value
+    optimizer.load_state_dict(state)
+    generator.set_state(table["draws"])
+    ema.num_updates, step = (int(number) for number in table["numbers"])
+    return step
+
+
+class Part:
+    """Something with a state, and how to get and set it."""
+
+    def __init__(self, get, put):
+        self.get, self.put = get, put
+
+
+def parts_of(model, ema, optimizer, generator):
+    networks = {"model": model, "average": ema.model, "optimizer": optimizer}
+    parts = {name: Part(each.state_dict, each.load_state_dict) for name, each in networks.items()}
+    parts["generator"] = Part(generator.get_state, lambda state: generator.set_state(state.cpu()))
+    parts["updates"] = Part(
+        lambda: vars(ema)["num_updates"], lambda n: setattr(ema, "num_updates", n)
+    )
+    return parts
+
+
+@answers.right("5.5", "classes for the parts, mapped to where the model is")
+def save_checkpoint(path, model, ema, optimizer, generator, step):
+    parts = parts_of(model, ema, optimizer, generator)
+    state = {name: part.get() for name, part in parts.items()}
+    torch.save(obj={"parts": state, "step": step}, f=str(path))
+
+
+@answers.right("5.5", "classes for the parts, mapped to where the model is")
+def load_checkpoint(path, model, ema, optimizer, generator):
+    device = next(model.parameters()).device
+    with open(path, "rb") as file:
+        state = torch.load(file, map_location=device, weights_only=True)
+    for name, part in parts_of(model, ema, optimizer, generator).items():
+        part.put(state["parts"][name])
+    return state["step"]

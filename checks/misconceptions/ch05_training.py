@@ -52,7 +52,7 @@ def draw_noise(x0, num_steps, generator):
 @answers.wrong(
     "5.1",
     "one step for the whole batch",
-    "With a single t the loss of a batch says something about one noise level only, and jumps "
+    "A batch with a single t teaches the network about one noise level only, and the loss jumps "
     "from batch to batch. Draw as many steps as there are images.",
 )
 def draw_noise(x0, num_steps, generator):
@@ -107,8 +107,8 @@ def draw_noise(x0, num_steps, generator):
 @answers.wrong(
     "5.1",
     "a fixed seed inside",
-    "Seeding inside the function gives the same noise at every training step: the network learns "
-    "that noise by heart. The caller seeds the generator, once.",
+    "Seeding inside the function gives the same draws at every training step, and the network "
+    "learns that noise by heart. The caller has seeded the generator: just draw from it.",
 )
 def draw_noise(x0, num_steps, generator):
     return ref.draw_noise(x0, num_steps, generator.manual_seed(0))
@@ -139,8 +139,8 @@ def draw_noise(x0, num_steps, generator):
 @answers.wrong(
     "5.1",
     "noise always in float32",
-    "Without dtype=x0.dtype the noise is float32 whatever the images are, and mixing the two "
-    "changes the dtype under the caller's hands.",
+    "torch.randn makes float32 numbers unless it is told another dtype. Take the dtype from the "
+    "images, so that the two fit together.",
 )
 def draw_noise(x0, num_steps, generator):
     t, eps = ref.draw_noise(x0, num_steps, generator)
@@ -154,6 +154,28 @@ def draw_noise(x0, num_steps, generator):
 )
 def draw_noise(x0, num_steps, generator):
     return ref.draw_noise(x0, num_steps, generator)[::-1]
+
+
+@answers.wrong(
+    "5.1",
+    "new tensors without a device",
+    "torch.randint and torch.randn make their numbers on the CPU unless a device is named. If "
+    "the images are on a graphics card, so must these be: take the device from x0.",
+)
+def draw_noise(x0, num_steps, generator):
+    t = torch.randint(0, num_steps, x0.shape[:1], generator=generator)
+    return t, torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
+
+
+@answers.wrong(
+    "5.1",
+    "noise without a device",
+    "The steps follow the images to another device, but torch.randn makes its numbers on the CPU "
+    "unless a device is named. Take the one of x0 for both.",
+)
+def draw_noise(x0, num_steps, generator):
+    t, _ = ref.draw_noise(x0, num_steps, generator)
+    return t, torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
 
 
 # 5.1, the loss
@@ -212,7 +234,8 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target)
 @answers.wrong(
     "5.1",
     "clean images for the network",
-    "The network is to find the noise in x_t. In clean images there is none to be found.",
+    "The network is to find the noise, and in clean images there is none to be found. Mix in the "
+    "noise first and show it x_t.",
 )
 def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
     return loss_with(1.0, 0.0, model, x0, t, labels, eps, alpha_bars, target)
@@ -242,8 +265,8 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target)
 @answers.wrong(
     "5.1",
     "absolute differences",
-    "The mean absolute error pulls the network towards a median. The bound that DDPM minimises "
-    "leads to squares, and the squared error's best answer is the mean.",
+    "The loss takes the squares of the differences, in which a large miss weighs more than many "
+    "small ones. Here their absolute values were taken.",
 )
 def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
     a = by_image(alpha_bars[t])
@@ -254,7 +277,8 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target)
 @answers.wrong(
     "5.1",
     "the answer compared with the image",
-    "The default target is the noise: this network predicts eps, and the image follows from it.",
+    "The network is asked for the noise, unless the caller hands in another target. The image "
+    "follows from the noise later, when sampling.",
 )
 def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
     if target is ref.eps_target:
@@ -275,7 +299,8 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target)
 @answers.wrong(
     "5.1",
     "a target of the noisy images",
-    "target takes the clean images x0, from which it makes what it wants; x_t is for the network.",
+    "target makes what it wants from the clean images: it takes x0. The noisy x_t is for the "
+    "network.",
 )
 def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
     a = by_image(alpha_bars[t])
@@ -310,11 +335,88 @@ def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target)
 @answers.wrong(
     "5.1",
     "the network's answer detached",
-    "A detached tensor has forgotten how it was computed, so that backward() finds no way to "
-    "the weights. Only a number for a log may be cut off.",
+    "A detached tensor has forgotten how it was computed, so backward() finds no way to the "
+    "weights. Leave .detach(), .item() and torch.no_grad() out of the loss.",
 )
 def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
     return ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target).detach()
+
+
+@answers.wrong(
+    "5.1",
+    "the noise simply added",
+    "x_0 + eps has the same amount of noise at every t. How much is left of the image, and how "
+    "much noise comes in, follows from alpha_bar at each image's t.",
+)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
+    return loss_with(1.0, 1.0, model, x0, t, labels, eps, alpha_bars, target)
+
+
+@answers.wrong(
+    "5.1",
+    "other noise drawn inside the loss",
+    "The noise is handed in as eps. With noise drawn anew, the network is asked about noise that "
+    "is not in its input.",
+)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
+    a = by_image(alpha_bars[t])
+    x_t = a.sqrt() * x0 + (1 - a).sqrt() * torch.randn_like(x0)
+    return ((target(x0, eps, t, alpha_bars) - model(x_t, t, labels)) ** 2).mean()
+
+
+@answers.wrong(
+    "5.1",
+    "alpha_bars read one step early",
+    "alpha_bars[0] belongs to t = 0, which is one step of noise already. There is nothing to "
+    "shift, and at t = 0 the index -1 would be that of the last step.",
+)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
+    a = by_image(alpha_bars[t - 1])
+    return loss_with(a.sqrt(), (1 - a).sqrt(), model, x0, t, labels, eps, alpha_bars, target)
+
+
+@answers.wrong(
+    "5.1",
+    "the labels left out",
+    "The network is asked about x_t, t and labels. Without the labels it could not learn to draw "
+    "the digit that it is asked for.",
+)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
+    a = by_image(alpha_bars[t])
+    predicted = model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t)
+    return ((target(x0, eps, t, alpha_bars) - predicted) ** 2).mean()
+
+
+@answers.wrong(
+    "5.1",
+    "a sum over the pixels of each image",
+    "Summed over its pixels, an image counts for more the larger it is, and a learning rate for "
+    "small images is too large for bigger ones. Take the mean over the pixels, too.",
+)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
+    return x0[0].numel() * ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target)
+
+
+@answers.wrong(
+    "5.1",
+    "the root of the mean",
+    "The root makes the error easier to read, but its gradients are others. The loss is the mean "
+    "of the squares, as it is.",
+)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
+    return ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target).sqrt()
+
+
+@answers.wrong(
+    "5.1",
+    "differences that are not squared",
+    "Without squares, an error upwards and one downwards cancel, and a poor answer may have a "
+    "loss of 0, or less. Square the differences before you take the mean.",
+)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
+    a = by_image(alpha_bars[t])
+    predicted = model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, labels)
+    return (target(x0, eps, t, alpha_bars) - predicted).mean()
 
 
 # 5.2, from image and noise to v
@@ -334,8 +436,8 @@ def v_target(x0, eps, t, alpha_bars):
 @answers.wrong(
     "5.2",
     "v with its sign turned",
-    "The noise counts as positive and the image is subtracted. Some texts turn it round, and "
-    "then all that follows changes its sign, too.",
+    "In v the noise counts as positive and the image is subtracted. Compare the two signs with "
+    "the formula.",
 )
 def v_target(x0, eps, t, alpha_bars):
     return -ref.v_target(x0, eps, t, alpha_bars)
@@ -344,8 +446,8 @@ def v_target(x0, eps, t, alpha_bars):
 @answers.wrong(
     "5.2",
     "x_t in place of v",
-    "sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps is what the network gets. To ask for it would "
-    "be to ask for nothing.",
+    "sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps is x_t, which the network is shown anyway. "
+    "In v the two change places, and the image gets a minus.",
 )
 def v_target(x0, eps, t, alpha_bars):
     a = by_image(alpha_bars[t])
@@ -413,6 +515,26 @@ def v_target(x0, eps, t, alpha_bars):
     return ref.v_target(x0, eps, (t - 1).clamp(min=0), alpha_bars)
 
 
+@answers.wrong(
+    "5.2",
+    "the noise in place of v",
+    "eps is what an eps-network is asked for. v has a part of the image in it as well, more of "
+    "it the more noise there is.",
+)
+def v_target(x0, eps, t, alpha_bars):
+    return eps.clone()
+
+
+@answers.wrong(
+    "5.2",
+    "v in float64",
+    "Computing in float64 is fine, but v goes to a network of float32 numbers. Hand it out in the "
+    "dtype of the images.",
+)
+def v_target(x0, eps, t, alpha_bars):
+    return ref.v_target(x0, eps, t, alpha_bars.double())
+
+
 # 5.2, from v to the noise
 
 
@@ -441,8 +563,8 @@ def eps_from_v(x_t, v, t, alpha_bars):
 @answers.wrong(
     "5.2",
     "x_0 in place of eps",
-    "sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v is the image. Asked for is the other half of "
-    "the turn, the noise.",
+    "sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v is the clean image. Asked for is the noise, in "
+    "which the weights change places.",
 )
 def eps_from_v(x_t, v, t, alpha_bars):
     a = by_image(alpha_bars[t])
@@ -463,8 +585,8 @@ def eps_from_v(x_t, v, t, alpha_bars):
 @answers.wrong(
     "5.2",
     "v handed on as if it were eps",
-    "A v-network does not predict the noise. Only where there is hardly any noise is v close "
-    "to it.",
+    "A v-network does not predict the noise: v is close to it only where there is hardly any. "
+    "Elsewhere the noise has to be computed from x_t and v.",
 )
 def eps_from_v(x_t, v, t, alpha_bars):
     return v.clone()
@@ -490,6 +612,38 @@ def eps_from_v(x_t, v, t, alpha_bars):
 def eps_from_v(x_t, v, t, alpha_bars):
     a = along_width(alpha_bars[t], x_t)
     return (1 - a).sqrt() * x_t + a.sqrt() * v
+
+
+@answers.wrong(
+    "5.2",
+    "v taken for x_0",
+    "(x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar) is the noise if the clean image is known. "
+    "v is not the clean image.",
+)
+def eps_from_v(x_t, v, t, alpha_bars):
+    a = by_image(alpha_bars[t])
+    return (x_t - a.sqrt() * v) / (1 - a).sqrt()
+
+
+@answers.wrong(
+    "5.2",
+    "one minus the root in eps",
+    "The two squared amplitudes add up to 1, not the amplitudes themselves: x_t enters with the "
+    "root of 1 - alpha_bar.",
+)
+def eps_from_v(x_t, v, t, alpha_bars):
+    a = by_image(alpha_bars[t])
+    return (1 - a.sqrt()) * x_t + a.sqrt() * v
+
+
+@answers.wrong(
+    "5.2",
+    "eps in float64",
+    "Computing in float64 is fine, but a sampler goes on with float32 images. Hand eps out in the "
+    "dtype of x_t.",
+)
+def eps_from_v(x_t, v, t, alpha_bars):
+    return ref.eps_from_v(x_t, v, t, alpha_bars.double())
 
 
 # 5.3
@@ -580,9 +734,9 @@ class EMA(ema_with(lambda n, decay: min(decay, (2 + n) / (11 + n)))):
 
 @answers.wrong(
     "5.3",
-    "the larger of the two",
-    "max(decay, ...) is decay from the first update on. The warm-up holds d down: take the "
-    "smaller of the two.",
+    "max in place of min",
+    "The larger of the two is decay from the first update on. The warm-up is to hold d down: "
+    "take the smaller.",
 )
 class EMA(ema_with(lambda n, decay: max(decay, (1 + n) / (10 + n)))):
     pass
@@ -599,9 +753,9 @@ class EMA(ema_with(lambda n, decay: 0.0)):
 
 @answers.wrong(
     "5.3",
-    "a warm-up that begins at zero",
-    "n is 0 at the first update, and (1 + n) / (10 + n) is a tenth there: the 1 belongs to the "
-    "formula and does not stand for an update.",
+    "n / (10 + n) as the warm-up",
+    "At the first update n is 0, and (1 + n) / (10 + n) is a tenth. Without the 1 above the line "
+    "nothing is kept of the old average.",
 )
 class EMA(ema_with(lambda n, decay: min(decay, n / (10 + n)))):
     pass
@@ -610,8 +764,8 @@ class EMA(ema_with(lambda n, decay: min(decay, n / (10 + n)))):
 @answers.wrong(
     "5.3",
     "a plain mean of all weights",
-    "The mean of everything so far never forgets the beginning of training. The exponential "
-    "average does, at the rate that d sets.",
+    "A mean of all weights so far never forgets how training began, when they were poor. Here d "
+    "says how much is kept: (1 + n) / (10 + n), but no more than decay.",
 )
 class EMA(ema_with(lambda n, decay: (1 + n) / (2 + n))):
     pass
@@ -662,8 +816,8 @@ class EMA(ref.EMA):
 @answers.wrong(
     "5.3",
     "an average that wants gradients",
-    "No optimiser touches the average. With requires_grad left on, torch keeps a record of all "
-    "that is computed with it.",
+    "The average is never trained. While its parameters have requires_grad on, torch keeps a "
+    "record of everything that is computed with them: switch it off in the copy.",
 )
 class EMA(ref.EMA):
     def __init__(self, model, decay=0.9999):
@@ -724,9 +878,9 @@ class EMA(ref.EMA):
 
 @answers.wrong(
     "5.3",
-    "a second set of books",
-    "If the averages are kept in a list or dictionary and only copied into ema.model, what a "
-    "checkpoint puts back there is overwritten. Keep them in ema.model and nowhere else.",
+    "the averages kept beside ema.model",
+    "If the averages stand in a list or dictionary and are only copied into ema.model, the next "
+    "update overwrites what a checkpoint has put there. Keep them in ema.model and nowhere else.",
 )
 class EMA(ref.EMA):
     def __init__(self, model, decay=0.9999):
@@ -737,6 +891,50 @@ class EMA(ref.EMA):
         self.hidden.update(model)
         self.model.load_state_dict(self.hidden.model.state_dict())
         self.num_updates = self.hidden.num_updates
+
+
+@answers.wrong(
+    "5.3",
+    "only local names changed",
+    "`shadow = d * shadow + ...` in the loop gives a name to a new tensor, and ema.model keeps "
+    "its old one. Write the result into the parameter in place.",
+)
+class EMA(ref.EMA):
+    @torch.no_grad()
+    def update(self, model):
+        d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        for shadow, weight in zip(self.model.parameters(), model.parameters()):
+            shadow = d * shadow + (1 - d) * weight
+        for shadow, buffer in zip(self.model.buffers(), model.buffers()):
+            shadow.copy_(buffer)
+        self.num_updates += 1
+
+
+@answers.wrong(
+    "5.3",
+    "the whole state dict averaged",
+    "state_dict() has the buffers in it as well, and a buffer may be a count, of which there is "
+    "no tenth. Average the parameters only, and copy the buffers.",
+)
+class EMA(ref.EMA):
+    @torch.no_grad()
+    def update(self, model):
+        d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        new = model.state_dict()
+        for name, shadow in self.model.state_dict().items():
+            shadow.mul_(d).add_(new[name], alpha=1 - d)
+        self.num_updates += 1
+
+
+@answers.wrong(
+    "5.3",
+    "another default for decay",
+    "If the caller names no decay, it is the one in the signature. With 0.999 the average reaches "
+    "back over 1,000 updates and not over 10,000.",
+)
+class EMA(ref.EMA):
+    def __init__(self, model, decay=0.999):
+        super().__init__(model, decay)
 
 
 # 5.4
@@ -794,8 +992,8 @@ def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
 @answers.wrong(
     "5.4",
     "gradients cleared before they are used",
-    "zero_grad() between backward() and step() leaves the optimiser with nothing to go by. It "
-    "belongs before backward().",
+    "When the optimiser makes its step there are no gradients. zero_grad() belongs before "
+    "backward(), and nothing else that clears them may stand between backward() and step().",
 )
 def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
     model.train()
@@ -810,8 +1008,8 @@ def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
 @answers.wrong(
     "5.4",
     "no clipping",
-    "One batch with a huge gradient can undo hours of training. Scale the gradients down to "
-    "max_grad_norm before the optimiser uses them.",
+    "One batch with a huge gradient can undo hours of training. Once backward() has computed "
+    "the gradients, and before the optimiser uses them, scale them down to max_grad_norm.",
 )
 def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
     return step_with(lambda model, limit: None)(model, ema, optimizer, compute_loss)
@@ -941,9 +1139,9 @@ def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
 
 @answers.wrong(
     "5.4",
-    "the mode left as it was",
-    "Whoever drew samples or measured a loss before has put the model into eval mode. "
-    "model.train() at the beginning puts it back.",
+    "model.train() forgotten",
+    "Whoever drew samples or measured a loss before may have left the model in eval mode. A "
+    "training step begins by putting it back into training mode.",
 )
 def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
     optimizer.zero_grad()
@@ -953,6 +1151,47 @@ def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
     optimizer.step()
     ema.update(model)
     return loss.item()
+
+
+@answers.wrong(
+    "5.4",
+    "optimizer.step() forgotten",
+    "backward() only computes the gradients. It is the optimiser's step that moves the weights.",
+)
+def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
+    model.train()
+    optimizer.zero_grad()
+    loss = compute_loss(model)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+    ema.update(model)
+    return loss.item()
+
+
+@answers.wrong(
+    "5.4",
+    "the average shown to itself",
+    "update wants the network that the average is to follow. ema.model is the average itself, "
+    "and would stay where it is.",
+)
+def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
+    model.train()
+    optimizer.zero_grad()
+    loss = compute_loss(model)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+    optimizer.step()
+    ema.update(ema.model)
+    return loss.item()
+
+
+@answers.wrong(
+    "5.4",
+    "nothing returned",
+    "The caller keeps the losses to see how training goes. Is there a return?",
+)
+def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
+    ref.training_step(model, ema, optimizer, compute_loss, max_grad_norm)
 
 
 # 5.5
@@ -992,8 +1231,8 @@ def save_checkpoint(path, model, ema, optimizer, generator, step):
 @answers.wrong(
     "5.5",
     "only the average saved",
-    "The average is for sampling. Training goes on from the weights themselves, which are "
-    "somewhere else.",
+    "The average is for sampling. Training goes on from the weights themselves, which differ "
+    "from it and need an entry of their own.",
 )
 def save_checkpoint(path, model, ema, optimizer, generator, step):
     ref.save_checkpoint(path, model, ema, optimizer, generator, step)
@@ -1003,7 +1242,8 @@ def save_checkpoint(path, model, ema, optimizer, generator, step):
 @answers.wrong(
     "5.5",
     "model and average swapped",
-    "Both have the same names and shapes, so nobody complains when each is loaded into the other.",
+    "Both have the same names and shapes, so nobody complains when each is loaded into the "
+    "other. Compare the keys under which you save with those that you load.",
 )
 def load_checkpoint(path, model, ema, optimizer, generator):
     step = ref.load_checkpoint(path, model, ema, optimizer, generator)
@@ -1028,7 +1268,8 @@ def load_checkpoint(path, model, ema, optimizer, generator):
 @answers.wrong(
     "5.5",
     "buffers left out",
-    "parameters() does not list buffers, such as running statistics. state_dict() does.",
+    "parameters() does not list buffers, such as running statistics, but the network computes "
+    "with them. state_dict() has both.",
 )
 def load_checkpoint(path, model, ema, optimizer, generator):
     kept = [[buffer.clone() for buffer in m.buffers()] for m in (model, ema.model)]
@@ -1150,8 +1391,8 @@ def save_checkpoint(path, model, ema, optimizer, generator, step):
 @answers.wrong(
     "5.5",
     "eval mode for saving",
-    "Saving only reads. A model that is left in eval mode goes on training without dropout, and "
-    "its statistics stand still.",
+    "Saving only reads. A model left in eval mode goes on training without dropout, and its "
+    "running statistics stand still.",
 )
 def save_checkpoint(path, model, ema, optimizer, generator, step):
     model.eval()
@@ -1171,9 +1412,31 @@ def save_checkpoint(path, model, ema, optimizer, generator, step):
 @answers.wrong(
     "5.5",
     "trusting the file",
-    "With weights_only=False, loading runs whatever code the file's author has put into it. "
-    "Tensors, numbers and dictionaries load without that.",
+    "With weights_only=False, loading runs whatever code the file's author has hidden in it. "
+    "A dictionary of tensors and numbers loads without that.",
 )
 def load_checkpoint(path, model, ema, optimizer, generator):
     torch.load(path, weights_only=False)
     return ref.load_checkpoint(path, model, ema, optimizer, generator)
+
+
+@answers.wrong(
+    "5.5",
+    "whole objects instead of their state",
+    "torch.save can write a model as a whole, but reading it back takes code, which weights_only "
+    "forbids. Save state_dict() of model, average and optimiser, and get_state() of the generator.",
+)
+def save_checkpoint(path, model, ema, optimizer, generator, step):
+    ref.save_checkpoint(path, model, ema, optimizer, generator, step)
+    resave(path, lambda state: state.update(model=model))
+
+
+@answers.wrong(
+    "5.5",
+    "the count of updates instead of the steps",
+    "ema.num_updates goes back into ema. What the caller wants to know is the number of training "
+    "steps, which was saved as step.",
+)
+def load_checkpoint(path, model, ema, optimizer, generator):
+    ref.load_checkpoint(path, model, ema, optimizer, generator)
+    return ema.num_updates

@@ -64,6 +64,32 @@ def drawn_noise(impl, inputs):
     return {"eps": plain(eps)}
 
 
+# A second device without a second device: tensors on torch's meta device have a shape and a dtype,
+# but no numbers. What is made without naming a device is on the CPU and not there.
+
+
+class GeneratorElsewhere(torch.Generator):
+    """Says that it belongs to the meta device, for which torch has no generator of its own."""
+
+    device = torch.device("meta")
+
+
+def drawn_elsewhere(impl, inputs):
+    """Where the draws lie if the images lie on the meta device: "meta", "cpu" or "unknown".
+
+    Code that looks at numbers fails there and may do well on a GPU: it is "unknown".
+    """
+    x0, num_steps, seed = inputs["x0"], inputs["num_steps"], inputs["seed"]
+    impl.draw_noise(x0, num_steps, generator(seed))  # raises here if it is not written yet
+    source = GeneratorElsewhere()
+    source.manual_seed(seed)
+    try:
+        t, eps = impl.draw_noise(x0.to("meta"), num_steps, source)
+        return {"t": t.device.type, "eps": eps.device.type}
+    except Exception:
+        return {"t": "unknown", "eps": "unknown"}
+
+
 def drawn_again(impl, inputs):
     """Does the generator decide on the draws, and nothing else?"""
     x0, num_steps, seed = inputs["x0"], inputs["num_steps"], inputs["seed"]
