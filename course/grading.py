@@ -346,19 +346,19 @@ def reference_evidence(check: Check, seed: int) -> Evidence:
     return seen.evidence
 
 
-# All misconceptions on all checks: some 4,000 observations, 60 MB.
-@functools.lru_cache(maxsize=5000)
+# All misconceptions on all checks: some 6,000 observations, 100 MB.
+@functools.lru_cache(maxsize=10_000)
 def _misconception_observation(check: Check, index: int, seed: int) -> Observation:
     known = misconceptions_of(check.exercise)[index]
     return observe_check(check, overlay(known), known.file, seed)
 
 
-@functools.lru_cache(maxsize=5000)
+@functools.lru_cache(maxsize=10_000)
 def _misconception_failure(check: Check, index: int, seed: int) -> Wrong | None:
     return failure_of(check, _misconception_observation(check, index, seed), seed)
 
 
-@functools.lru_cache(maxsize=5000)
+@functools.lru_cache(maxsize=10_000)
 def _first_failure(exercise_id: str, index: int, seed: int) -> Check | None:
     """The check at which a misconception is caught when the checks run in their order."""
     for check in checks_of(exercise_id):

@@ -53,6 +53,9 @@ def listener():
 @pytest.fixture(scope="session")
 def bank(tmp_path_factory, listener) -> dict[str, SubmissionResult]:
     """All hostile submissions and two honest ones, graded in one batch."""
+    with Sandbox(seed=0, which="1.1") as sandbox:
+        if sandbox.box.name != "bubblewrap":
+            pytest.skip("needs bubblewrap")
     folder = tmp_path_factory.mktemp("bank")
     port, _ = listener
     for hostile in HOSTILE:

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from course import ROOT
-from course.catalogue import chapters
+from course.catalogue import chapters, exercises
 from course.grading import checks_of, equivalents_of, misconceptions_of
+from course.known_answers import PAGE, cell
 
 
 def tracked_files() -> list[str]:
@@ -20,7 +21,13 @@ def tracked_files() -> list[str]:
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
 def test_ruff_has_no_complaint(command):
-    folders = ["course", "solutions", "checks", "tests"]  # exercises/ is the learner's
+    folders = [
+        "course",
+        "solutions",
+        "checks",
+        "tests",
+        "benchmarks",
+    ]  # exercises/ is the learner's
     run = subprocess.run(
         [sys.executable, "-m", "ruff", *command, *folders], cwd=ROOT, capture_output=True, text=True
     )
@@ -46,6 +53,14 @@ def test_the_readme_counts_the_known_answers_right():
             f"| {wrong} of {wrong} | {right} of {right} |"
         )
         assert line in readme, f"README.md should say: {line}"
+
+
+def test_the_list_of_misconceptions_is_complete():
+    page = PAGE.read_text(encoding="utf-8")
+    for exercise in exercises():
+        for answer in misconceptions_of(exercise.id):
+            for text in (answer.name, answer.help):
+                assert cell(text) in page, "run: python -m course.known_answers --write"
 
 
 def test_the_readme_links_to_files_that_exist():
