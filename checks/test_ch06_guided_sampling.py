@@ -35,6 +35,17 @@ def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
     return tables(0.05 + 0.35 * torch.rand(num_steps, generator=g))
 
 
+def require_place(places: list[str], name: str) -> None:
+    """Fail if it is certain that the code makes tensors on the CPU beside inputs elsewhere."""
+    expected = f"{name} on the device of the inputs, where a graphics card would want it"
+    require(
+        "two devices meet" not in places,
+        "new tensors on the device of the inputs, where a graphics card would want them",
+        "an error: a tensor on the CPU met one on the other device",
+    )
+    require("cpu" not in places, expected, f"{name} on the CPU")
+
+
 # 6.1
 
 SIX_ONE = "p_sample(x_t, t, eps, noise, schedule)"
@@ -146,7 +157,7 @@ def _require_noise(got: dict, wanted: Tensor) -> None:
     require_close(
         moved - still,
         wanted.float(),
-        "the noise times a standard deviation, the root of the variance at each image's t",
+        "the noise times the standard deviation at each image's t: the root of the variance",
         "what the noise adds",
         rtol=1e-4,
         atol=1e-5,  # float32: a difference of two numbers of size 1
@@ -278,6 +289,17 @@ def test_p_sample_treats_each_image_alone(got, ref, inputs):
         "x_{t-1}",
         atol=1e-5,
     )
+
+
+@check(
+    "6.1",
+    probe=probes.reverse_step_elsewhere,
+    inputs=lambda g: clean_step(g, [6, 0, 2], (2, 5, 4)),
+    call=SIX_ONE + ", all of it on another device than the CPU",
+)
+def test_p_sample_works_on_any_device(got, ref, inputs):
+    """The step works where the images and the schedule are, on whatever device"""
+    require_place(got["places"], "x_{t-1}")
 
 
 # 6.2
@@ -421,6 +443,41 @@ def test_guidance_steps_beyond_the_condition(got, ref, inputs):
         )
 
 
+@check(
+    "6.2",
+    probe=probes.guided_with_gradients,
+    inputs=lambda g: question(g, [3, 0, 8], 10, guidance_scale=1.5, weight=0.7),
+    call=SIX_TWO + ", where predict_eps has a weight that is being trained",
+)
+def test_guidance_of_a_network_in_training(got, ref, inputs):
+    """A network that is being trained can be asked as well"""
+    cond, null = both_predictions(inputs)
+    require_close(
+        got["eps"],
+        0.7 * (cond + 1.5 * (cond - null)),
+        "the same guided eps as from a network that is not trained any more",
+        "eps",
+        atol=1e-5,
+    )
+
+
+@check(
+    "6.2",
+    probe=probes.guided_elsewhere,
+    inputs=lambda g: question(g, [3, 0, 8], 10, guidance_scale=1.5),
+    call=SIX_TWO + ", x_t, t and labels on another device than the CPU",
+)
+def test_guidance_works_on_any_device(got, ref, inputs):
+    """The network is asked where the images are, on whatever device"""
+    for name, words in (
+        ("x", "predict_eps's images"),
+        ("t", "predict_eps's t"),
+        ("labels", "predict_eps's labels"),
+        ("eps", "the guided eps"),
+    ):
+        require_place([got["places"].get(name, "unknown")], words)
+
+
 # 6.3
 
 SIX_THREE = "ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator)"
@@ -488,7 +545,7 @@ def test_walk_hands_out_a_batch_of_t(got, ref, inputs):
     require(
         got["forms"] == ["int64 tensor of shape (4,)"],
         "t to be an int64 tensor of shape (4,) in every call",
-        f"t as {' and '.join(got['forms'])}",
+        f"t as: {' and '.join(got['forms'])}",
     )
 
 
@@ -531,7 +588,7 @@ def test_walk_hands_over_the_arguments_in_order(got, ref, inputs):
             (
                 "fourth",
                 arguments[3],
-                "another float32 tensor of shape (4, 2, 3, 4)",
+                "a new float32 tensor of shape (4, 2, 3, 4)",
                 "new noise, a float32 tensor with the shape of the images",
             ),
         ):
@@ -661,6 +718,18 @@ def test_walk_builds_no_graph(got, ref, inputs):
         )
 
 
+@check(
+    "6.3",
+    probe=probes.walk_elsewhere,
+    inputs=walk_inputs,
+    call=SIX_THREE + ", x_T and the schedule on another device than the CPU",
+)
+def test_walk_works_on_any_device(got, ref, inputs):
+    """t and the noise are made where the images are, on whatever device"""
+    for name, words in (("t", "t"), ("noise", "the noise"), ("x_0", "x_0")):
+        require_place(got[name], words)
+
+
 def gaussian_inputs(g: torch.Generator) -> dict:
     seed = draw_seed(g)
     g = torch.Generator().manual_seed(draw_seed(g))  # as in walk_inputs
@@ -713,14 +782,14 @@ def test_walk_samples_as_theory_says(got, ref, inputs):
     means, variance = gaussian_result(inputs)
     count = inputs["x_T"].numel() // 2  # draws of one class
     for i in range(2):
-        # Five standard errors of a mean, and of a variance, of so many draws.
+        # Six standard errors of a mean, and of a variance, of so many draws.
         require(
-            abs(got["means"][i] - means[i]) < 5 * math.sqrt(variance / count),
+            abs(got["means"][i] - means[i]) < 6 * math.sqrt(variance / count),
             f"the pixels of class {i} to have the mean that follows from the steps' formula",
             f"mean {got['means'][i]:.4f}",
         )
         require(
-            abs(got["variances"][i] - variance) < 5 * variance * math.sqrt(2 / count),
+            abs(got["variances"][i] - variance) < 6 * variance * math.sqrt(2 / count),
             f"the pixels of class {i} to have the variance that follows from the steps' formula",
             f"variance {got['variances'][i]:.4f}",
         )
@@ -751,13 +820,20 @@ def outside(grid: Tensor, count: int, num_columns: int, gap: int) -> Tensor:
 
 @check(
     "6.4",
-    probe=probes.grid,
-    inputs=lambda g: {"images": pictures(g, 7, 3), "num_columns": 3},
-    call="image_grid(images, num_columns=3), images of shape (7, 3, 5, 4)",
+    probe=probes.grids,
+    inputs=lambda g: {
+        "cases": [
+            {"images": pictures(g, 7, 3), "num_columns": 2},
+            {"images": pictures(g, 8, 3), "num_columns": 4},
+        ]
+    },
+    call="image_grid(images, num_columns) with 7 images of shape (3, 5, 4) in 2 columns, 8 in 4",
 )
 def test_grid_has_room_for_all(got, ref, inputs):
     """The picture has room for the images, and for a gap of 2 around each"""
-    require_tensor(got["grid"], "the picture", (3, 3 * (5 + 2) + 2, 3 * (4 + 2) + 2))
+    for grid, case, (rows, columns) in zip(got["grids"], inputs["cases"], ((4, 2), (2, 4))):
+        name = f"the picture of {len(case['images'])} images in {columns} columns"
+        require_tensor(grid, name, (3, rows * (5 + 2) + 2, columns * (4 + 2) + 2))
 
 
 @check(

@@ -1,10 +1,12 @@
 """Right answers to chapter 06 in other styles. Every check must accept them."""
 
+import functools
 import math
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torchvision.utils import make_grid
 
 from course.answers import Answers
 
@@ -65,7 +67,7 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     alphas = 1.0 - schedule.betas
     bars = torch.cumprod(alphas, dim=0)
-    prev = torch.cat([torch.tensor([1.0]), bars[:-1]])
+    prev = torch.cat([bars.new_tensor([1.0]), bars[:-1]])
     beta, alpha, bar, prev = (v[t].view(len(t), 1, 1, 1) for v in (1 - alphas, alphas, bars, prev))
     x0 = torch.clamp((x_t - torch.sqrt(1 - bar) * eps) / torch.sqrt(bar), min=-1, max=1)
     mean = torch.sqrt(prev) * beta / (1 - bar) * x0
@@ -113,12 +115,39 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     return torch.addcmul(mean, var.sqrt().expand_as(noise), noise).movedim(-1, 0)
 
 
+@answers.right("6.1", "the step of DDIM with the posterior's noise, in float64")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    def at(name):
+        return getattr(schedule, name).double()[t].unflatten(0, (-1, 1, 1, 1))
+
+    x, bar, small = x_t.double(), at("alpha_bars"), at("posterior_variance")
+    x0 = ((x - (1 - bar).sqrt() * eps) / bar.sqrt()).clamp(min=-1).clamp(max=1)
+    seen = (x - bar.sqrt() * x0) / (1 - bar).sqrt()  # the noise that goes with the clipped x_0
+    prev = at("alpha_bars_prev")
+    mean = prev.sqrt() * x0 + (1 - prev - small).clamp(min=0).sqrt() * seen
+    chosen = small if variance == "small" else at("betas") * (t[:, None, None, None] > 0)
+    return (mean + noise * chosen.sqrt()).to(x_t)
+
+
+@answers.right("6.1", "each image by vmap")
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    names = ("alpha_bars", "posterior_x0_coef", "posterior_xt_coef")
+    spread = {"small": "posterior_variance", "large": "betas"}[variance]
+    values = [getattr(schedule, name)[t] for name in (*names, spread)]
+
+    def one(x, e, z, step, bar, x0_weight, xt_weight, var):
+        x0 = torch.clip((x - torch.sqrt(1 - bar) * e) / torch.sqrt(bar), -1, 1)
+        return x0_weight * x0 + xt_weight * x + torch.where(step > 0, var, 0).sqrt() * z
+
+    return torch.vmap(one)(x_t, eps, noise, t, *values)
+
+
 # 6.2
 
 
 @answers.right("6.2", "the difference added to the conditional prediction")
 def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    nothing = torch.full(labels.shape, null_label, dtype=torch.int64)
+    nothing = torch.full(labels.shape, null_label, dtype=torch.int64, device=labels.device)
     eps = predict_eps(x_t.repeat(2, 1, 1, 1), t.repeat(2), torch.cat((labels, nothing), 0))
     cond, null = eps[: len(x_t)], eps[len(x_t) :]
     return cond + guidance_scale * (cond - null)
@@ -137,7 +166,7 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     eps = predict_eps(
         x_t.repeat_interleave(2, dim=0), t.repeat_interleave(2), pairs.reshape(-1)
     ).unflatten(0, (-1, 2))
-    weights = torch.tensor([1 + guidance_scale, -guidance_scale])
+    weights = torch.tensor([1 + guidance_scale, -guidance_scale], device=eps.device)
     return torch.einsum("bk...,k->b...", eps, weights)
 
 
@@ -153,7 +182,7 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
 @answers.right("6.2", "a loop over the images of the answer, in float64")
 def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     count = x_t.shape[0]
-    asked = torch.tensor([*labels.tolist(), *[null_label] * count])
+    asked = labels.new_tensor([*labels.tolist(), *[null_label] * count])
     eps = predict_eps(torch.vstack([x_t, x_t]), torch.hstack([t, t]), asked).double()
     result = torch.empty_like(x_t)
     for i in range(count):
@@ -174,6 +203,37 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     return cond.mul(1 + guidance_scale).sub(null, alpha=guidance_scale)
 
 
+@answers.right("6.2", "torch.where picks the labels, a product of matrices weighs the halves")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    twice = torch.arange(2 * len(t), device=t.device) % len(t)
+    first = torch.arange(2 * len(t), device=t.device) < len(t)
+    asked = torch.where(first, labels[twice], null_label)
+    eps = predict_eps(x_t.index_select(0, twice), t[twice], asked).reshape(2, -1)
+    weights = eps.new_tensor([[1 + guidance_scale, -guidance_scale]])
+    return torch.mm(weights, eps).view_as(x_t)
+
+
+@answers.right("6.2", "a class around the network, sums in place on copies")
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return Guided(predict_eps, guidance_scale, null_label)(x_t, t, labels)
+
+
+class Guided(torch.nn.Module):
+    def __init__(self, network, w, null_label):
+        super().__init__()
+        self.network, self.w, self.null_label = network, w, null_label
+
+    def forward(self, *question):
+        x, t, labels = (torch.cat((part, part), dim=0) for part in question)
+        labels[labels.shape[0] // 2 :] = self.null_label  # a copy, made by torch.cat
+        with torch.no_grad():
+            eps = self.network(x, t, labels)
+        cond, null = (half.clone() for half in eps.tensor_split(2, dim=0))
+        cond *= 1 + self.w
+        cond -= null.mul_(self.w)
+        return cond
+
+
 # 6.3
 
 
@@ -181,10 +241,10 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
 @torch.no_grad()
 def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
     num_steps, x = schedule.betas.shape[0], x_T.clone()
-    noise = torch.randn(num_steps, *x_T.shape, generator=generator)
+    noise = torch.randn(num_steps, *x_T.shape, generator=generator, device=generator.device)
     film = {}
     for step in range(num_steps - 1, -1, -1):
-        t = torch.tensor([step] * len(x))
+        t = torch.tensor([step] * len(x), device=x_T.device)
         x = reverse_step(x, t, predict_eps(x, t), noise[step], schedule)
         film[step] = x
     return x, [film[step] for step in sorted(film_steps, reverse=True)]
@@ -195,7 +255,7 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
 def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
     film, x = [], x_T
     for step in torch.arange(len(schedule.alpha_bars)).flip(0):
-        t = step.repeat(x.size(0))
+        t = step.to(x.device).repeat(x.size(0))
         eps = predict_eps(x, t)
         if step > 0:
             noise = torch.empty_like(x).normal_(generator=generator)
@@ -211,11 +271,11 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
 def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
     keep = set(film_steps)
     frames = []
-    t = torch.full(x_T.shape[:1], len(schedule.betas) - 1)
+    t = torch.full(x_T.shape[:1], len(schedule.betas) - 1, device=x_T.device)
     with torch.no_grad():
         x = x_T
         while t[0] >= 0:
-            noise = torch.normal(0.0, 1.0, x.shape, generator=generator)
+            noise = torch.normal(0.0, 1.0, x.shape, generator=generator, device=x.device)
             x = reverse_step(x, t, predict_eps(x, t), noise, schedule)
             if t[0].item() in keep:
                 frames += [x]
@@ -229,9 +289,9 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
     def walk(x, step):
         if step < 0:
             return x, []
-        t = torch.ones(len(x), dtype=torch.long) * step
+        t = torch.ones(len(x), dtype=torch.long, device=x.device) * step
         eps = predict_eps(x, t)
-        draws = [torch.randn(i.shape, generator=generator, dtype=torch.float64) for i in x]
+        draws = [i.double().normal_(generator=generator) for i in x]
         x = reverse_step(x, t, eps, torch.stack(draws).float(), schedule)
         last, film = walk(x, step - 1)
         return last, [x, *film] if step in film_steps else film
@@ -245,8 +305,8 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
     with torch.inference_mode():
         steps = list(range(len(schedule.betas)))[::-1]
         for step in steps:
-            t = torch.zeros(len(x_T), dtype=torch.int64).fill_(step)
-            noise = torch.randn(x_T.numel(), generator=generator).view_as(x_T)
+            t = x_T.new_zeros(len(x_T), dtype=torch.int64).fill_(step)
+            noise = x_T.new_empty(x_T.numel()).normal_(generator=generator).view_as(x_T)
             step_back = reverse_step(states[-1], t, predict_eps(states[-1], t), noise, schedule)
             states.append(step_back.detach())
     film = [state for step, state in zip(steps, states[1:]) if step in list(film_steps)]
@@ -260,10 +320,48 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
     for i in range(len(schedule.betas)):
         step = len(schedule.betas) - 1 - i
         t = torch.full_like(x[:, 0, 0, 0], step, dtype=torch.int64)
-        noise = torch.randn(x.shape, generator=generator)
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
         x.copy_(reverse_step(x, t, predict_eps(x, t), noise, schedule))
         film += (x.clone(),) if step in film_steps else ()
     return x, list(film)
+
+
+@answers.right("6.3", "a generator function that yields every state")
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    def states(x):
+        for step, _ in reversed(list(enumerate(schedule.betas))):
+            t = torch.empty(x.shape[0], dtype=torch.long, device=x.device).fill_(step)
+            noise = torch.randn(*x.shape, dtype=x.dtype, device=x.device, generator=generator)
+            eps = predict_eps(x, t)
+            x = reverse_step(x, t, eps, noise, schedule)
+            yield step, x
+
+    x, film = x_T, []
+    with torch.no_grad():
+        for step, x in states(x_T):
+            film.extend([x] if step in film_steps else [])
+    return x, film
+
+
+@answers.right("6.3", "a list of all t first, reduce over it, arguments by name")
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    total, frames = schedule.alphas.numel(), {}
+    all_t = torch.arange(total, device=x_T.device).expand(len(x_T), -1).T  # (T, B)
+
+    def go_on(x, step):
+        noise = torch.zeros_like(x).normal_(0, 1, generator=generator)
+        t = all_t[step].contiguous()
+        x = reverse_step(x, t=t, eps=predict_eps(x, t), noise=noise, schedule=schedule)
+        frames[step] = x
+        return x
+
+    before = torch.is_grad_enabled()
+    torch.set_grad_enabled(False)
+    try:
+        x_0 = functools.reduce(go_on, range(total - 1, -1, -1), x_T)
+    finally:
+        torch.set_grad_enabled(before)
+    return [x_0, [frame for step, frame in frames.items() if step in set(film_steps)]]
 
 
 # 6.4
@@ -349,3 +447,46 @@ def image_grid(images, num_columns, gap=2):
         rows.append(torch.cat([upright] + [part for image in row for part in (image, upright)], 2))
     flat = torch.ones(channels, gap, rows[0].shape[2])
     return torch.cat([flat] + [part for row in rows for part in (row, flat)], dim=1)
+
+
+@answers.right("6.4", "torchvision's make_grid, on a last row that is filled up")
+def image_grid(images, num_columns, gap=2):
+    white = torch.ones_like(images[:1]).repeat(-len(images) % num_columns, 1, 1, 1)
+    tiles = torch.cat([images.clamp(-1, 1) * 0.5 + 0.5, white])
+    if len(tiles) == 1:  # which make_grid hands back without a margin
+        return F.pad(tiles[0], (gap,) * 4, value=1.0)
+    grid = make_grid(tiles, nrow=num_columns, padding=gap, pad_value=1.0)
+    return grid[: images.shape[1]]  # for it makes three channels of one
+
+
+@answers.right("6.4", "each pixel of the picture looks up where it comes from")
+def image_grid(images, num_columns, gap=2):
+    count, channels, height, width = images.shape
+    rows = (count - 1) // num_columns + 1
+    y = torch.arange(rows * (height + gap) + gap, device=images.device)[:, None] - gap
+    x = torch.arange(num_columns * (width + gap) + gap, device=images.device)[None] - gap
+    n = y.div(height + gap, rounding_mode="floor") * num_columns + x // (width + gap)
+    y, x = y % (height + gap), x % (width + gap)
+    inside = (y < height) & (x < width) & (n >= 0) & (n < count)
+    n, y, x = (torch.where(inside, index, 0) for index in (n, y, x))
+    picture = images.add(1).div(2).clip(0, 1)[n, :, y, x]  # (H, W, C)
+    return torch.where(inside[..., None], picture, 1.0).permute(2, 0, 1)
+
+
+@answers.right("6.4", "a new axis for rows and columns, filled by a view")
+def image_grid(images, num_columns, gap=2):
+    count, *size = images.shape
+    rows = divmod(count + num_columns - 1, num_columns)[0]
+    channels, height, width = size
+    picture = images.new_full(
+        (channels, rows * (height + gap) + gap, num_columns * (width + gap) + gap), 1
+    )
+    # (C, rows, height + gap, columns, width + gap), the same memory as the picture's
+    places = picture[:, gap:, gap:].unflatten(2, (num_columns, -1)).unflatten(1, (rows, -1))
+    for n in range(count):
+        places[:, n // num_columns, :height, n % num_columns, :width] = images[n]
+    for place in (
+        places[:, n // num_columns, :height, n % num_columns, :width] for n in range(count)
+    ):
+        place.add_(1).mul_(0.5).clamp_(0, 1)
+    return picture

@@ -64,8 +64,9 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 @answers.wrong(
     "6.1",
     "the guess of x_0 is not clipped",
-    "At the beginning of the walk x_0 is divided by a tiny sqrt(alpha_bar), which blows up every "
-    "error of eps. No pixel is outside [-1, 1], so clip the guess.",
+    "At the beginning of the walk the guess is divided by a tiny sqrt(alpha_bar), which blows up "
+    "every error of eps. No pixel is outside [-1, 1], so clip it. (A mean computed straight from "
+    "x_t and eps leaves no guess to clip.)",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     return _finish(_x0(x_t, t, eps, schedule), x_t, t, noise, schedule, variance)
@@ -95,8 +96,8 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 @answers.wrong(
     "6.1",
     "alpha instead of alpha_bar in the guess of x_0",
-    "x_t has gone through all steps up to t, so the way back to x_0 needs the product alpha_bar; "
-    "alpha_t is the share that one step keeps.",
+    "x_t has gone through all the steps up to t, so the way back to x_0 needs their product "
+    "alpha_bar. alpha_t is what a single step keeps.",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     wrong = _changed(schedule, alpha_bars=schedule.alphas)
@@ -105,8 +106,9 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 
 @answers.wrong(
     "6.1",
-    "a power where eps needs an amplitude",
-    "1 - alpha_bar is the variance of the noise in x_t. What multiplies eps is its root.",
+    "the root of 1 - alpha_bar forgotten",
+    "1 - alpha_bar is the variance of the noise in x_t. What multiplies eps is the standard "
+    "deviation, its root.",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     a = _at(schedule.alpha_bars, t)
@@ -117,7 +119,8 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 @answers.wrong(
     "6.1",
     "eps subtracted, but the signal not scaled up",
-    "After the noise is gone, sqrt(alpha_bar) x_0 is left. Divide by that amplitude to get x_0.",
+    "When the noise is taken away, sqrt(alpha_bar) x_0 is left, a paler image. What is to be "
+    "done with that factor?",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     a = _at(schedule.alpha_bars, t)
@@ -128,8 +131,8 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 @answers.wrong(
     "6.1",
     "the two posterior weights swapped",
-    "posterior_x0_coef belongs to the guess of x_0, posterior_xt_coef to x_t. At t = 0 all weight "
-    "lies on x_0.",
+    "The names say which weight belongs to which: x0_coef to the guess of x_0, xt_coef to x_t. At "
+    "t = 0 all the weight lies on x_0.",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     wrong = _changed(
@@ -143,7 +146,8 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 @answers.wrong(
     "6.1",
     "the variance where the standard deviation belongs",
-    "Noise that is multiplied by s has the variance s^2. Take the root of the table's value.",
+    "The tables hold variances. Noise that is multiplied by s has the variance s^2, so what "
+    "multiplies it is the root of the table's value.",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     wrong = _changed(
@@ -186,8 +190,8 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 
 @answers.wrong(
     "6.1",
-    "the noise is set to 0 in place",
-    "noise[t == 0] = 0 changes the caller's tensor. Multiply by a mask, which makes a new one.",
+    "the noise set to 0 in place",
+    "noise[t == 0] = 0 writes into the caller's tensor. A product with a mask makes a new one.",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     noise[t == 0] = 0
@@ -224,10 +228,57 @@ def p_sample(x_t, t, eps, noise, schedule, variance="small"):
 @answers.wrong(
     "6.1",
     "stopping at the guess of x_0",
-    "x_0 guessed from much noise is blurred. The step goes only a little of the way, to x_{t-1}.",
+    "A guess of x_0 made from much noise is blurred. One step goes only a little of the way "
+    "there: mix the guess with x_t, by the two posterior weights.",
 )
 def p_sample(x_t, t, eps, noise, schedule, variance="small"):
     return _x0(x_t, t, eps, schedule).clamp(-1, 1)
+
+
+@answers.wrong(
+    "6.1",
+    "no noise at t = 1",
+    "The paper counts from 1, and its last step is t = 1. Here the last step is t = 0, and only "
+    "there no noise is added.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    mean = ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule)
+    return mean + (t > 1).view(-1, 1, 1, 1) * _sigma(t, schedule, variance) * noise
+
+
+@answers.wrong(
+    "6.1",
+    "noise and eps mixed up",
+    "eps is the noise that the network sees in x_t, and x_0 is guessed from it. noise is fresh, "
+    "and comes in at the end.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return ref.p_sample(x_t, t, noise, eps, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "x_{t-1} in float64",
+    "Computing in float64 is fine, but the network that sees the result next wants the dtype "
+    "that x_t had.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    return ref.p_sample(x_t.double(), t, eps, noise, schedule, variance)
+
+
+@answers.wrong(
+    "6.1",
+    "a new tensor without a device",
+    "torch.ones and torch.tensor make numbers on the CPU unless a device is named. Beside images "
+    "on a graphics card that is an error: take the device from x_t.",
+)
+def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+    prev = torch.cat([torch.ones(1), schedule.alpha_bars[:-1]])
+    wrong = _changed(
+        schedule,
+        posterior_variance=schedule.betas * (1 - prev) / (1 - schedule.alpha_bars),
+    )
+    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
 
 
 # 6.2
@@ -280,8 +331,8 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
 @answers.wrong(
     "6.2",
     "added instead of subtracted",
-    "The weights 1 + w and -w add up to 1. With a plus sign eps grows with w: more noise is "
-    "claimed than there is.",
+    "The weights 1 + w and -w add up to 1. With a plus they add up to more, and eps claims more "
+    "noise than there is.",
 )
 def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     cond, null = _both(predict_eps, x_t, t, labels, null_label)
@@ -302,7 +353,8 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
 @answers.wrong(
     "6.2",
     "the two halves mixed up",
-    "The halves come back in the order in which they were asked: what was put in first is first.",
+    "The halves of the answer come back in the order of the question. Which labels did you put "
+    "first, and what do you call the first half?",
 )
 def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     null, cond = _both(predict_eps, x_t, t, labels, null_label)
@@ -395,7 +447,8 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
 @answers.wrong(
     "6.2",
     "t not doubled",
-    "The network sees 2B images and wants a t and a label for each of them.",
+    "The network is shown 2B images and wants a t for each of them, so t has to be doubled as "
+    "the images are.",
 )
 def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     null_labels = torch.full_like(labels, null_label)
@@ -407,7 +460,8 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
 @answers.wrong(
     "6.2",
     "floating-point labels",
-    "torch.ones and torch.zeros make float32 numbers; an embedding is looked up with int64.",
+    "torch.ones and torch.zeros make float32 numbers, but a label is an index, int64. How do you "
+    "make a tensor like labels, filled with one number?",
 )
 def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     null_labels = null_label * torch.ones(len(labels))
@@ -426,6 +480,46 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     null_labels = labels
     asked = torch.cat([labels, null_labels.fill_(null_label)])
     eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), asked)
+    cond, null = eps.chunk(2)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "the images joined along the channels",
+    "A batch of 2B images is twice as long along the first axis. Joined along the second one, two "
+    "images become one with twice the channels.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = torch.full_like(labels, null_label)
+    x = torch.cat([x_t, x_t], dim=1)
+    eps = predict_eps(x, torch.cat([t, t]), torch.cat([labels, null_labels]))
+    cond, null = eps.chunk(2)
+    return (1 + guidance_scale) * cond - guidance_scale * null
+
+
+@answers.wrong(
+    "6.2",
+    "the network's answer changed in place",
+    "cond *= 1 + w writes into the answer that the network gave, and torch refuses that while it "
+    "keeps the answer for gradients. cond * (1 + w) makes a new tensor.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    cond, null = _both(predict_eps, x_t, t, labels, null_label)
+    cond *= 1 + guidance_scale
+    null *= guidance_scale
+    return cond - null
+
+
+@answers.wrong(
+    "6.2",
+    "null labels without a device",
+    "torch.full and torch.tensor make numbers on the CPU unless a device is named. Next to labels "
+    "on a graphics card they have to be there, too: take the device from labels.",
+)
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    null_labels = torch.full((len(labels),), null_label)
+    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([labels, null_labels]))
     cond, null = eps.chunk(2)
     return (1 + guidance_scale) * cond - guidance_scale * null
 
@@ -486,7 +580,8 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
 @answers.wrong(
     "6.3",
     "the last step left out",
-    "range(T - 1, 0, -1) ends before 0. At t = 0 there is one step of noise still to be removed.",
+    "At t = 0 there is one step of noise still to be removed. range(T - 1, 0, -1) leaves out its "
+    "end, the 0.",
 )
 @torch.no_grad()
 def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
@@ -526,7 +621,8 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
 @answers.wrong(
     "6.3",
     "one t for the whole batch",
-    "A t of shape (1,) is not a batch: some networks would accept it, but t has shape (B,).",
+    "A single t, of shape (1,), is not one for each image: some networks would accept it, others "
+    "not. t has shape (B,).",
 )
 @torch.no_grad()
 def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
@@ -562,7 +658,8 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
 @answers.wrong(
     "6.3",
     "the network always sees x_T",
-    "After the first step the images have changed. Ask the network about the present x.",
+    "After the first step the images have changed, and so has the noise in them. Ask the network "
+    "about the images as they are now.",
 )
 @torch.no_grad()
 def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
@@ -803,6 +900,78 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
     return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
 
 
+@answers.wrong(
+    "6.3",
+    "the film as one tensor",
+    "The film is a list of frames, and without film_steps it is an empty one, which torch.stack "
+    "cannot handle. Hand out the list.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    x, film = _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
+    return x, torch.stack(film)
+
+
+@answers.wrong(
+    "6.3",
+    "x_T as the first frame",
+    "The film holds what the steps in film_steps made, and nothing else. x_T was made by no step.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    x, film = _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
+    return x, [x_T, *film]
+
+
+@answers.wrong(
+    "6.3",
+    "new tensors without a device",
+    "torch.full and torch.randn make their numbers on the CPU unless a device is named. If x_T is "
+    "on a graphics card, t and the noise have to be there, too: take the device from the images.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
+
+
+@answers.wrong(
+    "6.3",
+    "noise without a device",
+    "t follows the images to another device, but torch.randn makes its numbers on the CPU unless a "
+    "device is named. Take the one of the images for both.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        make_t=lambda x, step: _t(x, step).to(x.device),
+    )
+
+
+@answers.wrong(
+    "6.3",
+    "t without a device",
+    "The noise follows the images to another device, but torch.full and torch.tensor make their "
+    "numbers on the CPU unless a device is named. Take the one of the images for both.",
+)
+@torch.no_grad()
+def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
+    return _walk(
+        predict_eps,
+        reverse_step,
+        x_T,
+        schedule,
+        generator,
+        film_steps,
+        draw=lambda x, generator: _noise(x, generator).to(x.device),
+    )
+
+
 # 6.4
 
 
@@ -879,7 +1048,8 @@ def image_grid(images, num_columns, gap=2):
 @answers.wrong(
     "6.4",
     "nothing is cut off",
-    "A sample may lie a little outside [-1, 1]. Such pixels would not be colours; clamp them.",
+    "A sample may lie a little outside [-1, 1], and such pixels are no colours. Cut off what lies "
+    "beyond 0 and 1.",
 )
 def image_grid(images, num_columns, gap=2):
     return _layout((images + 1) / 2, num_columns, gap)
@@ -898,7 +1068,7 @@ def image_grid(images, num_columns, gap=2):
 @answers.wrong(
     "6.4",
     "no gap at the edge",
-    "The gap goes around the whole picture too: with n images in a row there are n + 1 gaps.",
+    "The gap goes around the whole picture, too: a row of three images has four gaps.",
 )
 def image_grid(images, num_columns, gap=2):
     grid = ref.image_grid(images, num_columns, gap)
@@ -907,8 +1077,8 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.wrong(
     "6.4",
-    "the whole gap doubled",
-    "Two neighbours share one gap. A margin around each image counts it twice.",
+    "a margin around every image",
+    "Two neighbours share one gap, and margins around both of them make it twice as wide.",
 )
 def image_grid(images, num_columns, gap=2):
     padded = torch.nn.functional.pad(_unit(images), (gap, gap, gap, gap), value=1.0)
@@ -918,7 +1088,8 @@ def image_grid(images, num_columns, gap=2):
 @answers.wrong(
     "6.4",
     "the last row left out",
-    "N // num_columns counts the full rows only. Round up, so that the rest gets a row too.",
+    "N // num_columns counts the full rows only. The images that are left over need a row, too: "
+    "round up.",
 )
 def image_grid(images, num_columns, gap=2):
     full = max(len(images) // num_columns, 1) * num_columns
@@ -928,7 +1099,8 @@ def image_grid(images, num_columns, gap=2):
 @answers.wrong(
     "6.4",
     "one row too many",
-    "N // num_columns + 1 is right only if the last row is not full. Round up instead.",
+    "N // num_columns + 1 is right only if the last row is not full; 8 images in 4 columns need "
+    "two rows, not three. Round up instead.",
 )
 def image_grid(images, num_columns, gap=2):
     return _layout(_unit(images), num_columns, gap, len(images) // num_columns + 1)
@@ -977,7 +1149,7 @@ def image_grid(images, num_columns, gap=2):
 @answers.wrong(
     "6.4",
     "only the first channel",
-    "The picture has as many channels as the images: 1 for MNIST, 3 for colour.",
+    "The picture has as many channels as the images have: 1 for grey digits, 3 for colour.",
 )
 def image_grid(images, num_columns, gap=2):
     return ref.image_grid(images[:, :1], num_columns, gap)
@@ -1001,3 +1173,43 @@ def image_grid(images, num_columns, gap=2):
 )
 def image_grid(images, num_columns, gap=2):
     return _layout(images.add_(1).div_(2).clamp_(0, 1), num_columns, gap)
+
+
+@answers.wrong(
+    "6.4",
+    "numbers from 0 to 255",
+    "Whole numbers from 0 to 255 belong in an image file. Here brightness goes from 0 to 1, in "
+    "float32.",
+)
+def image_grid(images, num_columns, gap=2):
+    return (ref.image_grid(images, num_columns, gap) * 255).round().to(torch.uint8)
+
+
+@answers.wrong(
+    "6.4",
+    "the channels last",
+    "matplotlib wants (height, width, channels), but this picture has its channels first, as the "
+    "images have. Whoever shows it turns it round.",
+)
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images, num_columns, gap).permute(1, 2, 0)
+
+
+@answers.wrong(
+    "6.4",
+    "no channels",
+    "Grey images have one channel, and their axis stays: the picture is (C, height, width), with "
+    "C = 1 for grey ones.",
+)
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images, num_columns, gap).squeeze(0)
+
+
+@answers.wrong(
+    "6.4",
+    "divided by 2 and shifted by 1",
+    "Half of -1 is -0.5, and 1 more is 0.5: the darkest pixel would be grey. Add 1 before you "
+    "halve.",
+)
+def image_grid(images, num_columns, gap=2):
+    return _layout((images / 2 + 1).clamp(0, 1), num_columns, gap)

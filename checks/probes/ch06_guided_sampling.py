@@ -10,6 +10,28 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
 
 
+# A second device without a second device: tensors on torch's meta device have a shape and a dtype,
+# but no numbers, and torch refuses to combine them with the CPU's. Code that looks at numbers, as
+# x.tolist() does, fails there and may do well on a graphics card: it is "unknown".
+
+
+def _on_meta(value):
+    """Tensors, and dicts of tensors, moved to the meta device; anything else as it is."""
+    if isinstance(value, dict):
+        return {name: _on_meta(part) for name, part in value.items()}
+    return value.to("meta") if isinstance(value, Tensor) else value
+
+
+def _why(error: Exception) -> str:
+    """What an exception on the meta device tells."""
+    mixed = ("is not on the expected device", "Expected all tensors to be on the same device")
+    return "two devices meet" if any(words in str(error) for words in mixed) else "unknown"
+
+
+def _place(value) -> str:
+    return value.device.type if isinstance(value, Tensor) else "unknown"
+
+
 # 6.1
 
 
@@ -50,6 +72,18 @@ def together_and_alone(impl, inputs):
         "together": _step(impl, inputs, inputs["noise"]),
         "alone": torch.cat([_step(impl, each, each["noise"]) for each in one]),
     }
+
+
+def reverse_step_elsewhere(impl, inputs):
+    """Where the result lies if everything handed in lies on another device than the CPU."""
+    reverse_step(impl, inputs)  # raises here if it is not written yet
+    there, places = _on_meta(inputs), []
+    for kind in ("small", "large"):
+        try:
+            places.append(_place(_step(impl, {**there, "variance": kind}, there["noise"])))
+        except Exception as error:
+            places.append(_why(error))
+    return {"places": places}
 
 
 def _step(impl, inputs, noise):
@@ -113,6 +147,29 @@ def guided_values(impl, inputs):
     }
 
 
+def guided_with_gradients(impl, inputs):
+    """The guided eps of a network whose weight is being trained."""
+    weight = torch.tensor(inputs["weight"], requires_grad=True)
+    eps = _guided(impl, inputs, lambda x, t, labels: weight * toy_eps(x, t, labels))
+    return {"eps": eps.detach() if isinstance(eps, Tensor) else eps}
+
+
+def guided_elsewhere(impl, inputs):
+    """Where the network's inputs and the result lie if x_t, t and labels are not on the CPU."""
+    _guided(impl, inputs, Network())  # raises here if it is not written yet
+    places = {}
+
+    def network(x, t, labels):
+        places.update(x=_place(x), t=_place(t), labels=_place(labels))
+        return x.clone()
+
+    try:
+        places["eps"] = _place(_guided(impl, _on_meta(inputs), network))
+    except Exception as error:
+        places["eps"] = _why(error)
+    return {"places": places}
+
+
 def _guided(impl, inputs, network):
     names = ("x_t", "t", "labels", "guidance_scale", "null_label")
     return impl.guided_eps(network, *(inputs[name] for name in names))
@@ -172,7 +229,7 @@ class Walk:
         if _equal(value, self.x_T):
             return "x_T"
         kind = str(value.dtype).removeprefix("torch.")
-        return f"another {kind} tensor of shape {tuple(value.shape)}"
+        return f"a new {kind} tensor of shape {tuple(value.shape)}"
 
     def run(self, impl, *film_steps):
         generator = torch.Generator().manual_seed(self.seed)
@@ -302,6 +359,40 @@ def generator_use(impl, inputs):
         "other seed, same result": torch.equal(first, run(torch.Generator().manual_seed(6), 1)),
         "later draws, same result": torch.equal(first, second),
     }
+
+
+class GeneratorElsewhere(torch.Generator):
+    """Says that it belongs to the meta device, for which torch has no generator of its own."""
+
+    device = torch.device("meta")
+
+
+def walk_elsewhere(impl, inputs):
+    """Where t and the noise lie if x_T and the schedule are not on the CPU."""
+    Walk(inputs).run(impl)  # raises here if it is not written yet
+    there = _on_meta(inputs)
+    places = {"t": set(), "noise": set(), "x_0": set()}
+
+    def predict_eps(x, t):
+        places["t"].add(_place(t))
+        return x.clone()
+
+    def reverse_step(x, /, t, eps, noise, schedule):
+        places["t"].add(_place(t))
+        places["noise"].add(_place(noise))
+        return x.clone()
+
+    generator = GeneratorElsewhere()
+    generator.manual_seed(inputs["seed"])
+    schedule = SimpleNamespace(**there["schedule"])
+    try:
+        x0, _ = _pair(
+            impl.ancestral_sample(predict_eps, reverse_step, there["x_T"], schedule, generator)
+        )
+        places["x_0"].add(_place(x0))
+    except Exception as error:
+        places["x_0"].add(_why(error))
+    return {name: sorted(found) for name, found in places.items()}
 
 
 def gradient_graph(impl, inputs):
