@@ -1,5 +1,6 @@
 """Right answers to chapter 04 in other styles. Every check must accept them."""
 
+import functools
 import math
 
 import torch
@@ -175,6 +176,100 @@ class ResBlock(nn.Module):
         return h + (x if self.s is None else torch.einsum("bihw,io->bohw", x, self.s))
 
 
+class _Half(nn.Module):
+    def __init__(self, before, after, groups):
+        super().__init__()
+        self.norm = nn.GroupNorm(num_groups=groups, num_channels=before, eps=1e-6)
+        self.act = nn.SiLU(inplace=True)
+        self.drop = nn.Dropout(0.0)
+        self.conv = nn.Conv2d(before, after, 3)
+
+    def forward(self, x):
+        return self.conv(F.pad(self.drop(self.act(self.norm(x))), (1, 1, 1, 1)))
+
+
+@answers.right("4.1", "two halves of one class, FiLM without its scale")
+class ResBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
+        super().__init__()
+        self.halves = nn.ModuleList(
+            [_Half(in_channels, out_channels, groups), _Half(out_channels, out_channels, groups)]
+        )
+        self.shift = nn.ModuleList([nn.SiLU(), nn.Linear(cond_dim, out_channels)])
+        self.mend = nn.Conv1d(in_channels, out_channels, 1, bias=False)
+        if in_channels == out_channels:
+            self.mend = None
+
+    def forward(self, x, cond):
+        h = self.halves[0](x)
+        for layer in self.shift:
+            cond = layer(cond)
+        h = torch.addcmul(cond.reshape(*h.shape[:2], 1, 1), h, torch.ones_like(h))
+        h = self.halves[1](h)
+        if self.mend is not None:
+            x = self.mend(x.flatten(2)).view_as(h)
+        return torch.add(x, h)
+
+
+@answers.right("4.1", "image by image, channels last inside")
+class ResBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
+        super().__init__()
+        self.one = nn.Conv2d(in_channels, out_channels, 3, padding="same", padding_mode="zeros")
+        self.two = nn.Conv2d(out_channels, out_channels, 3, padding="same", padding_mode="zeros")
+        self.tell = nn.Sequential(nn.SiLU(), nn.Linear(cond_dim, out_channels, bias=False))
+        self.norms = nn.ModuleDict(
+            {"one": nn.GroupNorm(groups, in_channels), "two": nn.GroupNorm(groups, out_channels)}
+        )
+        size = 0 if in_channels == out_channels else 1
+        self.shortcut = nn.ModuleList(
+            nn.Conv2d(in_channels, out_channels, kernel_size=1) for _ in range(size)
+        )
+
+    def forward(self, x, cond):
+        results = []
+        for image, told in zip(x, self.tell(cond)):
+            image = image[None].contiguous(memory_format=torch.channels_last)
+            h = self.one(F.silu(self.norms["one"](image))) + told[None, :, None, None]
+            h = self.two(F.silu(self.norms["two"](h)))
+            for layer in self.shortcut:
+                image = layer(image)
+            results.append(h.add_(image))
+        return torch.cat(results)
+
+
+@answers.right("4.1", "kernels as (3, 3, in, out), sums over windows")
+class ResBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
+        super().__init__()
+        self.kernel1 = nn.Parameter(torch.randn(3, 3, in_channels, out_channels))
+        self.kernel2 = nn.Parameter(torch.randn(3, 3, out_channels, out_channels))
+        self.dense = nn.Linear(cond_dim, out_channels)
+        self.norm1 = nn.GroupNorm(groups, in_channels)
+        self.norm2 = nn.GroupNorm(groups, out_channels)
+        if in_channels != out_channels:
+            self.kernel0 = nn.Parameter(torch.randn(1, 1, in_channels, out_channels))
+
+    @staticmethod
+    def conv(x, kernel):
+        height, width = x.shape[2:]
+        x = F.pad(x, (1, 1, 1, 1))
+        out = 0
+        for i in range(3):
+            for j in range(3):
+                window = x[:, :, i : i + height, j : j + width]
+                out = out + torch.einsum("bchw,co->bohw", window, kernel[i, j])
+        return out
+
+    def forward(self, x, cond):
+        h = self.conv(F.silu(self.norm1(x)), self.kernel1)
+        h = h + self.dense(F.silu(cond))[..., None, None]
+        h = self.conv(F.silu(self.norm2(h)), self.kernel2)
+        if hasattr(self, "kernel0"):
+            x = torch.einsum("bchw,co->bohw", x, self.kernel0[0, 0])
+        return x + h
+
+
 # 4.2
 
 
@@ -252,7 +347,7 @@ class Upsample(nn.Module):
 
     def forward(self, x):
         height, width = x.shape[-2:]
-        large = torch.kron(x, torch.ones(2, 2))
+        large = torch.kron(x, x.new_ones(2, 2))
         windows = F.unfold(large, 3, padding=1).mT
         return self.linear(windows).mT.reshape(len(x), -1, 2 * height, 2 * width)
 
@@ -279,6 +374,87 @@ class Upsample(nn.Module):
         rows, columns = (torch.arange(2 * side) // 2 for side in x.shape[-2:])
         large = x[:, :, rows][:, :, :, columns]
         return F.conv2d(large.double(), self.kernel.double(), padding=1).float()
+
+
+@answers.right(
+    "4.2", "strided windows, and a transposed convolution of ones before the learned one"
+)
+class Downsample(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(3, 3, channels, channels))
+        self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x):
+        windows = F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2)  # (B, C, H/2, W/2, 3, 3)
+        return torch.einsum("bchwij,ijco->bohw", windows, self.kernel) + self.bias
+
+
+@answers.right(
+    "4.2", "strided windows, and a transposed convolution of ones before the learned one"
+)
+class Upsample(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, (3, 3), padding=(1, 1))
+        self.register_buffer("square", torch.ones(channels, 1, 2, 2), persistent=False)
+
+    def forward(self, x):
+        large = F.conv_transpose2d(x, self.square, stride=2, groups=x.shape[1])
+        return self.conv(large)
+
+
+@answers.right("4.2", "one helper for both, a canvas filled in four steps")
+class Downsample(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = _conv(channels, stride=(2, 2))
+
+    forward = lambda self, x: self.conv(x)  # noqa: E731
+
+
+@answers.right("4.2", "one helper for both, a canvas filled in four steps")
+class Upsample(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = _conv(channels)
+
+    def forward(self, x):
+        large = x.new_empty(*x.shape[:2], x.shape[2] * 2, x.shape[3] * 2)
+        for row in range(2):
+            for column in range(2):
+                large[..., row::2, column::2] = x
+        return self.conv(large)
+
+
+def _conv(channels, **options):
+    conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1, **options)
+    nn.init.orthogonal_(conv.weight)
+    nn.init.constant_(conv.bias, 0.0)
+    return conv
+
+
+@answers.right("4.2", "nearest by name, to a size")
+class Downsample(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ZeroPad2d(1), nn.LazyConv2d(channels, kernel_size=3, stride=2), nn.Identity()
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@answers.right("4.2", "nearest by name, to a size")
+class Upsample(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x):
+        size = [2 * side for side in x.shape[2:]]
+        return self.conv(F.interpolate(x, size=size, mode="nearest-exact"))
 
 
 # 4.3
@@ -384,6 +560,54 @@ class SelfAttention(nn.Module):
         k, v = (n @ self.w_kv.double()).tensor_split(2, dim=2)
         h = torch.softmax(q @ k.mT, dim=2) @ v @ self.w_o.double()
         return x + h.reshape(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2).float()
+
+
+@answers.right("4.3", "one matrix for all four, key first, softmax by logsumexp")
+class SelfAttention(nn.Module):
+    def __init__(self, channels, groups=8):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels)
+        self.w = nn.Parameter(nn.init.xavier_normal_(torch.empty(channels, 4 * channels)))
+        self.b = nn.Parameter(torch.zeros(4 * channels))
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        n = self.norm(x).permute(0, 2, 3, 1).reshape(b, h * w, c)
+        (w_k, w_q, w_v, w_o), (b_k, b_q, b_v, b_o) = self.w.chunk(4, dim=1), self.b.chunk(4)
+        k, q, v = (F.linear(n, m.T, bias) for m, bias in ((w_k, b_k), (w_q, b_q), (w_v, b_v)))
+        scores = torch.baddbmm(n.new_zeros(b, h * w, h * w), q, k.mT, alpha=c**-0.5)
+        a = torch.exp(scores - torch.logsumexp(scores, dim=-1, keepdim=True))
+        return x + (a @ v @ w_o + b_o).view(b, h, w, c).permute(0, 3, 1, 2)
+
+
+@answers.right("4.3", "row and column axes kept, one image at a time")
+class SelfAttention(nn.Module):
+    def __init__(self, channels, groups=8):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels)
+        self.maps = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(4))
+        self.scale = channels**-0.25
+
+    def forward(self, x):
+        out = []
+        for image in x.split(1):
+            q, k, v = (layer(self.norm(image))[0] for layer in self.maps[:3])  # (C, H, W)
+            scores = torch.einsum("chw,cij->hwij", self.scale * q, self.scale * k)
+            a = scores.flatten(2).softmax(dim=2).view_as(scores)
+            out.append(self.maps[3](torch.einsum("hwij,cij->chw", a, v)[None]) + image)
+        return torch.cat(out)
+
+
+@answers.right("4.3", "a subclass of MultiheadAttention")
+class SelfAttention(nn.MultiheadAttention):
+    def __init__(self, channels, groups=8):
+        super().__init__(embed_dim=channels, num_heads=1, bias=False)
+        self.group_norm = nn.GroupNorm(groups, channels)
+
+    def forward(self, x):
+        n = self.group_norm(x).flatten(start_dim=2).permute(2, 0, 1)  # (N, B, C)
+        received = super().forward(n, n, n)[0]
+        return x + received.permute(1, 2, 0).unflatten(-1, x.shape[-2:])
 
 
 # 4.4
@@ -640,3 +864,100 @@ class UNet(nn.Module):
         for layer in self.final:
             h = layer(h)
         return self.conv_out(h)
+
+
+class _Stage(nn.Module):
+    """One step of the network: takes and gives (h, skips, cond)."""
+
+    def __init__(self, block, told=False, keeps=False, joins=False):
+        super().__init__()
+        self.block, self.told, self.keeps, self.joins = block, told, keeps, joins
+
+    def forward(self, state):
+        h, skips, cond = state
+        if self.joins:
+            *skips, skip = skips
+            h = torch.concatenate([h, skip], dim=-3)
+        h = self.block(h, cond) if self.told else self.block(h)
+        return h, (*skips, h) if self.keeps else skips, cond
+
+
+@answers.right("4.4", "one nn.Sequential that hands on a tuple")
+class UNet(nn.Module):
+    def __init__(self, config, time_embedding, class_embedding, blocks):
+        super().__init__()
+        self.time, self.kind = time_embedding, class_embedding
+        widths = list(config.channels)
+
+        def res(a, b, **marks):
+            return _Stage(blocks.ResBlock(a, b, config.cond_dim, config.groups), True, **marks)
+
+        down, up = [], []
+        for upper, width in zip(widths[:1] + widths, widths):
+            down += [res(upper, width, keeps=True), _Stage(blocks.Downsample(width))]
+        for lower, width in zip(widths[1:] + widths[-1:], widths):
+            up = [res(lower + width, width, joins=True), _Stage(blocks.Upsample(width)), *up]
+        low = widths[-1]
+        look = [_Stage(blocks.SelfAttention(low, config.groups))] if config.attention else []
+        self.all = nn.Sequential(*down[:-1], res(low, low), *look, res(low, low), *up[:-1])
+        self.begin = nn.Conv2d(config.image_channels, widths[0], 3, padding=1)
+        self.end = nn.Sequential(nn.GroupNorm(config.groups, widths[0]), nn.SiLU())
+        self.end.append(nn.Conv2d(widths[0], config.image_channels, 3, padding=1))
+        self.halvings = len(widths) - 1
+
+    def forward(self, x, t, labels):
+        if math.gcd(*x.shape[-2:], 2**self.halvings) != 2**self.halvings:
+            raise ValueError(f"{tuple(x.shape)} cannot be halved {self.halvings} times")
+        cond = torch.add(self.kind(labels), self.time(t))
+        h, skips, _ = self.all((self.begin(x), (), cond))
+        assert not skips
+        return self.end(h)
+
+
+@answers.right("4.4", "a generator of skips, blocks in two lists of pairs")
+class UNet(nn.Module):
+    def __init__(self, config, time_embedding, class_embedding, blocks):
+        super().__init__()
+        self.config = config
+        self.t_embed, self.y_embed = time_embedding, class_embedding
+        c = config.channels
+        make = functools.partial(blocks.ResBlock, cond_dim=config.cond_dim, groups=config.groups)
+        self.stem = nn.Conv2d(config.image_channels, c[0], (3, 3), padding=(1, 1))
+        self.body = nn.ModuleDict()
+        for name in ("up", "mid", "down"):  # made from the end to the beginning
+            self.body[name] = nn.ModuleList()
+        for i in reversed(range(len(c))):
+            below = c[i + 1] if i + 1 < len(c) else c[i]
+            above = c[i - 1] if i else c[0]
+            last = i + 1 == len(c)
+            pair = [make(below + c[i], c[i]), blocks.Upsample(c[i]) if i else nn.Identity()]
+            self.body["up"].append(nn.ModuleList(pair))
+            pair = [make(above, c[i]), nn.Identity() if last else blocks.Downsample(c[i])]
+            self.body["down"].insert(0, nn.ModuleList(pair))
+        self.body["mid"].append(make(c[-1], c[-1]))
+        if config.attention:
+            self.body["mid"].append(blocks.SelfAttention(c[-1], groups=config.groups))
+        self.body["mid"].append(make(c[-1], c[-1]))
+        self.tail_norm = nn.GroupNorm(config.groups, c[0])
+        self.tail = nn.Conv2d(c[0], config.image_channels, (3, 3), padding=(1, 1))
+
+    def way_down(self, h, cond):
+        for res, smaller in self.body["down"]:
+            h = res(h, cond)
+            yield h
+            h = smaller(h)
+
+    def forward(self, x, t, labels):
+        for side in x.shape[2:]:
+            if side & ((1 << len(self.config.channels) - 1) - 1):
+                raise ValueError(f"a side of {side} pixels")
+        cond = sum((self.t_embed(t), self.y_embed(labels)))
+        skips = list(self.way_down(self.stem(x), cond))
+        h, first, last = skips[-1], self.body["mid"][0], self.body["mid"][-1]
+        h = first(h, cond)
+        for attention in self.body["mid"][1:-1]:
+            h = attention(h)
+        h = last(h, cond)
+        for (res, larger), skip in zip(self.body["up"], reversed(skips)):
+            h = larger(res(torch.hstack([skip, h]), cond))
+        return self.tail(F.silu(self.tail_norm(h)))

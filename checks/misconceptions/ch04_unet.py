@@ -30,8 +30,8 @@ class ResBlock(ref.ResBlock):
 @answers.wrong(
     "4.1",
     "no shortcut",
-    "Without the sum at the end it is a plain stack of layers. The block only has to learn what to "
-    "add to x, and gradients pass it by the shortcut.",
+    "The last line of the formula is a sum, and x has to be in it: the branch only learns what to "
+    "add to x.",
 )
 class ResBlock(ref.ResBlock):
     def forward(self, x, cond):
@@ -41,7 +41,8 @@ class ResBlock(ref.ResBlock):
 @answers.wrong(
     "4.1",
     "a convolution in every shortcut",
-    "Where the channels agree, x itself is added. A convolution there bends the straight way.",
+    "Where in_channels = out_channels, x itself is added. Only where they differ does x need a "
+    "convolution, or it would not fit into the sum.",
 )
 class ResBlock(ref.ResBlock):
     def __init__(self, in_channels, out_channels, cond_dim, groups=8):
@@ -51,8 +52,59 @@ class ResBlock(ref.ResBlock):
 
 @answers.wrong(
     "4.1",
+    "a shortcut for more channels only",
+    "Channels become more on the way down, but on the way up they become fewer, and x must fit "
+    "there too. Ask whether the two numbers differ.",
+)
+class ResBlock(ref.ResBlock):
+    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
+        super().__init__(in_channels, out_channels, cond_dim, groups)
+        if in_channels > out_channels:
+            self.shortcut = nn.Identity()
+
+
+@answers.wrong(
+    "4.1",
+    "a shortcut for fewer channels only",
+    "Channels become fewer on the way up, but on the way down they become more, and x must fit "
+    "there too. Ask whether the two numbers differ.",
+)
+class ResBlock(ref.ResBlock):
+    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
+        super().__init__(in_channels, out_channels, cond_dim, groups)
+        if in_channels < out_channels:
+            self.shortcut = nn.Identity()
+
+
+@answers.wrong(
+    "4.1",
+    "channels and groups exchanged",
+    "nn.GroupNorm takes the number of groups first and the number of channels second.",
+)
+class ResBlock(ref.ResBlock):
+    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
+        super().__init__(in_channels, out_channels, cond_dim, groups)
+        self.norm1 = nn.GroupNorm(in_channels, groups)
+        self.norm2 = nn.GroupNorm(out_channels, groups)
+
+
+@answers.wrong(
+    "4.1",
+    "the second norm made for in_channels",
+    "Behind the first convolution there are out_channels channels, so that is what the second norm "
+    "meets.",
+)
+class ResBlock(ref.ResBlock):
+    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
+        super().__init__(in_channels, out_channels, cond_dim, groups)
+        self.norm2 = nn.GroupNorm(groups, in_channels)
+
+
+@answers.wrong(
+    "4.1",
     "the shortcut begins after the norm",
-    "The shortcut carries x as it came in. Its scale and its offset are information too.",
+    "The shortcut carries x as it came in. If the norm's result was called x as well, the x that "
+    "came in is lost: give it another name.",
 )
 class ResBlock(ref.ResBlock):
     def forward(self, x, cond):
@@ -130,8 +182,20 @@ class ResBlock(_Inner):
 
 @answers.wrong(
     "4.1",
+    "cond without its two axes",
+    "The projected cond has shape (B, out_channels), h has shape (B, out_channels, H, W). Give "
+    "cond two more axes of length 1, so that each number goes to all pixels of its channel.",
+)
+class ResBlock(_Inner):
+    def tell(self, h, cond):
+        return h + self.cond_proj(F.silu(cond))
+
+
+@answers.wrong(
+    "4.1",
     "no SiLU on cond",
-    "cond passes through SiLU first and through the linear layer then.",
+    "The formula says W SiLU(cond): cond passes through SiLU first, and then through the linear "
+    "layer.",
 )
 class ResBlock(_Inner):
     def tell(self, h, cond):
@@ -141,7 +205,8 @@ class ResBlock(_Inner):
 @answers.wrong(
     "4.1",
     "SiLU after the linear layer of cond",
-    "The order is SiLU, then W. A SiLU at the end could push every channel in one direction only.",
+    "The order is SiLU first, then W. What comes out of a SiLU is hardly ever below 0, so cond "
+    "could only push channels up.",
 )
 class ResBlock(_Inner):
     def tell(self, h, cond):
@@ -183,7 +248,7 @@ class ResBlock(_Inner):
 
 @answers.wrong(
     "4.1",
-    "a different pixel, a different cond",
+    "cond that differs from pixel to pixel",
     "Each image and channel gets one number, the same for all of its pixels.",
 )
 class ResBlock(_Inner):
@@ -195,7 +260,8 @@ class ResBlock(_Inner):
 @answers.wrong(
     "4.1",
     "convolution first, then norm and SiLU",
-    "This block works in the order norm, SiLU, convolution ('pre-activation').",
+    "Many networks do it in that order. This block begins with the norm: norm, SiLU, convolution, "
+    "and the same again.",
 )
 class ResBlock(_Inner):
     def __init__(self, in_channels, out_channels, cond_dim, groups=8):
@@ -251,7 +317,8 @@ class ResBlock(ref.ResBlock):
 @answers.wrong(
     "4.1",
     "a group for every channel",
-    "That is InstanceNorm. In GroupNorm several neighbouring channels share mean and spread.",
+    "With one channel to a group, the norm takes out each channel's own mean, and so exactly what "
+    "cond has just added to it. In `groups` groups, several channels share one mean.",
 )
 class ResBlock(ref.ResBlock):
     def __init__(self, in_channels, out_channels, cond_dim, groups=8):
@@ -301,7 +368,7 @@ class ResBlock(ref.ResBlock):
 
 @answers.wrong(
     "4.1",
-    "the embedding cut from the gradient",
+    "cond cut from the gradient",
     "Behind cond stand the time MLP and the class table. They learn through the gradient of cond.",
 )
 class ResBlock(ref.ResBlock):
@@ -422,6 +489,17 @@ class Downsample(_Conv):
 
 @answers.wrong(
     "4.2",
+    "pooling, then a convolution",
+    "Pooling has no weights and decides by itself what is kept of four pixels. One convolution "
+    "with a stride does both at once.",
+)
+class Downsample(_Conv):
+    def forward(self, x):
+        return self.conv(F.max_pool2d(x, 2, ceil_mode=True))
+
+
+@answers.wrong(
+    "4.2",
     "each channel for itself on the way down",
     "groups=channels makes a depthwise convolution. The ordinary one mixes all channels.",
 )
@@ -454,12 +532,36 @@ class Downsample(_Conv):
 @answers.wrong(
     "4.2",
     "a transposed convolution",
-    "Its four phases use different weights, so they give a checkerboard. Repeat the pixels, then "
-    "convolve.",
+    "It makes the four new pixels of an old one with four different sets of weights, which shows "
+    "as a checkerboard. Repeat the pixels, then convolve.",
 )
 class Upsample(_Conv):
     def make(self, channels):
         return nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1)
+
+
+@answers.wrong(
+    "4.2",
+    "no padding on the way up",
+    "Without padding the 3 x 3 window has to fit inside, and the image loses a pixel on each side.",
+)
+class Upsample(_Conv):
+    def make(self, channels):
+        return nn.Conv2d(channels, channels, kernel_size=3)
+
+    def forward(self, x):
+        return self.conv(F.interpolate(x, scale_factor=2))
+
+
+@answers.wrong(
+    "4.2",
+    "ones made on the CPU",
+    "torch.ones and the like make tensors on the CPU unless they are told where. An x on a GPU "
+    "does not go together with them: device=x.device.",
+)
+class Upsample(_Conv):
+    def forward(self, x):
+        return self.conv(torch.kron(x, torch.ones(2, 2)))
 
 
 @answers.wrong(
@@ -516,8 +618,8 @@ class Upsample(_Conv):
 @answers.wrong(
     "4.2",
     "zeros between the pixels",
-    "Zeros in between make the convolution see other weights at every phase. Fill the gaps with "
-    "copies of the pixel.",
+    "Among zeros the 3 x 3 window meets one, two or four pixels, depending on where it stands: a "
+    "checkerboard. Fill the gaps with copies of the pixel.",
 )
 class Upsample(_Conv):
     def forward(self, x):
@@ -623,8 +725,8 @@ class SelfAttention(_Steps):
 @answers.wrong(
     "4.3",
     "no scale",
-    "The score of two random vectors grows with the root of their length. Divide it out, or the "
-    "softmax becomes a hard choice.",
+    "A score is a sum over C channels, and grows with the root of C. Divide that out, or the "
+    "softmax gives nearly all its weight to one pixel.",
 )
 class SelfAttention(_Steps):
     def weights(self, q, k):
@@ -671,6 +773,27 @@ class SelfAttention(_Steps):
 class SelfAttention(_Steps):
     def weights(self, q, k):
         return (q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])).softmax(dim=1)
+
+
+@answers.wrong(
+    "4.3",
+    "softmax over the batch",
+    "dim=0 is the axis of the images, which then share out the attention among themselves. It has "
+    "to run over the pixels that are looked at, the last axis.",
+)
+class SelfAttention(_Steps):
+    def weights(self, q, k):
+        return (q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])).softmax(dim=0)
+
+
+@answers.wrong(
+    "4.3",
+    "dropout on the weights",
+    "Transformers often have it. Here nothing is left to chance, and every row sums to 1.",
+)
+class SelfAttention(_Steps):
+    def weights(self, q, k):
+        return F.dropout(super().weights(q, k), 0.1, self.training)
 
 
 @answers.wrong(
@@ -792,8 +915,9 @@ class SelfAttention(_Steps):
 
 @answers.wrong(
     "4.3",
-    "no output projection",
-    "W_o translates what was received before it is added to x.",
+    "W_v or W_o left out",
+    "There are four matrices. Not n itself is averaged, but v = W_v n, and what a pixel has "
+    "received goes through W_o before it is added to x.",
 )
 class SelfAttention(_Steps):
     def __init__(self, channels, groups=8):
@@ -844,9 +968,9 @@ class SelfAttention(_Steps):
 
 @answers.wrong(
     "4.3",
-    "one colour for all pixels",
-    "The mean over the pixels gives everybody the same. Each pixel has its own weights and "
-    "receives its own mixture.",
+    "a plain mean over the pixels",
+    "A mean gives every pixel the same. Here each pixel has weights of its own, from its own "
+    "scores, and receives its own mixture.",
 )
 class SelfAttention(_Steps):
     def weights(self, q, k):
@@ -1101,6 +1225,59 @@ class UNet(_UNet):
 
 @answers.wrong(
     "4.4",
+    "Downsample before the ResBlock",
+    "On each level the ResBlock comes first, and what it gives is kept. Then Downsample leads to "
+    "the level below.",
+)
+class UNet(_UNet):
+    def go_down(self, h, cond):
+        skips = []
+        for block, downsample in zip(self.down_blocks, self.downsamples):
+            h = block(downsample(h), cond)
+            skips.append(h)
+        return h, skips
+
+
+@answers.wrong(
+    "4.4",
+    "the input of each level kept as its skip",
+    "skip_i is what the ResBlock of level i gives, not what it receives: keep h after the block.",
+)
+class UNet(_UNet):
+    def go_down(self, h, cond):
+        skips = []
+        for block, downsample in zip(self.down_blocks, self.downsamples):
+            skips.append(h)
+            h = downsample(block(h, cond))
+        return h, skips
+
+
+@answers.wrong(
+    "4.4",
+    "skips joined after the ResBlock",
+    "The ResBlock on the way up receives h and the skip together, and makes c_i channels of them. "
+    "Joined afterwards, nobody has looked at the skip, and h has too many channels.",
+)
+class UNet(_UNet):
+    def __init__(self, config, time_embedding, class_embedding, blocks):
+        super().__init__(config, time_embedding, class_embedding, blocks)
+        before = config.channels[-1]
+        for i, width in enumerate(reversed(config.channels)):
+            self.up_blocks[i] = blocks.ResBlock(before, width, config.cond_dim, config.groups)
+            if i < len(config.channels) - 1:
+                self.upsamples[i] = blocks.Upsample(2 * width)
+            before = 2 * width
+        self.norm_out = nn.GroupNorm(config.groups, before)
+        self.conv_out = nn.Conv2d(before, config.image_channels, 3, padding=1)
+
+    def go_up(self, h, skips, cond):
+        for block, upsample in zip(self.up_blocks, self.upsamples):
+            h = upsample(self.join(block(h, cond), skips.pop()))
+        return h
+
+
+@answers.wrong(
+    "4.4",
     "Upsample before the ResBlock",
     "On each level the ResBlock comes first, at the level's own resolution, and Upsample leads to "
     "the level above.",
@@ -1196,9 +1373,9 @@ class UNet(_UNet):
 class UNet(_UNet):
     def __init__(self, config, time_embedding, class_embedding, blocks):
         def res_block(before, width, cond_dim, groups):
-            return blocks.ResBlock(before, width, cond_dim)
+            return given.ResBlock(before, width, cond_dim)
 
-        blocks = blocks._replace(ResBlock=res_block)
+        given, blocks = blocks, blocks._replace(ResBlock=res_block)
         super().__init__(config, time_embedding, class_embedding, blocks)
 
 
@@ -1398,7 +1575,8 @@ class UNet(_UNet):
 @answers.wrong(
     "4.4",
     "only oddness looked at",
-    "6 is even, but 3 is not: with three levels a side is halved twice.",
+    "How often a side is halved depends on the number of levels: never with one, twice with three. "
+    "6 is even, but its half is not.",
 )
 class UNet(_UNet):
     def check(self, x):

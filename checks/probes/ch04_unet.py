@@ -2,7 +2,8 @@
 
 Layers may have any name and be made in any order, so a parameter gets its values by its shape
 alone. Shapes that say the same in another notation get the same values: a 1 x 1 convolution and
-a Linear layer, a kernel (out, in, 3, 3) and its matrix (out, 9 in), a matrix and its transpose.
+a Linear layer, a kernel (out, in, 3, 3), its matrix (out, 9 in) and the same as (3, 3, in, out),
+a matrix and its transpose.
 Biases are zero, so a layer may have one or not.
 
 The U-Net is built from toy blocks that write down what they are made with and what they receive.
@@ -23,6 +24,8 @@ def draw(count: int) -> Tensor:
 
 def weight(shape: tuple[int, ...]) -> Tensor:
     """The values of a weight of this shape."""
+    if shape[:2] == (3, 3) and len(shape) == 4:
+        return weight((*shape[:1:-1], 3, 3)).permute(2, 3, 1, 0)
     count = math.prod(shape)
     values = draw(count) * count**-0.25
     sides = [side for side in shape if side > 1]
@@ -127,6 +130,15 @@ def company(module: nn.Module, *inputs: Tensor) -> dict:
 # 4.1
 
 
+def resblock_sizes(impl, inputs):
+    """Blocks that lessen, keep and raise the number of channels."""
+    found = []
+    for size in inputs["sizes"]:
+        x = inputs["x"][:, : size[0]].clone()
+        found.append(plain(impl.ResBlock(*size)(x, inputs["cond"])))
+    return {"out": found}
+
+
 def resblock(impl, inputs):
     """One block with known weights on one batch."""
     x, cond = inputs["x"], inputs["cond"]
@@ -138,7 +150,7 @@ def resblock(impl, inputs):
 def resblock_shortcut(impl, inputs):
     """The block with all weights zero; where channels change, all but the 1 x 1 shortcut's."""
     found = {}
-    for name in ("same", "other"):
+    for name in ("same", "fewer", "more"):
         size, cond = inputs[name], inputs["cond"]
         x = inputs["x"][:, : size[0]].clone()
         sides = sorted(size[:2])
@@ -270,6 +282,26 @@ def _reach(make, inputs):
 def upsample_flat(impl, inputs):
     """Images of one colour each, enlarged."""
     return _resampled(impl.Upsample, {"images": [inputs["x"]]})
+
+
+def resampled_elsewhere(impl, inputs):
+    """Where both results lie when module and image are on torch's meta device, "" if unclear.
+
+    Tensors there have a shape and no numbers, and do not go together with the CPU's, as little as a
+    GPU's do. Code that needs numbers fails there and may do well on a GPU: such errors say nothing.
+    """
+    x = inputs["x"]
+    places = []
+    for make in (impl.Downsample, impl.Upsample):
+        module = make(x.shape[1])
+        module(x)  # raises here if it is not written yet; lazy layers learn their shapes
+        try:
+            out = module.to("meta")(x.to("meta"))
+            places.append(out.device.type if isinstance(out, Tensor) else "")
+        except Exception as error:
+            words = "is not on the expected device", "to be on the same device"  # torch's own
+            places.append("both" if any(part in str(error) for part in words) else "")
+    return {"places": places}
 
 
 # 4.3
