@@ -7,7 +7,18 @@ import pytest
 import torch
 
 from course import ROOT
-from course.grading import FAILED, NOT_WRITTEN, PASSED, Grader, LocalCode, checks_of, judge
+from course.catalogue import exercises
+from course.grading import (
+    FAILED,
+    NOT_WRITTEN,
+    PASSED,
+    Grader,
+    LocalCode,
+    Overlay,
+    checks_of,
+    judge,
+)
+from course.observing import share_explained
 
 CH01 = "ch01_noise_schedule"
 
@@ -225,3 +236,61 @@ def test_replacing_a_function_of_torch_is_told_and_undone(empty_exercises, line,
     assert result.status == FAILED and f"replaced {name}" in result.message
     after = (torch.allclose, torch.Tensor.__eq__, abs, torch.nn.functional.silu)
     assert all(a is b for a, b in zip(before, after))
+
+
+# Two mistakes at once, and mistakes that nobody listed
+
+
+@pytest.mark.parametrize(
+    "chapter, changes, names",
+    [
+        (
+            "ch01_noise_schedule",
+            {"** 2  # (T+1,)": "# (T+1,)", "betas.clamp(max=max_beta).float()": "betas.float()"},
+            {"the cosine is not squared", "no clip at max_beta"},
+        ),
+        (
+            "ch02_forward_process",
+            {
+                "torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps": (
+                    "torch.sqrt(alpha_bar) * x0 + (1 - alpha_bar) * eps"
+                ),
+                "picked.reshape(batch_size, *[1] * (ndim - 1))": (
+                    "picked[[0] * batch_size].reshape(batch_size, *[1] * (ndim - 1))"
+                ),
+            },
+            {"the noise multiplied by its variance", "the first image's step for all"},
+        ),
+    ],
+)
+def test_of_two_mistakes_one_is_named(empty_exercises, chapter, changes, names):
+    text = (ROOT / "solutions" / f"{chapter}.py").read_text(encoding="utf-8")
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    (empty_exercises / f"{chapter}.py").write_text(text, encoding="utf-8")
+    results = Grader(LocalCode(empty_exercises)).grade(chapter[2:4])
+    last = [r.outcomes[-1] for r in results if r.status == FAILED]
+    found = {outcome.misconception for outcome in last}
+    assert found & names, [outcome.message() for outcome in last]
+    assert all("one cause" in o.message() for o in last if o.partly)
+
+
+@pytest.mark.parametrize("exercise", exercises(), ids=lambda e: e.id)
+def test_an_unknown_mistake_is_told_by_what_it_breaks(exercise, solutions):
+    junk = {symbol: lambda *args, **kwargs: torch.ones(2, 3) for symbol in exercise.symbols}
+    impl = Overlay(solutions.chapter(exercise.chapter), **junk)
+    outcome = judge(checks_of(exercise.id)[0], impl, "")
+    assert outcome.status == FAILED
+    assert outcome.title and outcome.called and outcome.expected and outcome.got
+    assert "Traceback" not in outcome.message()
+
+
+def test_how_much_of_what_is_wrong_another_mistake_explains():
+    right = {"a": torch.zeros(4), "b": [1, 2.0]}
+    seen = {"a": torch.tensor([0.0, 1.0, 1.0, 5.0]), "b": [1, 2.0]}
+    assert share_explained(seen, right, right) == 0
+    known = {"a": torch.tensor([0.0, 1.0, 1.0, 0.0]), "b": [1, 2.0]}
+    assert share_explained(seen, known, right) == pytest.approx(2 / 3)
+    assert share_explained(seen, {"a": torch.zeros(3), "b": [1, 2.0]}, right) == 0
+    assert share_explained(seen, None, right) == 0
