@@ -20,6 +20,10 @@ from course.checking import (
 # by up to 20 for the smallest value used here.
 RTOL, ATOL = 1e-4, 1e-5
 
+# The first optimiser of a process, or its first sum on the meta device, imports a good part of
+# torch, which takes seconds, and more on a busy machine.
+SECONDS = 30.0
+
 
 def require_weights(value: dict, target: dict, expected: str, name: str, rtol=RTOL, atol=ATOL):
     """Fail unless all the named tensors are like their targets."""
@@ -227,6 +231,7 @@ def test_draws_come_from_the_generator(got, ref, inputs):
     probe=probes.drawn_elsewhere,
     inputs=draw_inputs(5, 3, 4, 6, num_steps=9),
     call=DRAW_CALL.format(9, "(5, 3, 4, 6)") + ", on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_draws_live_where_the_images_do(got, ref, inputs):
     """Steps and noise are made on the device of the images, such as a graphics card"""
@@ -778,10 +783,6 @@ def test_ema_has_a_default_decay(got, ref, inputs):
 
 
 # 5.4
-
-# The first optimiser of a process imports a good part of torch, which takes seconds, and more
-# on a busy machine.
-SECONDS = 30.0
 
 
 def step_inputs(*limit: float):

@@ -35,6 +35,11 @@ def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
     return tables(0.05 + 0.35 * torch.rand(num_steps, generator=g))
 
 
+# The first sum of a process on the meta device, which stands for a graphics card in the probes,
+# imports a good part of torch: that takes seconds, and more on a busy machine.
+SECONDS = 30.0
+
+
 def require_place(places: list[str], name: str) -> None:
     """Fail if it is certain that the code makes tensors on the CPU beside inputs elsewhere."""
     expected = f"{name} on the device of the inputs, where a graphics card would want it"
@@ -296,6 +301,7 @@ def test_p_sample_treats_each_image_alone(got, ref, inputs):
     probe=probes.reverse_step_elsewhere,
     inputs=lambda g: clean_step(g, [6, 0, 2], (2, 5, 4)),
     call=SIX_ONE + ", all of it on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_p_sample_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
@@ -466,6 +472,7 @@ def test_guidance_of_a_network_in_training(got, ref, inputs):
     probe=probes.guided_elsewhere,
     inputs=lambda g: question(g, [3, 0, 8], 10, guidance_scale=1.5),
     call=SIX_TWO + ", x_t, t and labels on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_guidance_works_on_any_device(got, ref, inputs):
     """The network is asked where the images are, on whatever device"""
@@ -723,6 +730,7 @@ def test_walk_builds_no_graph(got, ref, inputs):
     probe=probes.walk_elsewhere,
     inputs=walk_inputs,
     call=SIX_THREE + ", x_T and the schedule on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_walk_works_on_any_device(got, ref, inputs):
     """t and the noise are made where the images are, on whatever device"""
