@@ -43,9 +43,10 @@ def main(folder: str, job_file: str) -> None:
     given = [e for e in job["exercises"] if Path(folder, f"{e['chapter']}.py").is_file()]
     for chapter in {exercise["chapter"] for exercise in given}:
         importlib.import_module(f"checks.probes.{chapter}")
-        if chapter == "ch05_training":
-            # An optimiser imports this at its first use: here once, and not in each child.
-            importlib.import_module("torch._dynamo")
+    if given:
+        # torch's optimisers and its meta device import this at their first use, which takes
+        # seconds: here once, and not in each child.
+        importlib.import_module("torch._dynamo")
     write_frame(out, READY)
     for exercise in given:
         _run_apart(exercise, Path(folder), job["hidden"], out)
