@@ -199,6 +199,7 @@ def test_gather_copies_the_table_as_it_is(got, ref, inputs):
     probe=probes.gather_elsewhere,
     inputs=draw_table,
     call=GATHER_CALL + ", both on another device than the CPU",
+    seconds=30,  # torch's first use of the meta device imports much
 )
 def test_gather_works_on_any_device(got, ref, inputs):
     """The numbers lie where the table lies, on a graphics card too"""
@@ -930,6 +931,7 @@ def test_posterior_treats_each_image_by_itself(got, ref, inputs):
     probe=probes.q_posterior_elsewhere,
     inputs=draw_pair,
     call=POSTERIOR_CALL + ", all on another device than the CPU",
+    seconds=30,  # torch's first use of the meta device imports much
 )
 def test_posterior_works_on_any_device(got, ref, inputs):
     """Mean and variance lie where the images lie, on a graphics card too"""

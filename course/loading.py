@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from course import ROOT, CourseError
+from course.text import one_line
 
 _numbers = itertools.count()
 
@@ -86,7 +87,7 @@ def describe_exception(error: BaseException, path: Path) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     where = f", at line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
     try:
-        first_line = str(error).strip().split("\n")[0][:300]
+        first_line = one_line(str(error).strip().split("\n")[0], 300)
     except Exception:  # the error may be of a class of the learner's own
         first_line = "an error that cannot be shown"
     return f"{type(error).__name__}: {first_line}{where}"

@@ -262,7 +262,7 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 def _fill_kit(kit: Path, which: str | None, seed: int) -> None:
     """Put into `kit` what the worker needs: its own code, the probes, and their inputs."""
-    for name in ("__init__", "loading", "observing", "evidence", "worker"):
+    for name in ("__init__", "text", "loading", "observing", "evidence", "worker"):
         _copy(ROOT / "course" / f"{name}.py", kit / "course")
     _copy(ROOT / "checks" / "__init__.py", kit / "checks")
     for probes in sorted((ROOT / "checks" / "probes").glob("*.py")):
