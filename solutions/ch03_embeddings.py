@@ -32,7 +32,7 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Te
         max_period: the slowest wave has period 2 pi * max_period.
 
     Returns:
-        shape (B, dim), float32.
+        shape (B, dim), float32, on the device of `t`.
 
     Raises:
         ValueError: if dim is odd or smaller than 4.

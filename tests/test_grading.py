@@ -294,3 +294,9 @@ def test_how_much_of_what_is_wrong_another_mistake_explains():
     assert share_explained(seen, known, right) == pytest.approx(2 / 3)
     assert share_explained(seen, {"a": torch.zeros(3), "b": [1, 2.0]}, right) == 0
     assert share_explained(seen, None, right) == 0
+
+
+def test_what_torch_cannot_do_is_no_unwritten_exercise(submission):
+    code = "def compute_alpha_bars(betas):\n    return torch.rand_like(betas.long())\n"
+    result = submission(code)["1.3"]
+    assert result.status == FAILED and "NotImplementedError" in result.message
