@@ -2,9 +2,9 @@
 
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Each worker has one core, and so has what it starts. Has to stand before torch is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# One core for each worker and for what it starts; and a process in which torch has threads must
+# not be forked, as some tests do. Has to stand before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

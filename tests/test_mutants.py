@@ -2,11 +2,14 @@
 
 import ast
 import dataclasses
+import json
+import random
 
 import pytest
 
 from benchmarks.mutants import (
     CRASH,
+    RESULTS,
     SURVIVED,
     TOO_LONG,
     Equivalent,
@@ -18,7 +21,8 @@ from benchmarks.mutants import (
 )
 from benchmarks.mutator import Mutant, mutants_of, with_definition
 from course import ROOT
-from course.catalogue import find_exercise
+from course.catalogue import chapters, exercises, find_exercise
+from course.grading import checks_of, reference_evidence
 from course.skeletons import find_definition
 
 LOG_SNR = find_exercise("1.5")
@@ -160,3 +164,33 @@ def test_a_wrong_entry_is_reported(listed, complaint):
 def test_the_list_of_equivalents_can_be_read():
     for listed in read_equivalents():
         find_exercise(listed.exercise)
+
+
+# The measured score
+
+
+def test_the_readme_shows_the_measured_scores():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    records = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for chapter in chapters():
+        own = [r for r in records if r["exercise"] in {e.id for e in chapter.exercises}]
+        assert len(own) == len(chapter.exercises)
+        numbers = [sum(r[key] for r in own) for key in ("mutants", "killed", "equivalent")]
+        assert f"| {chapter.number} {chapter.title} | {' | '.join(map(str, numbers))} |" in readme
+
+
+@pytest.mark.parametrize("exercise", exercises(), ids=lambda e: e.id)
+def test_a_sample_of_the_mutants_is_killed_or_listed(exercise):
+    """All of them take minutes: python -m benchmarks.mutants."""
+    source = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
+    mutants = mutants_of(source, exercise)
+    chosen = random.Random(exercise.id).sample(mutants, min(len(mutants), 8))
+    listed = read_equivalents()
+    for check in checks_of(exercise.id):
+        reference_evidence(check, seed=1)  # forked processes find it in the cache
+    survivors = [
+        mutant.description
+        for mutant, killer in run(chosen, seed=1)
+        if not killer and not any(entry.fits(mutant) for entry in listed)
+    ]
+    assert survivors == []
