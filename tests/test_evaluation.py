@@ -347,10 +347,14 @@ def test_inverted_polarity_is_flagged(planted):
 
 
 def test_copies_of_the_training_set_are_flagged(planted):
-    ruler, labels, train_set, _ = planted
+    ruler, labels, train_set, test_set = planted
     copies = matching(train_set, labels, seed=9)
     (text,) = flags(ruler.measure(copies))
     assert "the training set is copied" in text
+    some = matching(test_set, labels, seed=1)
+    some[::5] = copies[::5]
+    (text,) = flags(ruler.measure(some))
+    assert text.startswith("20.0% of the images lie three times as near to one training image")
     shaken = copies + 0.02 * torch.randn(copies.shape, generator=torch.Generator().manual_seed(0))
     assert "the training set is copied" in " ".join(flags(ruler.measure(shaken)))
 
