@@ -427,7 +427,7 @@ class Evaluation:
         return {
             "guidance": guidance,
             **as_dict(measurement.values),
-            "against_real": {name: measurement.ratio(name) for name in RATIOS},
+            "against_real": {name: _or_none(measurement.ratio(name)) for name in RATIOS},
             "flags": flags(measurement),
             "seconds": round(time.monotonic() - started, 1),
         }
@@ -456,6 +456,10 @@ def _share_dict(share: Share) -> dict:
     return {**asdict(share), "value": share.value, "low": low, "high": high}
 
 
+def _or_none(number: float) -> float | None:
+    return None if math.isnan(number) else number  # JSON knows no NaN
+
+
 def tables(evaluation: Evaluation) -> list[Table]:
     """The figures with a column for the held-out images and one for each guidance."""
     real = evaluation.ruler.real
@@ -479,11 +483,15 @@ def tables(evaluation: Evaluation) -> list[Table]:
     for digit in range(10):
         line(f"  digit {digit}", lambda v, digit=digit: f"{v.by_digit[digit].value:.1%}")
     line("  worst digit", lambda v: f"{v.worst_digit}: {v.by_digit[v.worst_digit].value:.1%}")
+    line(
+        "    95 % interval",
+        lambda v: "{:.1%} - {:.1%}".format(*v.by_digit[v.worst_digit].interval),
+    )
     line("Fréchet distance", lambda v: f"{v.frechet:.3f}", "frechet")
     line(f"recall, k = {RECALL_K}", lambda v: f"{v.recall:.3f}", "recall")
     line(f"coverage, k = {COVERAGE_K}", lambda v: f"{v.coverage:.3f}", "coverage")
     line("distance to training set", lambda v: f"{v.nearest:.2f}", "nearest")
-    line("  nearer than 99 % of held-out", lambda v: f"{v.close:.1%}")
+    line("  nearer than 99 % of real", lambda v: f"{v.close:.1%}")
     line("  copies", lambda v: f"{v.copied:.1%}")
     line("distance within the set", lambda v: f"{v.spread:.2f}", "spread")
     line("mean brightness", lambda v: f"{v.ink:.3f}", "ink")

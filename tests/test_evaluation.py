@@ -1,6 +1,7 @@
 """Measuring a generator: closed forms, constructed sets, and failures planted among real digits."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -453,7 +454,7 @@ def tiny(tmp_path, solutions):
 def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("course.models.SHIPPED", tiny)
     command = ["evaluate", "--count", "20", "--steps", "2", "--guidance", "0", "2"]
-    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    one = tmp_path / "one.json"
     assert main([*command, "--out", str(one)]) == 0
     out = capsys.readouterr().out
     for words in ("scikit-learn digits", "w = 0", "w = 2", "Fréchet distance", "worst digit"):
@@ -465,10 +466,18 @@ def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monke
     assert report["count"] == 20 and report["real"]["accuracy"]["count"] == 20
     assert len(report["held_out_eps_mse"]["bands"]) == 10
     assert all(row["flags"] for row in report["generated"])
-    assert main([*command, "--out", str(other)]) == 0
-    again = json.loads(other.read_text())
-    for row in (*report["generated"], *again["generated"]):
-        row.pop("seconds")
+    # A run of the same model: the file lies beside it, with the same figures.
+    monkeypatch.setattr("course.cli.ROOT", tmp_path)
+    monkeypatch.setattr("course.cli.require_passing", lambda impl, doing: None)
+    folder = tmp_path / "runs" / "mine"
+    (folder / "models").mkdir(parents=True)
+    shutil.copy(tiny, folder / "models" / "model.safetensors")
+    assert main(["evaluate", "mine", *command[1:]]) == 0
+    again = json.loads((folder / "evaluation.json").read_text())
+    for found in (report, again):
+        found.pop("model")
+        for row in found["generated"]:
+            row.pop("seconds")
     assert again == report
 
 
