@@ -52,7 +52,7 @@ RATIOS = ("frechet", "recall", "coverage", "nearest", "spread", "ink", "sharpnes
 # From where on something is flagged. Held-out real images stay clear of every limit.
 ACCURACY_LIMIT = 0.95  # of the accuracy on real images
 DIGIT_LIMIT = 0.8  # the worst digit's accuracy, of that of all
-FRECHET_LIMIT = 5.0  # times real against real
+FRECHET_LIMIT = 5.0  # times real against real, which falls as the number of images grows
 VARIETY_LIMIT = 0.6  # of real against real's recall and coverage
 SPREAD_LIMIT = 0.3  # of the distance between real images that are neighbours
 COPY_LIMIT = 0.05  # more copies among all images than in the held-out ones
@@ -218,7 +218,7 @@ def _frechet_flag(m: Measurement) -> str | None:
     if m.ratio("frechet") > FRECHET_LIMIT:
         return (
             f"the Fréchet distance to real images is {m.ratio('frechet'):.1f} times that between "
-            "real images: as a set they do not look like the data"
+            "real images: as a set they can be told from the data"
         )
     return None
 
@@ -491,7 +491,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
     line(f"recall, k = {RECALL_K}", lambda v: f"{v.recall:.3f}", "recall")
     line(f"coverage, k = {COVERAGE_K}", lambda v: f"{v.coverage:.3f}", "coverage")
     line("distance to training set", lambda v: f"{v.nearest:.2f}", "nearest")
-    line("  nearer than 99 % of real", lambda v: f"{v.close:.1%}")
+    line("  nearer than real's 1 %", lambda v: f"{v.close:.1%}")
     line("  copies", lambda v: f"{v.copied:.1%}")
     line("distance within the set", lambda v: f"{v.spread:.2f}", "spread")
     line("mean brightness", lambda v: f"{v.ink:.3f}", "ink")
