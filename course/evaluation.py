@@ -71,10 +71,10 @@ class Values:
     frechet: float
     recall: float
     coverage: float
-    nearest: float  # median distance to the training set, in pixels
+    nearest: float  # median Euclidean distance to the training set, over the pixels
     close: float  # share nearer to it than all but 1 % of the held-out images
     copied: float  # share three times as near to one training image as to any other
-    spread: float  # median distance to the nearest other image of the set, in pixels
+    spread: float  # median distance to the nearest other image of the set
     ink: float
     sharpness: float
 
@@ -112,7 +112,6 @@ class Ruler:
         self.training = train_set.batch(slice(None))[0].flatten(1)  # (M, 784)
         self.reference = extract(self.features, matching(train_set, labels, seed))
         held_out = matching(test_set, labels, seed)
-        self.close = math.inf  # until the held-out images have been measured
         nearest = two_nearest(held_out.flatten(1), self.training)[:, 0]
         self.close = float(nearest.quantile(CLOSE_QUANTILE))
         self.real = self.values(held_out)

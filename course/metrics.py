@@ -132,7 +132,7 @@ def coverage(real: Tensor, generated: Tensor, k: int = COVERAGE_K) -> float:
 
 
 def two_nearest(images: Tensor, training: Tensor) -> Tensor:
-    """Distances from each image to its two nearest training images, in pixels.
+    """Euclidean distances from each image to its two nearest training images, over the pixels.
 
     The two are found with a fast matrix product, and their distances then computed exactly.
 
