@@ -101,6 +101,19 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--out", type=Path, help="the file to write (default pictures/NAME.png)")
 
+    sub = command("evaluate", evaluate, "measure a model: right digits, likeness, variety, copies")
+    sub.add_argument("run_name", nargs="?", metavar="RUN", help="in runs/; else the shipped model")
+    sub.add_argument("--count", type=int, default=1000, help="images for each w (default 1000)")
+    sub.add_argument(
+        "--guidance", type=float, nargs="+", default=[0.0, 1.0], help="one w or more (default 0 1)"
+    )
+    sub.add_argument("--steps", type=int, default=50, help="2 ... 1000 (default 50)")
+    sub.add_argument("--seed", type=int, default=0, help="same seed, same figures (default 0)")
+    sub.add_argument("--data", default="auto", help="auto: what the model was trained on")
+    sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
+    sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    sub.add_argument("--out", type=Path, help="default evaluation.json, beside the run")
+
     command("lab", lab, "open JupyterLab at chapter 00")
     return parser
 
@@ -329,7 +342,52 @@ def sample(options) -> int:
     return 0
 
 
-# What train and sample call. The other exercises teach, but no run depends on them.
+def evaluate(options) -> int:
+    from course.evaluation import Evaluation, flags, tables
+    from course.loading import Implementation
+    from course.models import SHIPPED
+
+    impl = Implementation(options.impl)
+    require_passing(impl, "evaluate")
+    model_file, folder = SHIPPED, ROOT / "pictures"
+    if options.run_name:
+        folder = ROOT / "runs" / options.run_name
+        model_file = folder / "models" / "model.safetensors"
+    out = options.out or folder / "evaluation.json"
+    evaluation = Evaluation(
+        impl,
+        model_file,
+        out,
+        count=options.count,
+        num_steps=options.steps,
+        seed=options.seed,
+        data=options.data,
+        device=options.device,
+    )
+    console.print(f"{model_file.name}, trained on {evaluation.config.data}, against that data")
+    if evaluation.config.data != "MNIST":
+        console.print(
+            "[yellow]note:[/] the judge and the features were trained on MNIST. On these coarser "
+            "digits read every figure against the column of held-out images"
+        )
+    try:
+        evaluation.run(options.guidance)
+    except KeyboardInterrupt:
+        console.print(f"stopped; {out} holds what was finished")
+        return 130
+    for table in tables(evaluation):
+        console.print(table)
+    for guidance, measurement in evaluation.measured.items():
+        found = flags(measurement)
+        for text in found:
+            console.print(f"[yellow]w = {guidance:g}:[/] {escape(text)}")
+        if not found:
+            console.print(f"w = {guidance:g}: none of the known failures shows")
+    console.print(f"wrote {out}")
+    return 0
+
+
+# What train, sample and evaluate call. The other exercises teach, but no run depends on them.
 NEEDED = ("1.2", "1.4", "03", "4.1", "4.2", "4.4", "05", "06")
 
 

@@ -1,0 +1,530 @@
+"""Measuring a generator: closed forms, constructed sets, and failures planted among real digits."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from course import CourseError, judges
+from course.cli import main
+from course.data import load_images
+from course.evaluation import Evaluation, Ruler, data_of, eps_mse_by_band, flags, matching
+from course.judges import (
+    CONFIGS,
+    FOLDER,
+    count_right,
+    distort,
+    load_judge,
+    quantise,
+    save_judge,
+    train,
+)
+from course.metrics import (
+    coverage,
+    frechet_distance,
+    ink,
+    recall,
+    sharpness,
+    two_nearest,
+    wilson,
+)
+from course.models import SHIPPED, ModelConfig, build_model, save_model
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def standardised(count, dim, seed=0):
+    """Points with mean 0 and covariance 1, exactly."""
+    points = normal(count, dim, seed=seed)
+    points = points - points.mean(0)
+    values, vectors = torch.linalg.eigh(points.T @ points / (count - 1))
+    return points @ (vectors / values.sqrt()) @ vectors.T
+
+
+# Wilson
+
+
+@pytest.mark.parametrize(
+    "part, count, low, high",
+    [
+        (0, 10, 0.0, 0.2775),  # z^2 / (n + z^2)
+        (10, 10, 0.7225, 1.0),
+        (5, 10, 0.2366, 0.7634),
+        (81, 263, 0.2553, 0.3662),  # Newcombe 1998, table I
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_gives_the_published_intervals(part, count, low, high):
+    assert wilson(part, count) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_knows_nothing_without_images():
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+# Fréchet
+
+
+def test_frechet_of_two_gaussians_is_the_closed_form():
+    """With commuting covariances: |mu|^2 + sum (sigma_a - sigma_b)^2."""
+    # A variance of 0 costs half the digits: rounding of 1e-16 has a root of 1e-8.
+    a, b = standardised(60, 5, seed=1), standardised(80, 5, seed=2)
+    sigma_a, sigma_b = torch.tensor([1.0, 2, 3, 0.5, 0]), torch.tensor([2.0, 2, 1, 0.1, 1])
+    mu = torch.tensor([0.3, -1, 0, 2, 0.7], dtype=torch.float64)
+    expected = float(mu.square().sum() + (sigma_a - sigma_b).square().sum())
+    assert frechet_distance(a * sigma_a, b * sigma_b + mu) == pytest.approx(expected, abs=1e-6)
+    turn, _ = torch.linalg.qr(normal(5, 5))
+    turned = frechet_distance((a * sigma_a) @ turn, (b * sigma_b + mu) @ turn)
+    assert turned == pytest.approx(expected, abs=1e-6)
+
+
+def test_frechet_of_covariances_that_do_not_commute():
+    """For 2 x 2 the trace of the root is sqrt( tr(AB) + 2 sqrt(det(AB)) )."""
+    a, b = (
+        normal(50, 2, seed=3),
+        normal(70, 2, seed=4) @ torch.tensor([[2.0, 1], [0, 0.3]]).double(),
+    )
+    cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
+    product = cov_a @ cov_b
+    root = (product.trace() + 2 * product.det().sqrt()).sqrt()
+    means = (a.mean(0) - b.mean(0)).square().sum()
+    expected = float(means + cov_a.trace() + cov_b.trace() - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_is_symmetric_zero_on_itself_and_blind_to_order():
+    a, b = normal(40, 8, seed=5), normal(30, 8, seed=6) * 2 + 1
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, a.flip(0)) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, b.flip(0)) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+
+
+def test_frechet_survives_fewer_images_than_features():
+    a, b = normal(6, 20, seed=7), normal(6, 20, seed=8)
+    assert frechet_distance(a, b) > 0
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(a.float(), b.float()) == pytest.approx(frechet_distance(a, b), rel=1e-5)
+
+
+# Recall and coverage
+
+
+def test_recall_and_coverage_of_sets_that_are_equal_far_or_half():
+    real = normal(200, 4)
+    assert recall(real, real) == coverage(real, real) == 1
+    assert recall(real, real + 100) == coverage(real, real + 100) == 0
+    two = torch.cat([real, real + 100])  # two clouds; the generator knows one of them
+    assert recall(two, real) == coverage(two, real) == 0.5
+
+
+def test_recall_and_coverage_on_a_line():
+    """Worked by hand: real 0 ... 5, k = 1, so each real ball has the radius 1."""
+    real = torch.arange(6.0).double()[:, None]
+    generated = torch.tensor([[0.3], [0.4], [30.0]]).double()
+    assert coverage(real, generated, k=1) == 2 / 6  # 0 and 1 have one near, 2 ... 5 have none
+    assert recall(real, generated, k=1) == 5 / 6  # 30 reaches 29.6 far, to all but 0
+    assert recall(real, generated[:2], k=1) == 0  # the other two reach 0.1 far
+
+
+def test_an_outlier_inflates_recall_and_not_coverage():
+    real = normal(300, 4)
+    narrow = torch.cat([real[:1].expand(20, 4), torch.full((1, 4), 1000.0).double()])
+    assert recall(real, narrow) > 0.9
+    assert coverage(real, narrow) < 0.1
+
+
+def test_recall_and_coverage_do_not_depend_on_order():
+    a, b = normal(120, 3, seed=1), normal(120, 3, seed=2) * 0.5
+    assert recall(a, b) == recall(a.flip(0), b.flip(0))
+    assert coverage(a, b) == coverage(a.flip(0), b.flip(0))
+
+
+def test_too_few_images_for_k_are_told():
+    with pytest.raises(CourseError, match="k = 3 neighbours need more than 3 images, got 3"):
+        recall(normal(5, 2), normal(3, 2), k=3)
+
+
+# Pixels
+
+
+def test_two_nearest_agrees_with_all_distances_and_is_exact_on_copies():
+    images, training = normal(30, 50, seed=1).float(), normal(300, 50, seed=2).float()
+    images[4] = training[7]
+    found = two_nearest(images, training)
+    expected = torch.cdist(images.double(), training.double()).topk(2, largest=False).values
+    assert torch.allclose(found[:4], expected[:4], atol=1e-6)
+    assert found[4, 0] == 0
+
+
+def test_quantise_leaves_stored_images_and_rounds_others():
+    levels = torch.arange(256).to(torch.uint8).float() / 127.5 - 1
+    assert torch.equal(quantise(levels), levels)
+    assert quantise(torch.tensor([-7.0, 1.4])).tolist() == [-1, 1]
+    noisy = quantise(torch.rand(10_000) * 3 - 1.5)
+    assert torch.isin(noisy, levels).all()
+
+
+def test_ink_and_sharpness_of_simple_pictures():
+    black, white = -torch.ones(2, 1, 28, 28), torch.ones(2, 1, 28, 28)
+    assert ink(black) == 0 and ink(white) == 1
+    assert sharpness(black) == 0 and sharpness(white) == 0
+    stripes = black.clone()
+    stripes[..., ::2] = 1  # every pixel differs from both its neighbours in the row
+    assert sharpness(stripes) == pytest.approx(27 / 14)
+
+
+# The two networks
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_shipped_networks_say_what_they_are(name):
+    model, metadata = load_judge(name)
+    assert (FOLDER / f"{name}.safetensors").stat().st_size < 1e6
+    assert json.loads(metadata["config"])["network"] == name
+    assert int(metadata["test_right"]) / int(metadata["test_count"]) >= 0.994
+    assert metadata["command"] == "python -m course.judges --write"
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    card = (FOLDER / "judges.md").read_text()
+    assert f"{int(metadata['test_right']):,} of 10,000" in card
+    assert f"{sum(p.numel() for p in model.parameters()):,}" in card
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_their_accuracy_on_mnist_is_as_claimed(name):
+    images = mnist_or_skip(train=False)
+    model, metadata = load_judge(name)
+    assert len(images) == int(metadata["test_count"])
+    # Another version of PyTorch may tip an image that lies on the boundary.
+    assert abs(count_right(model, images) - int(metadata["test_right"])) <= 2
+
+
+def test_the_two_networks_are_trained_apart():
+    judge, features = CONFIGS["judge"], CONFIGS["features"]
+    assert judge.network != features.network and judge.seed != features.seed
+    assert (judge.shift, judge.degrees, judge.scale) != (
+        features.shift,
+        features.degrees,
+        features.scale,
+    )
+
+
+def altered(path, change):
+    """A copy of the judge's file in which `change` has altered tensors and metadata."""
+    with safe_open(FOLDER / "judge.safetensors", framework="pt") as file:
+        metadata, tensors = (
+            dict(file.metadata()),
+            {key: file.get_tensor(key) for key in file.keys()},
+        )
+    change(tensors, metadata)
+    save_file(tensors, path, metadata=metadata)
+    return path
+
+
+def test_wrong_and_damaged_files_are_told(tmp_path):
+    path = tmp_path / "judge.safetensors"
+
+    def told(words, name="judge"):
+        with pytest.raises(CourseError, match=words):
+            load_judge(name, path)
+
+    told("there is no judge network at")
+    path.write_bytes((FOLDER / "judge.safetensors").read_bytes()[:-100])
+    told("is damaged or was not written by this course")
+    save_file({"weight": torch.zeros(3)}, path)
+    told("is damaged or was not written by this course")
+    altered(path, lambda tensors, metadata: None)
+    load_judge("judge", path)
+    told("holds the network 'judge', not 'features'", name="features")
+    altered(path, lambda tensors, metadata: tensors["head.weight"].mul_(1.001))
+    told("are not those it was written with")
+    altered(path, lambda tensors, metadata: metadata.pop("sha256"))
+    told("is damaged or was not written by this course")
+    altered(path, lambda tensors, metadata: metadata.update(config='{"network": "judge"}'))
+    told("is damaged or was not written by this course")
+    features, _ = load_judge("features")
+    save_judge(path, features, CONFIGS["judge"], 1, 1)  # hash and name fit, the shapes do not
+    told("do not fit the network")
+
+
+def test_training_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    images = load_images("digits")
+    config = replace(CONFIGS["features"], epochs=2, batch_size=300)
+    whole = train(config, images, tmp_path / "whole.pt", quiet=True)
+    keep = judges._keep
+
+    def interrupt(*arguments):
+        keep(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(judges, "_keep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, images, tmp_path / "half.pt", quiet=True)
+    monkeypatch.setattr(judges, "_keep", keep)
+    resumed = train(config, images, tmp_path / "half.pt", quiet=True)
+    for one, other in zip(whole.state_dict().values(), resumed.state_dict().values()):
+        assert torch.equal(one, other)
+
+
+def test_distortion_is_light_and_leaves_the_background_black():
+    images = load_images("digits").batch(slice(0, 50))[0]
+    moved = distort(images, CONFIGS["features"], torch.Generator().manual_seed(0))
+    assert moved.shape == images.shape and not torch.equal(moved, images)
+    assert moved.amin() >= -1 and moved.amax() <= 1 + 1e-6
+    assert ink(moved) == pytest.approx(ink(images), rel=0.1)
+
+
+# Failures planted among real digits
+
+
+def mnist_or_skip(train):
+    try:
+        return load_images("mnist", train=train)
+    except CourseError:
+        pytest.skip("MNIST is not here; set DIFFUSION_DATA to the folder that holds MNIST/raw")
+
+
+@pytest.fixture(scope="module", params=["digits", "mnist"])
+def planted(request):
+    """A ruler, its labels, and the two parts of the data that it measures against."""
+    if request.param == "mnist":
+        train_set, test_set = mnist_or_skip(train=True), mnist_or_skip(train=False)
+        labels = torch.arange(500) % 10
+        train_set = type(train_set)(
+            train_set.pixels[:10_000], train_set.labels[:10_000], train_set.name
+        )
+    else:
+        train_set, test_set = load_images("digits", train=True), load_images("digits", train=False)
+        labels = torch.arange(250) % 10
+    return Ruler(train_set, test_set, labels), labels, train_set, test_set
+
+
+def blur(images):
+    kernel = torch.tensor([1.0, 2, 3, 2, 1])
+    kernel = (kernel[:, None] * kernel)[None, None] / 81
+    return F.conv2d(F.pad(images, (2, 2, 2, 2), value=-1.0), kernel)
+
+
+def test_held_out_real_images_raise_no_flag(planted):
+    ruler, labels, _, test_set = planted
+    for seed in (1, 2, 3):
+        measurement = ruler.measure(matching(test_set, labels, seed))
+        assert flags(measurement) == []
+        assert 0.5 < measurement.ratio("frechet") < 2
+
+
+def test_one_image_of_each_digit_repeated_is_flagged(planted):
+    ruler, labels, _, test_set = planted
+    ten = matching(test_set, torch.arange(10), seed=1)
+    found = " ".join(flags(ruler.measure(ten[labels])))
+    assert "the same images are repeated" in found and "variety is missing" in found
+
+
+def test_shuffled_labels_are_flagged(planted):
+    ruler, labels, _, test_set = planted
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    (text,) = flags(ruler.measure(matching(test_set, labels, seed=1)[order]))
+    assert "judged to be the digit asked for" in text and "the labels are mixed up" in text
+
+
+def test_a_missing_digit_is_flagged(planted):
+    ruler, labels, _, test_set = planted
+    images = matching(test_set, labels, seed=1)
+    images[labels == 4] = images[labels == 7]
+    found = " ".join(flags(ruler.measure(images)))
+    assert "only 0.0% of the images for the digit 4 are judged to be one" in found
+
+
+def test_inverted_polarity_is_flagged(planted):
+    ruler, labels, _, test_set = planted
+    found = " ".join(flags(ruler.measure(-matching(test_set, labels, seed=1))))
+    assert "black and white are inverted" in found
+
+
+def test_copies_of_the_training_set_are_flagged(planted):
+    ruler, labels, train_set, test_set = planted
+    copies = matching(train_set, labels, seed=9)
+    (text,) = flags(ruler.measure(copies))
+    assert "the training set is copied" in text
+    some = matching(test_set, labels, seed=1)
+    some[::5] = copies[::5]
+    (text,) = flags(ruler.measure(some))
+    assert text.startswith("20.0% of the images lie three times as near to one training image")
+    shaken = copies + 0.02 * torch.randn(copies.shape, generator=torch.Generator().manual_seed(0))
+    assert "the training set is copied" in " ".join(flags(ruler.measure(shaken)))
+
+
+def test_blur_and_noise_are_flagged(planted):
+    ruler, labels, _, test_set = planted
+    images = matching(test_set, labels, seed=1)
+    assert ": blurred" in " ".join(flags(ruler.measure(blur(images))))
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    assert ": noise" in " ".join(flags(ruler.measure(images + 0.5 * noise)))
+    assert len(flags(ruler.measure(noise))) >= 3
+
+
+def test_measuring_is_deterministic_and_blind_to_order(planted):
+    ruler, labels, _, test_set = planted
+    images = matching(test_set, labels, seed=1)
+    assert ruler.measure(images) == ruler.measure(images.clone())
+    # Exchange images of the same digit: the set and its labels stay the same.
+    order = torch.cat([torch.arange(10, len(labels)), torch.arange(10)])
+    one, other = ruler.measure(images).values, ruler.measure(images[order]).values
+    assert one.accuracy == other.accuracy and one.recall == other.recall
+    assert one.frechet == pytest.approx(other.frechet, rel=1e-6)
+
+
+def test_what_cannot_be_measured_is_told(planted):
+    ruler, labels, _, test_set = planted
+    images = matching(test_set, labels, seed=1)
+    with pytest.raises(CourseError, match="expected images of shape"):
+        ruler.measure(images[1:])
+    images[3, 0, 5, 5] = torch.nan
+    with pytest.raises(CourseError, match="1 of .* images hold infinite values or NaN"):
+        ruler.measure(images)
+    with pytest.raises(CourseError, match="choose a --count of at most"):
+        matching(test_set, torch.zeros(2000, dtype=torch.int64), seed=0)
+
+
+# The network's own error
+
+
+def test_eps_mse_of_networks_whose_error_is_known():
+    images = load_images("digits", train=False)
+    alpha_bars = torch.linspace(0.99, 0.01, 100)
+    # A network that says 0 errs by the noise's variance; 64 x 784 draws hold 1 to 0.03.
+    zero = eps_mse_by_band(lambda x, t, labels: 0 * x, alpha_bars, images, num_images=64)
+    assert len(zero) == 10 and zero == pytest.approx([1.0] * 10, abs=0.03)
+
+    steps = []
+
+    def one(x, t, labels):
+        steps.append(t)
+        return torch.ones_like(x)
+
+    assert eps_mse_by_band(one, alpha_bars, images, num_images=64) == pytest.approx(
+        [2.0] * 10, abs=0.05
+    )
+    for band, t in enumerate(steps):
+        assert t.min() >= 10 * band and t.max() < 10 * (band + 1)
+    again = eps_mse_by_band(one, alpha_bars, images, num_images=64)
+    assert again == eps_mse_by_band(one, alpha_bars, images, num_images=64)
+
+
+def test_eps_mse_of_the_perfect_network_is_zero():
+    """Images that are all -1 let the noise be read off x_t."""
+    images = load_images("digits", train=False)
+    black = type(images)(torch.zeros_like(images.pixels), images.labels, "black")
+    alpha_bars = torch.linspace(0.99, 0.01, 100)
+
+    def perfect(x, t, labels):
+        alpha_bar = alpha_bars[t].view(-1, 1, 1, 1)
+        return (x + alpha_bar.sqrt()) / (1 - alpha_bar).sqrt()
+
+    errors = eps_mse_by_band(perfect, alpha_bars, black, num_images=20)
+    assert max(errors) < 1e-9
+
+
+# The command
+
+
+@pytest.fixture
+def tiny(tmp_path, solutions):
+    """The file of an untrained model that says it was trained on scikit-learn's digits."""
+    config = ModelConfig(
+        base_channels=8,
+        channel_mults=(1, 2),
+        time_dim=16,
+        prediction="v",
+        data="scikit-learn digits",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(solutions, config)
+    save_model(tmp_path / "tiny.safetensors", model, config)
+    return tmp_path / "tiny.safetensors"
+
+
+def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("course.models.SHIPPED", tiny)
+    command = ["evaluate", "--count", "20", "--steps", "2", "--guidance", "0", "2"]
+    one = tmp_path / "one.json"
+    assert main([*command, "--out", str(one)]) == 0
+    out = capsys.readouterr().out
+    for words in ("scikit-learn digits", "w = 0", "w = 2", "Fréchet distance", "worst digit"):
+        assert words in out
+    assert "w = 0: only" in " ".join(out.split()), "an untrained model draws no digits"
+    report = json.loads(one.read_text())
+    assert report["complete"] and report["data"] == "scikit-learn digits"
+    assert [row["guidance"] for row in report["generated"]] == [0, 2]
+    assert report["count"] == 20 and report["real"]["accuracy"]["count"] == 20
+    assert len(report["held_out_eps_mse"]["bands"]) == 10
+    assert all(row["flags"] for row in report["generated"])
+    # A run of the same model: the file lies beside it, with the same figures.
+    monkeypatch.setattr("course.cli.ROOT", tmp_path)
+    monkeypatch.setattr("course.cli.require_passing", lambda impl, doing: None)
+    folder = tmp_path / "runs" / "mine"
+    (folder / "models").mkdir(parents=True)
+    shutil.copy(tiny, folder / "models" / "model.safetensors")
+    assert main(["evaluate", "mine", *command[1:]]) == 0
+    again = json.loads((folder / "evaluation.json").read_text())
+    for found in (report, again):
+        found.pop("model")
+        for row in found["generated"]:
+            row.pop("seconds")
+    assert again == report
+
+
+def test_an_interrupted_evaluation_keeps_what_was_finished(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("course.models.SHIPPED", tiny)
+    row = Evaluation.row
+
+    def interrupt(self, guidance):
+        if guidance == 1:
+            raise KeyboardInterrupt
+        return row(self, guidance)
+
+    monkeypatch.setattr(Evaluation, "row", interrupt)
+    out = tmp_path / "evaluation.json"
+    command = ["evaluate", "--count", "20", "--steps", "2", "--guidance", "0", "1"]
+    assert main([*command, "--out", str(out)]) == 130
+    assert "holds what was finished" in " ".join(capsys.readouterr().out.split())
+    report = json.loads(out.read_text())
+    assert not report["complete"]
+    assert [row["guidance"] for row in report["generated"]] == [0]
+
+
+def test_a_model_is_measured_against_its_own_data_only(monkeypatch, tmp_path, capsys):
+    assert data_of("scikit-learn digits")[0].name == "scikit-learn digits"
+    monkeypatch.setenv("DIFFUSION_DATA", str(tmp_path))
+    with pytest.raises(CourseError, match="was trained on MNIST, which is not in"):
+        data_of("MNIST")
+    with pytest.raises(CourseError, match="figures against digits would say how"):
+        data_of("MNIST", "digits")
+    assert SHIPPED.is_file() and main(["evaluate", "--count", "10"]) == 2
+    assert "against other data it cannot be measured" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["nothing"], "there is no model at"),
+        (["--count", "9"], "--count must be at least 10"),
+        (["--steps", "1"], "steps must be between 2 and 1000, got 1"),
+        (["--data", "cats"], "there is no data set 'cats'"),
+        (["--out", "figures.txt"], "--out must end in .json"),
+        (["--impl", "nowhere"], "there is no folder 'nowhere'"),
+    ],
+)
+def test_bad_input_is_told(arguments, words, capsys):
+    assert main(["evaluate", *arguments]) == 2
+    assert words in " ".join(capsys.readouterr().out.split())
