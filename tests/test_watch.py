@@ -34,7 +34,7 @@ def test_a_session_at_the_keyboard(learner):
 
     file.write_text(SOLUTION)
     seen = terminal.wait_for("q quit")
-    assert "✔ 1.1" in seen and "1 of 27 solved" in seen
+    assert "✔ 1.1" in seen and "1 of 32 solved" in seen
 
     terminal.press("n")
     assert "✔ 1.2 The cosine schedule" in terminal.wait_for("q quit")
