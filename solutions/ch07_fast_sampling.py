@@ -107,7 +107,7 @@ def ddim_step(
     """
 
     def at(step: Tensor) -> Tensor:
-        values = torch.where(step < 0, 1.0, alpha_bars[step.clamp(min=0)])  # (B,)
+        values = torch.where(step < 0, 1.0, alpha_bars[step])  # (B,)
         return values.view(-1, 1, 1, 1)  # (B, 1, 1, 1)
 
     a, a_next = at(t), at(t_next)
@@ -145,7 +145,7 @@ def dpm_step(x_t: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, alpha_bars: Te
     """
 
     def at(step: Tensor) -> Tensor:
-        values = torch.where(step < 0, 1.0, alpha_bars[step.clamp(min=0)])  # (B,)
+        values = torch.where(step < 0, 1.0, alpha_bars[step])  # (B,)
         return values.view(-1, 1, 1, 1)  # (B, 1, 1, 1)
 
     a, a_next = at(t), at(t_next)
@@ -190,7 +190,7 @@ def dpm_2m_step(
     """
 
     def at(step: Tensor) -> Tensor:
-        values = torch.where(step < 0, 1.0, alpha_bars[step.clamp(min=0)])  # (B,)
+        values = torch.where(step < 0, 1.0, alpha_bars[step])  # (B,)
         return values.view(-1, 1, 1, 1)  # (B, 1, 1, 1)
 
     def half_log_snr(alpha_bar: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ def dpm_2m_step(
     if memory is not None:
         t_before, x0_before = memory
         r = (half_log_snr(a) - half_log_snr(at(t_before))) / h
-        second_order = D + (x0 - x0_before) / (2 * r)
+        second_order = x0 + (x0 - x0_before) / (2 * r)
         D = torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, second_order)
     x_next = ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * D
     return x_next, (t, x0)
