@@ -1,5 +1,7 @@
 """Draw images with a model: the chapters' samplers, wired together."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -9,6 +11,7 @@ from course.loading import Implementation
 from course.models import ModelConfig, build_schedule
 
 MAX_BATCH = 100  # images that walk together; a larger request is drawn in several walks
+SAMPLERS = ("ancestral", "ddim", "2m")
 
 
 def eps_network(impl: Implementation, model: nn.Module, config: ModelConfig, alpha_bars: Tensor):
@@ -23,6 +26,34 @@ def eps_network(impl: Implementation, model: nn.Module, config: ModelConfig, alp
     return predict_eps
 
 
+def fast_walk(
+    impl: Implementation, sampler: str, alpha_bars: Tensor, timesteps: Tensor, eta: float = 0.0
+) -> Callable:
+    """Chapter 07's walk with one of its steps, to be called as (predict_eps, x_T, generator, film).
+
+    Args:
+        sampler: "ddim" or "2m".
+        alpha_bars: the full schedule, shape (T,), on the device of the images.
+        timesteps: the grid.
+        eta: how much noise DDIM adds; 0 draws none.
+    """
+    ch07 = impl.chapter("ch07_fast_sampling")
+
+    def ddim(x, t, t_next, eps, noise, memory):
+        return ch07.ddim_step(x, t, t_next, eps, noise, alpha_bars, eta), None
+
+    def second_order(x, t, t_next, eps, noise, memory):
+        return ch07.dpm_2m_step(x, t, t_next, eps, alpha_bars, memory)
+
+    step = ddim if sampler == "ddim" else second_order
+
+    def walk(predict_eps, x_T, generator, film_steps=()):
+        source = generator if eta > 0 else None
+        return ch07.fast_sample(predict_eps, step, x_T, timesteps, source, film_steps)
+
+    return walk
+
+
 def draw(
     impl: Implementation,
     model: nn.Module,
@@ -33,8 +64,10 @@ def draw(
     seed: int = 0,
     film_frames: int = 0,
     progress: str | None = None,
+    sampler: str = "ancestral",
+    eta: float = 0.0,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Draw one image for each label by ancestral sampling with guidance.
+    """Draw one image for each label, with guidance.
 
     Args:
         labels: the digits to draw; None draws any digit.
@@ -43,13 +76,21 @@ def draw(
         seed: the same seed gives the same images on the same kind of device.
         film_frames: how many moments of the walk to keep, evenly spaced, the last one included.
         progress: show a progress bar with this text.
+        sampler: "ancestral", or chapter 07's "ddim" or "2m".
+        eta: for ddim, how much of the ancestral walk's noise to add, from 0 to 1.
 
     Returns:
         (images, film): (N, 1, 28, 28) in about [-1, 1], and the frames, each of that shape.
 
     Raises:
-        CourseError: if a label or the number of steps is out of range.
+        CourseError: if a label, the number of steps or eta is out of range, or for another sampler.
     """
+    if sampler not in SAMPLERS:
+        raise CourseError(f"there is no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+    if not 0 <= eta <= 1:
+        raise CourseError(f"eta must be between 0 and 1, got {eta:g}")
+    if eta > 0 and sampler != "ddim":
+        raise CourseError(f"eta is for the ddim sampler; {sampler} has none")
     for label in labels:
         if label is not None and not 0 <= label < config.num_classes:
             raise CourseError(f"digits run from 0 to {config.num_classes - 1}, got {label}")
@@ -58,32 +99,46 @@ def draw(
     device = next(model.parameters()).device
     ch01, ch06 = impl.chapter("ch01_noise_schedule"), impl.chapter("ch06_guided_sampling")
     full = build_schedule(impl, config)
-    betas, timesteps = ch06.respace(full.betas, num_steps)
-    schedule = ch01.make_schedule(betas).to(device)
-    timesteps = timesteps.to(device)
-    network = eps_network(impl, model, config, full.alpha_bars.to(device))
+    alpha_bars = full.alpha_bars.to(device)
+    network = eps_network(impl, model, config, alpha_bars)
+    if sampler == "ancestral":
+        betas, timesteps = ch06.respace(full.betas, num_steps)
+        schedule = ch01.make_schedule(betas).to(device)
+        timesteps = timesteps.to(device)
+    else:
+        timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
+        walk = fast_walk(impl, sampler, alpha_bars, timesteps, eta)
 
     null = config.null_label
     wanted = torch.tensor([null if label is None else label for label in labels], device=device)
     generator = torch.Generator(device).manual_seed(seed)
-    film_steps = torch.linspace(num_steps - 1, 0, film_frames).round().int().tolist()
+    places = torch.linspace(num_steps - 1, 0, film_frames).round().int().tolist()
     parts = wanted.split(MAX_BATCH)
     bar = tqdm(total=len(parts) * num_steps, desc=progress, disable=progress is None, leave=False)
 
     finished, films = [], []
     for part in parts:
 
-        def predict_eps(x: Tensor, step: Tensor, part: Tensor = part) -> Tensor:
+        def predict_eps(x: Tensor, t: Tensor, part: Tensor = part) -> Tensor:
             bar.update()
-            t = timesteps[step]  # the step of the full schedule, which the network knows
             if guidance == 0:
                 return network(x, t, part)
             return ch06.guided_eps(network, x, t, part, guidance, null)
 
         x_T = torch.randn(len(part), 1, 28, 28, generator=generator, device=device)
-        x0, film = ch06.ancestral_sample(
-            predict_eps, ch06.p_sample, x_T, schedule, generator, film_steps
-        )
+        if sampler == "ancestral":
+            x0, film = ch06.ancestral_sample(
+                # The walk counts its own steps; the network knows those of the full schedule.
+                lambda x, step: predict_eps(x, timesteps[step]),
+                ch06.p_sample,
+                x_T,
+                schedule,
+                generator,
+                places,
+            )
+        else:
+            film_steps = [int(timesteps[num_steps - 1 - place]) for place in places]
+            x0, film = walk(predict_eps, x_T, generator, film_steps)
         finished.append(x0.cpu())
         films.append([frame.cpu() for frame in film])
     bar.close()

@@ -71,6 +71,8 @@ def test_check_names_a_misconception(learner, capsys):
         (["train", "--preset", "smoke", "--device", "abacus"], "there is no device 'abacus'"),
         (["sample", "--digit", "12"], "digits run from 0 to 9, got 12"),
         (["sample", "--steps", "1"], "steps must be between 2 and 1000, got 1"),
+        (["sample", "--eta", "0.5"], "eta is for the ddim sampler; ancestral has none"),
+        (["sample", "--sampler", "ddim", "--eta", "2"], "eta must be between 0 and 1, got 2"),
         (["sample", "--count", "0"], "--count must be at least 1, got 0"),
         (["sample", "--run", "nothing"], "there is no model at"),
         (["sample", "--out", "digits.docx"], "--out must end in .png or .jpg or .gif"),
@@ -129,3 +131,24 @@ def test_sample_draws_what_was_asked_for(tmp_path, capsys):
     assert anything.exists()
     with pytest.raises(SystemExit):
         main(["sample", "--sampler", "magic"])
+
+
+@pytest.mark.parametrize("options", [["--sampler", "2m"], ["--sampler", "ddim", "--eta", "0.5"]])
+def test_sample_with_the_samplers_of_chapter_07(tmp_path, options):
+    grid = tmp_path / "grid.png"
+    assert (
+        main(["sample", "--digit", "7", "--steps", "4", "--film", "--out", str(grid), *options])
+        == 0
+    )
+    assert grid.exists() and (tmp_path / "grid_film.png").exists()
+
+
+def test_a_fast_sampler_needs_chapter_07(learner, tmp_path, capsys):
+    for chapter in chapters()[:6]:
+        solve(learner, chapter.name)
+    walk = ["sample", "--digit", "7", "--steps", "4", "--out", str(tmp_path / "7.png")]
+    mine = ["--impl", str(learner)]
+    assert main([*walk, *mine, "--sampler", "ddim"]) == 2
+    out = capsys.readouterr().out
+    assert "these exercises must pass first: 7.1, 7.2, 7.3, 7.4, 7.5" in out
+    assert main([*walk, *mine]) == 0  # the ancestral walk does without
