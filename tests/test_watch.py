@@ -41,7 +41,7 @@ def test_a_session_at_the_keyboard(learner):
     terminal.press("s")
     assert "not written yet" in terminal.wait_for("q quit")
     terminal.press("pp")
-    assert "6.4" in terminal.wait_for("7.5 not written yet")
+    assert "7.5" in terminal.wait_for("7.5 not written yet")
     terminal.press("q")
     assert terminal.close() == 0
 
