@@ -20,7 +20,7 @@ from course.sandbox import SECONDS, BoxedCode, Sandbox, chapter_file
 from course.text import clip
 
 SECONDS_TO_JUDGE = 120.0  # one submission, the misconceptions' own evidence included
-LONGEST_MESSAGE = 4000  # characters
+LONGEST_MESSAGE = 2000  # characters
 
 
 def find_submissions(folders: list[Path]) -> dict[str, Path]:

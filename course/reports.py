@@ -24,7 +24,7 @@ RESULTS_SCHEMA = "diffusion-from-scratch/results"
 RESULTS_VERSION = 1  # changes when a field of results.json changes its meaning or goes
 
 # Some services refuse large files; PrairieLearn's limit is 1 MB a submission.
-LONGEST_MESSAGE = 4000
+LONGEST_MESSAGE = 2000
 
 
 def write_reports(results: list[SubmissionResult], folder: Path) -> list[Path]:
