@@ -105,8 +105,9 @@ def _bubblewrap(kit: Path, submission: Path) -> list[str]:
     return [
         *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
         *("--uid", str(NOBODY), "--gid", str(NOBODY)),
-        *mounts,
+        # /tmp first: Python itself may lie below it.
         *("--proc", "/proc", "--dev", "/dev", "--size", str(256 << 20), "--tmpfs", "/tmp"),
+        *mounts,
         *("--ro-bind", str(kit), "/kit", "--ro-bind", str(submission), "/submission"),
         *("--chdir", "/tmp", "--setenv", "PYTHONPATH", "/kit"),
         *("--setenv", "HOME", "/tmp", "--setenv", "TMPDIR", "/tmp", "--"),
@@ -148,10 +149,10 @@ class Sandbox:
     ):
         self.seed, self.seconds = seed, seconds
         self._scratch = tempfile.TemporaryDirectory(prefix="grading-")
-        self._kit = Path(self._scratch.name)
+        self.kit = Path(self._scratch.name)
         self._running: set[subprocess.Popen] = set()
-        self._kit.chmod(0o755)
-        _fill_kit(self._kit, which, seed)
+        self.kit.chmod(0o755)
+        _fill_kit(self.kit, which, seed)
         self.box = box or self._best_box()
 
     def __enter__(self) -> "Sandbox":
@@ -203,7 +204,10 @@ class Sandbox:
         for box in boxes:
             with tempfile.TemporaryDirectory() as empty:
                 Path(empty).chmod(0o755)
-                frames, errors = self._start(box, Path(empty))
+                try:
+                    frames, errors = self._start(box, Path(empty))
+                except OSError as error:  # another user may not be allowed to run this Python
+                    frames, errors = [], str(error)
             if frames[:1] == [READY]:
                 return box
         raise CourseError(f"no process for submissions can be started here: {errors}")
@@ -217,14 +221,14 @@ class Sandbox:
         ):
             os.chmod(home, 0o777)
             process = subprocess.Popen(
-                box.command(self._kit, submission),
+                box.command(self.kit, submission),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=errors,
                 cwd=home,
                 env={
                     "PATH": os.defpath,
-                    "PYTHONPATH": str(self._kit),
+                    "PYTHONPATH": str(self.kit),
                     "PYTHONDONTWRITEBYTECODE": "1",
                     "OMP_NUM_THREADS": "1",
                     "HOME": home,
