@@ -62,13 +62,14 @@ def mix(reference: str, one: str, other: str) -> str | None:
     return "\n".join(mixed) + "\n"
 
 
-def measure(exercise: Exercise, most: int, draw: random.Random) -> list[dict]:
-    """What became of a sample of an exercise's mixtures."""
+def measure(exercise: Exercise, most: int, tried: int, draw: random.Random) -> list[dict]:
+    """What became of a sample of an exercise's mixtures, made of a sample of its mutants."""
     source = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
     warm_up(exercise.id)
     mutants = mutants_of(source, exercise)
     named: list[tuple[Mutant, str]] = []
-    for mutant in tqdm(mutants, leave=False, disable=None):
+    chosen = draw.sample(mutants, min(len(mutants), tried))
+    for mutant in tqdm(chosen, leave=False, disable=None):
         outcome = verdict(exercise, mutant.source)
         if outcome and outcome.misconception and not outcome.partly:
             named.append((mutant, outcome.misconception))
@@ -99,6 +100,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--exercise", help='only this one, such as "1.2"')
     parser.add_argument("--most", type=int, default=40, help="mixtures of an exercise")
+    parser.add_argument("--mutants", type=int, default=10_000, help="tried of an exercise")
     parser.add_argument("--show", action="store_true", help="print those that are not named")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     options = parser.parse_args()
@@ -110,7 +112,7 @@ def main() -> int:
     total: Counter[str] = Counter()
     records = {}
     for exercise in chosen:
-        found = measure(exercise, options.most, random.Random(exercise.id))
+        found = measure(exercise, options.most, options.mutants, random.Random(exercise.id))
         fates = Counter(one["fate"] for one in found)
         total += fates
         records[exercise.id] = {fate: fates[fate] for fate in FATES}
