@@ -132,7 +132,7 @@ def _limit_and_forbid(hidden: list[str]) -> None:
 FORBIDDEN = {
     "starting other programs": ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"),
     "starting other processes": ("os.fork", "os.forkpty", "os.kill", "os.killpg"),
-    "calling C code": ("ctypes.dlopen", "ctypes.dlsym", "ctypes.cdata"),
+    "calling C code": ("ctypes.dlsym", "ctypes.cdata"),
 }
 CHANGES_FILES = (
     *("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink"),
@@ -149,6 +149,9 @@ def _make_hook(own: str, hidden: list[str]) -> Callable[[str, tuple], None]:
         return realpath(os.fsdecode(fspath(value)))
 
     def hook(event: str, args: tuple) -> None:
+        if event == "ctypes.dlopen" and not str(args[0]).startswith((sys.prefix, sys.base_prefix)):
+            # What lies beside Python's packages is theirs: torchvision loads its part like this.
+            raise PermissionError("while you are graded, calling C code is refused")
         if event in refused:
             raise PermissionError(f"while you are graded, {refused[event]} is refused")
         if event.startswith("socket."):

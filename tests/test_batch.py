@@ -250,6 +250,17 @@ def test_bytes_that_were_not_packed_are_refused(content):
 # A class of learners
 
 
+def test_right_code_may_use_what_is_installed(tmp_path):
+    """Libraries load parts of theirs in C, write caches and look for programs."""
+    text = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
+    imports = "import matplotlib.pyplot, numpy, scipy.stats, sklearn, torchvision.utils\n"
+    (tmp_path / f"{CH01}.py").write_text(f"{text}\n{imports}", encoding="utf-8")
+    for box in (None, Box("limits only")):
+        with Sandbox(seed=8, which="01", box=box) as sandbox:
+            results = Grader(sandbox.run(tmp_path), 8).grade("01")
+        assert [r.message for r in results if r.status != PASSED] == []
+
+
 def test_the_sandbox_names_the_same_misconceptions_as_a_learners_own_check(tmp_path):
     """A wrong file gets, in the sandbox, the message that the learner gets at home."""
     text = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
