@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course import ROOT, CourseError
+from course import ROOT, CourseError, worker
 from course.batch import Batch, find_submissions
 from course.catalogue import exercises
 from course.evidence import Unreadable, pack, unpack
@@ -245,6 +245,14 @@ def test_what_is_no_plain_data_crosses_by_its_name():
 def test_bytes_that_were_not_packed_are_refused(content):
     with pytest.raises(Unreadable):
         unpack(content)
+
+
+@pytest.mark.parametrize("name", [None, "/tmp/own.so", f"{sys.prefix}/../own.so"])
+def test_c_code_is_only_what_belongs_to_pythons_packages(name, monkeypatch):
+    hook = worker._make_hook(own="/tmp", hidden=[])
+    monkeypatch.setattr(sys, "prefix", "/tmp")  # as a submission may
+    with pytest.raises(PermissionError, match="C code"):
+        hook("ctypes.dlopen", (name,))
 
 
 # A class of learners

@@ -1,0 +1,129 @@
+"""How good are the digits for how many calls of the network? Ancestral, DDIM and 2M side by side.
+
+python -m benchmarks.sampler_quality             what is missing is measured, then a table
+python -m benchmarks.sampler_quality --again     measures everything again
+
+Each walk draws the same number of every digit with the shipped model. The judge counts the right
+ones; the Fréchet distance is a ratio to that between as many real images (see `course evaluate`).
+Every finished walk is kept in benchmarks/results/sampler_quality.json at once, so an interrupted
+measurement goes on where it stopped. Without guidance a call is one pass of the network over the
+images.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from course import ROOT, CourseError
+from course.data import load_images
+from course.evaluation import Ruler
+from course.loading import Implementation
+from course.models import SHIPPED, load_model
+from course.sampling import draw
+
+RESULTS = ROOT / "benchmarks" / "results" / "sampler_quality.json"
+WALKS = {
+    "ancestral": (10, 20, 50, 100, 250, 1000),
+    "ddim": (5, 10, 20, 50),
+    "2m": (5, 10, 15, 20, 50),
+}
+
+
+def measure(path: Path, count: int, guidance: float, seed: int) -> dict:
+    """All walks at `count` images of each digit; those that the file holds already are kept."""
+    solutions = Implementation("solutions")
+    model, config = load_model(SHIPPED, solutions)
+    labels = list(range(config.num_classes)) * count
+    ruler = Ruler(load_images("mnist"), load_images("mnist", train=False), torch.tensor(labels))
+    settings = {
+        "weights": ruler_key(model),
+        "images": len(labels),
+        "guidance": guidance,
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+    }
+    result = known(path, settings)
+    # From short to long, so that a first figure is there early.
+    walks = sorted((steps, sampler) for sampler, all_steps in WALKS.items() for steps in all_steps)
+    for steps, sampler in walks:
+        name = f"{sampler} {steps}"
+        if name in result["walks"]:
+            continue
+        start = time.monotonic()
+        images, _ = draw(
+            solutions, model, config, labels, guidance, steps, seed, sampler=sampler, progress=name
+        )
+        seconds = time.monotonic() - start
+        measured = ruler.measure(images)
+        share = measured.values.accuracy
+        result["walks"][name] = {
+            "sampler": sampler,
+            "calls": steps,
+            "right": share.value,
+            "interval": list(share.interval),
+            "frechet_ratio": round(measured.ratio("frechet"), 3),
+            "recall_ratio": round(measured.ratio("recall"), 3),
+            "coverage_ratio": round(measured.ratio("coverage"), 3),
+            "seconds": round(seconds, 1),
+        }
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def ruler_key(model: torch.nn.Module) -> str:
+    """A few digits that tell one set of weights from another."""
+    total = sum(value.double().abs().sum().item() for value in model.state_dict().values())
+    return f"{total:.6f}"
+
+
+def known(path: Path, settings: dict) -> dict:
+    """What the file holds for the same settings; otherwise an empty record."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    if before.get("settings") == settings:
+        return before
+    return {"settings": settings, "walks": {}}
+
+
+def table(result: dict) -> list[str]:
+    """The walks as a Markdown table, by sampler and number of calls."""
+    lines = [
+        "| sampler | calls | right | 95 % interval | Fréchet ratio | recall | coverage | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    order = list(WALKS)
+    for walk in sorted(
+        result["walks"].values(), key=lambda walk: (order.index(walk["sampler"]), walk["calls"])
+    ):
+        low, high = walk["interval"]
+        lines.append(
+            f"| {walk['sampler']} | {walk['calls']} | {walk['right']:.1%} | {low:.1%} – {high:.1%} "
+            f"| {walk['frechet_ratio']:.1f} | {walk['recall_ratio']:.2f} "
+            f"| {walk['coverage_ratio']:.2f} | {walk['seconds']:.0f} |"
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=50, help="images of each digit (default 50)")
+    parser.add_argument("--guidance", type=float, default=0.0, help="w (default 0)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", action="store_true", help="forget what was measured before")
+    options = parser.parse_args()
+    if options.again:
+        RESULTS.unlink(missing_ok=True)
+    try:
+        result = measure(RESULTS, options.count, options.guidance, options.seed)
+    except CourseError as error:
+        parser.exit(2, f"{error}\n")
+    print(*table(result), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
