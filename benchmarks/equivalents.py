@@ -1,16 +1,16 @@
 """Do the checks ever reject right code? Every equivalent, with many inputs and threads.
 
-python -m benchmarks.equivalents                  20 seeds, 1 and 2 threads, as a table
-python -m benchmarks.equivalents --write          adds a record to benchmarks/results
+python -m benchmarks.equivalents                  20 seeds, 4 of them with 2 threads as well
+python -m benchmarks.equivalents --only 03        one chapter
 
 Judged are the right answers in checks/equivalents/ and the reference itself. Each seed draws other
-inputs for every check. Run it under the oldest and the newest torch that the course supports; the
-results' file holds a record for each version.
+inputs for every check. Run it under the oldest and the newest torch that the course supports:
+benchmarks/results/equivalents.json holds a record for each version, and keeps each chapter as soon
+as it is measured.
 """
 
 import argparse
 import json
-import platform
 import sys
 
 import torch
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from course import ROOT, observing
 from course.answers import Answer
-from course.catalogue import Chapter, chapters
+from course.catalogue import Chapter, chapters, find_chapter
 from course.grading import (
     PASSED,
     Overlay,
@@ -48,27 +48,38 @@ def right_answers(chapter: Chapter) -> list[Answer]:
     return found
 
 
-def measure(seeds: range, threads: tuple[int, ...]) -> list[dict]:
-    """One record a chapter, with the messages of whatever was rejected."""
-    records = []
-    for chapter in chapters():
-        answers, rejected, judged = right_answers(chapter), [], 0
-        for number in threads:
-            observing.THREADS = number
-            for seed in tqdm(seeds, desc=f"{chapter.number}, {number} threads", leave=False):
-                for answer in answers:
-                    found = rejections(answer.exercise, overlay(answer), answer.file, seed)
-                    judged += len(checks_of(answer.exercise))
-                    rejected += [f"{answer.name}, seed {seed}: {text}" for text in found]
-        records.append(
-            {
-                "chapter": f"{chapter.number} {chapter.title}",
-                "answers": len(answers),
-                "verdicts": judged,
-                "rejected": rejected,
-            }
-        )
-    return records
+def measure(chapter: Chapter, seeds: dict[int, int]) -> dict:
+    """How often the chapter's right answers were judged, and every message that rejected one.
+
+    Args:
+        chapter: whose answers.
+        seeds: how many draws of the inputs, for each number of threads.
+    """
+    answers, rejected, judged = right_answers(chapter), [], 0
+    for threads, count in seeds.items():
+        observing.THREADS = threads
+        what = f"{chapter.number}, {threads} threads"
+        for seed in tqdm(range(count), desc=what, leave=False, disable=None):
+            for answer in answers:
+                found = rejections(answer.exercise, overlay(answer), answer.file, seed)
+                judged += len(checks_of(answer.exercise))
+                rejected += [f"{answer.name}, seed {seed}: {text}" for text in found]
+    return {
+        "chapter": f"{chapter.number} {chapter.title}",
+        "answers": len(answers),
+        "seeds by threads": {str(threads): count for threads, count in seeds.items()},
+        "verdicts": judged,
+        "rejected": rejected,
+    }
+
+
+def keep(record: dict) -> None:
+    """Put a chapter's record into the results' file, below the version of torch."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    version = torch.__version__.split("+")[0]
+    known.setdefault(f"torch {version}", {})[record["chapter"]] = record
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def table(records: list[dict]) -> list[str]:
@@ -82,27 +93,21 @@ def table(records: list[dict]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=20, help="how many draws of the inputs")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
+    parser.add_argument("--seeds", type=int, default=20, help="draws of the inputs, 1 thread")
+    parser.add_argument("--two-threads", type=int, default=4, help="of them, with 2 as well")
+    parser.add_argument("--only", help='a chapter, such as "03"')
     options = parser.parse_args()
 
-    records = measure(range(options.seeds), tuple(options.threads))
-    print(f"torch {torch.__version__}, {options.seeds} seeds, threads {options.threads}")
+    torch.set_num_threads(1)
+    chosen = [find_chapter(options.only)] if options.only else chapters()
+    records = []
+    for chapter in chosen:
+        records.append(measure(chapter, {1: options.seeds, 2: options.two_threads}))
+        keep(records[-1])
+    print(f"torch {torch.__version__}")
     print(*table(records), sep="\n")
     for record in records:
         print(*record["rejected"], sep="\n")
-    if options.write:
-        known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-        version = torch.__version__.split("+")[0]
-        known[f"torch {version}"] = {
-            "python": platform.python_version(),
-            "seeds": options.seeds,
-            "threads": options.threads,
-            "chapters": records,
-        }
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return 1 if any(record["rejected"] for record in records) else 0
 
 

@@ -55,10 +55,11 @@ PRESETS = {
         sample_steps=5,
     ),
     "laptop": Preset(
-        ModelConfig(base_channels=24, prediction="v"),
+        # Narrow where the image is large: two cores make twice as many steps in the same time.
+        ModelConfig(base_channels=16, channel_mults=(1, 2, 4), prediction="v"),
         epochs=5,
         batch_size=32,
-        images_per_epoch=12_800,
+        images_per_epoch=28_800,
         lr=2e-3,
         warmup=100,
         lr_decay=True,
@@ -150,7 +151,9 @@ class Run:
         self.target = self.ch05.v_target if self.config.prediction == "v" else self.ch05.eps_target
         with torch.random.fork_rng():
             torch.manual_seed(self.preset.seed)
-            self.model = build_model(impl, self.config).to(self.device)
+            self.model = build_model(impl, self.config).to(
+                self.device, memory_format=torch.channels_last
+            )
         self.ema = self.ch05.EMA(self.model, self.preset.ema_decay)
         self.parallel = self.model  # what the loss is computed with
         if self.processes.count > 1:
