@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from course import ROOT, CourseError
 from course.data import Images, load_images
-from course.weights import fill, read_weights, to_float, to_half, write_weights
+from course.weights import fill, read_weights, to_half, write_weights
 
 FOLDER = ROOT / "models"
 COMMAND = "python -m course.judges --write"
@@ -283,7 +283,7 @@ def make(config: JudgeConfig, write: bool) -> None:
     checkpoint = ROOT / "runs" / "judges" / f"{config.network}.pt"
     model = train(config, train_set, checkpoint)
     exact = count_right(model, test_set)
-    model.load_state_dict(to_float(to_half(model.state_dict())))
+    model.load_state_dict(to_half(model.state_dict()))
     right = count_right(model, test_set)
     print(f"{config.network}: {right} of {len(test_set)} test images right (float32: {exact})")
     if write:

@@ -30,14 +30,6 @@ def to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def to_float(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All that is not whole numbers in single precision, to compute with."""
-    return {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in weights.items()
-    }
-
-
 def write_weights(path: Path, model: nn.Module, metadata: dict[str, str], half: bool) -> None:
     """Write a network's weights and, as metadata, `metadata` and the hash of what is written.
 
@@ -63,7 +55,7 @@ def read_weights(path: Path, needed: tuple[str, ...]) -> tuple[dict[str, Tensor]
         needed: the metadata without which the file is not one of this course's.
 
     Returns:
-        the weights in single precision, and the metadata.
+        the weights as they were written, and the metadata.
 
     Raises:
         CourseError: if the file is cut short or damaged, was written by something else, or its
@@ -91,11 +83,11 @@ def read_weights(path: Path, needed: tuple[str, ...]) -> tuple[dict[str, Tensor]
             f"{found[:8]}, expected is {metadata['sha256'][:8]}): the file is damaged or was "
             "altered; get it again"
         )
-    return to_float(weights), metadata
+    return weights, metadata
 
 
 def fill(model: nn.Module, weights: dict[str, Tensor], doubt: str, remedy: str) -> None:
-    """Put weights into a network, if all their names and shapes are the network's.
+    """Put weights into a network, in its own precision, if names and shapes are the network's.
 
     Raises:
         CourseError: if they are not; it says `doubt`, what differs first, and `remedy`.
