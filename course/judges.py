@@ -10,7 +10,6 @@ python -m course.judges --check        how well the shipped ones do on MNIST's t
 """
 
 import argparse
-import hashlib
 import json
 import math
 import os
@@ -19,14 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from course import ROOT, CourseError
 from course.data import Images, load_images
+from course.weights import fill, read_weights, to_half, write_weights
 
 FOLDER = ROOT / "models"
 COMMAND = "python -m course.judges --write"
@@ -234,36 +232,16 @@ def count_right(model: nn.Module, images: Images) -> int:
 # The files
 
 
-def tensor_hash(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of all tensors, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def to_half(model: nn.Module) -> dict[str, Tensor]:
-    """The weights as they ship: matrices and kernels in half precision, the rest as it is."""
-    return {
-        name: (value.half() if value.dim() > 1 else value).contiguous()
-        for name, value in model.state_dict().items()
-    }
-
-
 def save_judge(path: Path, model: nn.Module, config: JudgeConfig, right: int, count: int) -> None:
-    """Write weights and, as metadata, configuration, command, test accuracy and hash."""
-    tensors = to_half(model)
+    """Write weights in half precision and, as metadata, configuration, command and accuracy."""
     metadata = {
         "config": json.dumps(asdict(config)),
         "command": COMMAND,
         "data": "MNIST",
         "test_right": str(right),
         "test_count": str(count),
-        "sha256": tensor_hash(tensors),
     }
-    save_file(tensors, path, metadata=metadata)
+    write_weights(path, model, metadata, half=True)
 
 
 def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str, str]]:
@@ -282,31 +260,18 @@ def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str
     path = Path(path or FOLDER / f"{name}.safetensors")
     if not path.is_file():
         raise CourseError(f"there is no {name} network at {path}; make it with: {COMMAND}")
+    weights, metadata = read_weights(path, needed=("config", "sha256"))
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
         config = JudgeConfig(**json.loads(metadata["config"]))
-        expected = metadata["sha256"]
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise CourseError(
-            f"{path} is damaged or was not written by this course ({error}); get it again"
+            f"the configuration in {path} is not that of a judge ({error}); get the file again"
         ) from None
     if config.network != name:
         raise CourseError(f"{path} holds the network {config.network!r}, not {name!r}")
-    if tensor_hash(tensors) != expected:
-        raise CourseError(f"the weights in {path} are not those it was written with; get it again")
     model = NETWORKS[name]()
-    try:
-        model.load_state_dict({key: _as_float(value) for key, value in tensors.items()})
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise CourseError(f"the weights in {path} do not fit the network: {reason}") from None
+    fill(model, weights, f"the weights in {path} do not fit the network", "Get the file again.")
     return model.eval(), metadata
-
-
-def _as_float(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 # The command
@@ -318,7 +283,7 @@ def make(config: JudgeConfig, write: bool) -> None:
     checkpoint = ROOT / "runs" / "judges" / f"{config.network}.pt"
     model = train(config, train_set, checkpoint)
     exact = count_right(model, test_set)
-    model.load_state_dict({key: _as_float(value) for key, value in to_half(model).items()})
+    model.load_state_dict(to_half(model.state_dict()))
     right = count_right(model, test_set)
     print(f"{config.network}: {right} of {len(test_set)} test images right (float32: {exact})")
     if write:

@@ -1,16 +1,21 @@
-"""Put a model together from the chapters' parts, and keep it in a safetensors file."""
+"""Put a model together from the chapters' parts, and keep it in a safetensors file.
 
+python -m course.models --ship runs/laptop    makes that run's model the one that ships, in half
+                                              precision, and says what that changes
+"""
+
+import argparse
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from course import ROOT, CourseError
 from course.loading import Implementation
+from course.weights import fill, read_weights, write_weights
 
 SHIPPED = ROOT / "models" / "mnist.safetensors"
 
@@ -59,43 +64,61 @@ def build_schedule(impl: Implementation, config: ModelConfig):
     return ch01.make_schedule(ch01.cosine_betas(config.num_steps))
 
 
-def save_model(path: Path, model: nn.Module, config: ModelConfig) -> None:
-    """Write weights and configuration into one safetensors file."""
-    weights = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
-    save_file(weights, path, metadata={"config": json.dumps(asdict(config))})
+def save_model(path: Path, model: nn.Module, config: ModelConfig, half: bool = False) -> None:
+    """Write weights, their hash and the configuration into one safetensors file.
+
+    Args:
+        half: matrices and kernels in half precision; `load_model` gives them back in single.
+    """
+    write_weights(path, model, {"config": json.dumps(asdict(config))}, half)
 
 
 def load_model(path: Path, impl: Implementation) -> tuple[nn.Module, ModelConfig]:
     """Read a file that `save_model` wrote into a network built from `impl`.
 
+    A file without a hash, from an older version of this course, is read all the same.
+
     Raises:
-        CourseError: if the file is missing, damaged, or does not fit the network.
+        CourseError: if the file is missing, damaged, altered, from elsewhere, or does not fit the
+            network.
     """
     path = Path(path)
     if not path.is_file():
         raise CourseError(f"there is no model at {path}; make one with: course train")
-    try:
-        with safe_open(path, framework="pt") as file:
-            fields = json.loads(file.metadata()["config"])
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CourseError(
-            f"{path} is damaged or was not written by this course ({error}); get it again"
-        ) from None
-    fields["channel_mults"] = tuple(fields["channel_mults"])
-    config = ModelConfig(**fields)
+    weights, metadata = read_weights(path, needed=("config",))
+    config = _parse_config(metadata["config"], path)
     model = build_model(impl, config)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CourseError(
-            f"the weights in {path.name} do not fit the network in {impl.folder.name}/: "
-            f"{str(error).splitlines()[1].strip()} A model can only be loaded into the code that "
-            "trained it; train your own with: course train --impl exercises"
-        ) from None
+    fill(
+        model,
+        weights,
+        f"the weights in {path} do not fit the network in {impl.folder.name}/",
+        "A model can only be loaded into the code that trained it; train your own with: course "
+        "train --impl exercises",
+    )
     return model.eval(), config
+
+
+def _parse_config(text: str, path: Path) -> ModelConfig:
+    """The configuration as `save_model` wrote it, with a look at every field."""
+    try:
+        given = dict(json.loads(text))
+        given["channel_mults"] = tuple(given["channel_mults"])
+        config = ModelConfig(**given)
+        for name, default in asdict(ModelConfig()).items():
+            value = getattr(config, name)
+            if type(value) is not type(default):
+                raise ValueError(f"{name} should be like {default!r}, not {value!r}")
+        if config.prediction not in ("eps", "v"):
+            raise ValueError(f"prediction should be 'eps' or 'v', not {config.prediction!r}")
+        widths = [config.base_channels * mult for mult in config.channel_mults]
+        if not widths or any(width < 1 or width % config.groups for width in widths):
+            raise ValueError(f"no widths {widths} with {config.groups} groups of channels")
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise CourseError(
+            f"the configuration in {path} is not one that this version of the course writes "
+            f"({error}); get the file again, or the version that wrote it"
+        ) from None
+    return config
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -115,3 +138,46 @@ def choose_device(name: str = "auto") -> torch.device:
         found = ", ".join(kind for kind, available in there.items() if available)
         raise CourseError(f"there is no device {name!r} here; there is: {found}")
     return torch.device(name)
+
+
+# The command
+
+
+def ship(run: Path, path: Path = SHIPPED) -> None:
+    """Write a run's model to where the shipped one lies, and print what half precision changes."""
+    solutions = Implementation("solutions")
+    model, config = load_model(run / "models" / "model.safetensors", solutions)
+    if config.data != "MNIST":
+        raise CourseError(f"what ships draws MNIST's digits; {run} was trained on {config.data}")
+    save_model(path, model, config, half=True)
+    exact = _outputs(model, config)
+    change = (_outputs(load_model(path, solutions)[0], config) - exact).abs().max()
+    print(f"wrote {path} ({path.stat().st_size:,} bytes)")
+    print(
+        f"half precision changes the output for {len(exact)} fixed inputs by at most {change:.1e} "
+        f"(it is of size {exact.square().mean().sqrt():.2f}, root mean square)"
+    )
+
+
+@torch.no_grad()
+def _outputs(model: nn.Module, config: ModelConfig, count: int = 110) -> Tensor:
+    """What the network says to fixed noise at steps from 0 to T-1 with all labels, (count, ...)."""
+    noise = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    t = torch.linspace(0, config.num_steps - 1, count).round().long()
+    return model(noise, t, torch.arange(count) % (config.num_classes + 1))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m course.models", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--ship", type=Path, metavar="RUN", required=True, help="a run's folder")
+    try:
+        ship(parser.parse_args().ship)
+    except CourseError as error:
+        print(f"error: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,11 +1,24 @@
 """Building, keeping and loading models; the model that ships."""
 
+import json
+import re
+from dataclasses import asdict, replace
+
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from course import ROOT, CourseError
-from course.models import SHIPPED, ModelConfig, build_model, choose_device, load_model, save_model
+from course.models import (
+    SHIPPED,
+    ModelConfig,
+    build_model,
+    choose_device,
+    load_model,
+    save_model,
+    ship,
+)
 from course.sampling import draw
 
 TINY = ModelConfig(base_channels=8, channel_mults=(1, 2), time_dim=16, attention=True)
@@ -28,24 +41,148 @@ def test_a_model_survives_saving(tmp_path, tiny, solutions):
         assert torch.equal(tiny(x, t, labels), again(x, t, labels))
 
 
-def test_a_missing_damaged_or_foreign_file_is_told(tmp_path, solutions):
-    with pytest.raises(CourseError, match="there is no model at"):
+def test_half_precision_halves_the_file_and_hardly_changes_the_output(tmp_path, tiny, solutions):
+    exact, half = tmp_path / "exact.safetensors", tmp_path / "half.safetensors"
+    save_model(exact, tiny, TINY)
+    save_model(half, tiny, TINY, half=True)
+    assert half.stat().st_size < 0.65 * exact.stat().st_size
+    again, _ = load_model(half, solutions)
+    for (name, before), after in zip(tiny.state_dict().items(), again.state_dict().values()):
+        assert after.dtype == torch.float32
+        # Half precision has 11 binary digits; biases and scales stay as they are.
+        assert torch.allclose(before, after, rtol=2**-11 if before.dim() > 1 else 0, atol=1e-7), (
+            name
+        )
+    assert not torch.equal(tiny.conv_in.weight, again.conv_in.weight)
+
+
+def test_weights_that_share_memory_can_be_saved(tmp_path, tiny, solutions):
+    tiny.middle2 = tiny.middle1
+    save_model(tmp_path / "model.safetensors", tiny, TINY)
+    again, _ = load_model(tmp_path / "model.safetensors", solutions)
+    assert torch.equal(again.middle2.conv1.weight, tiny.middle1.conv1.weight)
+
+
+@pytest.fixture
+def told(tmp_path, tiny, solutions):
+    """Call it with a change to a good file and words that the error has to hold."""
+    path = tmp_path / "model.safetensors"
+    save_model(path, tiny, TINY)
+    load_model(path, solutions)
+
+    def check(words, change):
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata())
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        changed = tmp_path / "changed.safetensors"
+        change(tensors, metadata)
+        save_file(tensors, changed, metadata=metadata)
+        with pytest.raises(CourseError, match=words) as error:
+            load_model(changed, solutions)
+        assert str(changed) in str(error.value), "which file?"
+
+    return check
+
+
+def test_a_missing_file_is_told(tmp_path, solutions):
+    with pytest.raises(CourseError, match="there is no model at .*make one with: course train"):
         load_model(tmp_path / "none.safetensors", solutions)
-    damaged = tmp_path / "damaged.safetensors"
-    damaged.write_bytes(SHIPPED.read_bytes()[:5000])
-    with pytest.raises(CourseError, match="damaged or was not written by this course"):
-        load_model(damaged, solutions)
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"weight": torch.zeros(3)}, foreign)
-    with pytest.raises(CourseError, match="damaged or was not written by this course"):
-        load_model(foreign, solutions)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 5000, -1])
+def test_a_file_cut_short_is_told(tmp_path, solutions, kept):
+    path = tmp_path / "short.safetensors"
+    path.write_bytes(SHIPPED.read_bytes()[:kept])
+    words = f"short.safetensors .{path.stat().st_size:,} bytes. is no whole safetensors file"
+    with pytest.raises(CourseError, match=words):
+        load_model(path, solutions)
+
+
+def test_something_else_is_told(tmp_path, solutions):
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"weight": torch.zeros(300)}, path)
+    with pytest.raises(CourseError, match="is no whole safetensors file"):
+        load_model(path, solutions)
+
+
+def test_one_flipped_bit_is_told(tmp_path, solutions):
+    data = bytearray(SHIPPED.read_bytes())
+    data[-1000] ^= 4
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(CourseError, match="are not those it was written with .*get it again"):
+        load_model(path, solutions)
+
+
+def test_altered_weights_are_told(told):
+    told(
+        "are not those it was written with",
+        lambda tensors, metadata: tensors["conv_in.bias"].add_(1e-6),
+    )
+
+
+def test_a_file_from_elsewhere_is_told(told, solutions):
+    told(
+        "was not written by this course: its metadata should hold config",
+        lambda tensors, metadata: metadata.clear(),
+    )
+    with pytest.raises(CourseError, match="judge.safetensors is not one that this version"):
+        load_model(ROOT / "models" / "judge.safetensors", solutions)
+
+
+def test_a_file_without_a_hash_is_from_an_older_version_and_still_read(tmp_path, tiny, solutions):
+    path = tmp_path / "old.safetensors"
+    save_file(tiny.state_dict(), path, metadata={"config": json.dumps(asdict(TINY))})
+    again, config = load_model(path, solutions)
+    assert config == TINY and torch.equal(again.conv_in.weight, tiny.conv_in.weight)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("base_channels", "8"),
+        ("base_channels", 0),
+        ("base_channels", 9),
+        ("groups", 0),
+        ("channel_mults", []),
+        ("channel_mults", [1, "2"]),
+        ("channel_mults", 2),
+        ("attention", 1),
+        ("prediction", "x0"),
+        ("colours", 3),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_told(told, field, value):
+    def change(tensors, metadata):
+        metadata["config"] = json.dumps({**json.loads(metadata["config"]), field: value})
+
+    told("is not one that this version of the course writes", change)
 
 
 def test_weights_that_do_not_fit_are_told(tmp_path, tiny, solutions):
     path = tmp_path / "model.safetensors"
-    save_model(path, tiny, ModelConfig(base_channels=16, channel_mults=(1, 2), time_dim=16))
-    with pytest.raises(CourseError, match="do not fit the network in solutions/"):
+    save_model(path, tiny, replace(TINY, base_channels=16))
+    with pytest.raises(CourseError, match=r"do not fit .* solutions/.*\[32, 16\].*\[64, 16\]"):
         load_model(path, solutions)
+    save_model(path, tiny, replace(TINY, attention=False))
+    with pytest.raises(CourseError, match="do not fit the network .*course train --impl exercises"):
+        load_model(path, solutions)
+
+
+def test_a_runs_model_can_be_shipped(tmp_path, monkeypatch, capsys, tiny, solutions):
+    (tmp_path / "run" / "models").mkdir(parents=True)
+    model, shipped = tmp_path / "run" / "models" / "model.safetensors", tmp_path / "shipped"
+    save_model(model, tiny, TINY)
+    with pytest.raises(CourseError, match="was trained on mnist"):
+        ship(tmp_path / "run", shipped)
+    assert not shipped.exists()
+    config = replace(TINY, data="MNIST")
+    save_model(model, tiny, config)
+    ship(tmp_path / "run", shipped)
+    assert load_model(shipped, solutions)[1] == config
+    assert shipped.stat().st_size < 0.65 * model.stat().st_size
+    change = float(re.search("by at most ([0-9.e+-]+)", capsys.readouterr().out)[1])
+    assert 1e-7 < change < 0.01
 
 
 def test_an_absent_device_is_told():
@@ -56,6 +193,8 @@ def test_an_absent_device_is_told():
 
 def test_the_shipped_model_is_small_and_has_a_card(solutions):
     assert SHIPPED.stat().st_size <= 8e6
+    with safe_open(SHIPPED, framework="pt") as file:
+        assert "sha256" in file.metadata()
     card = (ROOT / "models" / "mnist.md").read_text()
     model, config = load_model(SHIPPED, solutions)
     assert config.data == "MNIST" and config.data in card
