@@ -50,12 +50,14 @@ def build_model(impl: Implementation, config: ModelConfig) -> nn.Module:
         groups=config.groups,
         attention=config.attention,
     )
-    return ch04.UNet(
+    unet = ch04.UNet(
         unet_config,
         ch03.TimeEmbedding(config.time_dim, unet_config.cond_dim),
         ch03.ClassEmbedding(config.num_classes, unet_config.cond_dim),
         ch04.Blocks(ch04.ResBlock, ch04.Downsample, ch04.Upsample, ch04.SelfAttention),
     )
+    # Channels side by side in memory: convolutions on a CPU are about a tenth quicker.
+    return unet.to(memory_format=torch.channels_last)
 
 
 def build_schedule(impl: Implementation, config: ModelConfig):

@@ -151,9 +151,7 @@ class Run:
         self.target = self.ch05.v_target if self.config.prediction == "v" else self.ch05.eps_target
         with torch.random.fork_rng():
             torch.manual_seed(self.preset.seed)
-            self.model = build_model(impl, self.config).to(
-                self.device, memory_format=torch.channels_last
-            )
+            self.model = build_model(impl, self.config).to(self.device)
         self.ema = self.ch05.EMA(self.model, self.preset.ema_decay)
         self.parallel = self.model  # what the loss is computed with
         if self.processes.count > 1:
