@@ -148,10 +148,10 @@ class Ruler:
         return Values(
             accuracy=self.share(right.sum(), count.sum()),
             by_digit=tuple(self.share(*numbers) for numbers in zip(right, count)),
-            worst_digit=worst,
-            frechet=ch08.frechet_distance(*self.moments, *ch08.feature_moments(features)),
-            recall=ch08.recall(self.reference, features, RECALL_K),
-            coverage=ch08.coverage(self.reference, features, COVERAGE_K),
+            worst_digit=int(worst),
+            frechet=float(ch08.frechet_distance(*self.moments, *ch08.feature_moments(features))),
+            recall=float(ch08.recall(self.reference, features, RECALL_K)),
+            coverage=float(ch08.coverage(self.reference, features, COVERAGE_K)),
             nearest=float(near[:, 0].median()),
             close=float((near[:, 0] < self.close).double().mean()),
             copied=float(ch08.is_copy(near, COPY_RATIO).double().mean()),
@@ -162,7 +162,8 @@ class Ruler:
 
     def share(self, part: Tensor, count: Tensor) -> Share:
         part, count = int(part), int(count)
-        return Share(part, count, self.ch08.wilson_interval(part, count))
+        low, high = self.ch08.wilson_interval(part, count)
+        return Share(part, count, (float(low), float(high)))
 
 
 # Simple properties of the pixels

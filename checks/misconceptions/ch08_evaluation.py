@@ -777,7 +777,7 @@ def frechet_distance(mean_a, cov_a, mean_b, cov_b):
     "inverted here, and with dead features it shifts the result.",
 )
 def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    little = 1e-3 * torch.eye(len(cov_a), dtype=cov_a.dtype)
+    little = 1e-6 * torch.eye(len(cov_a), dtype=cov_a.dtype)
     return ref.frechet_distance(mean_a, cov_a + little, mean_b, cov_b + little)
 
 
