@@ -1,8 +1,15 @@
 """Chapter 08's figures against published ones, closed forms, torchmetrics and constructed sets."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchmetrics.image.fid import FrechetInceptionDistance
+
+from benchmarks import guidance
+from course.models import ModelConfig, build_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +189,34 @@ def test_real_sets_are_the_further_apart_the_smaller_they_are(ch08, frechet):
     few_against_many = ch08.distance_ratio(frechet, rows[:1800], rows[1800:3600], rows[3600:3700],
                                            generator)  # fmt: skip
     assert 0.5 < few_against_many < 2
+
+
+# What the chapter's slider shows
+
+
+def test_the_command_behind_the_slider_measures_each_scale(solutions, tmp_path, monkeypatch):
+    config = ModelConfig(
+        base_channels=8, channel_mults=(1, 2), time_dim=16, prediction="v",
+        data="scikit-learn digits",
+    )  # fmt: skip
+    save_model(tmp_path / "tiny.safetensors", build_model(solutions, config), config)
+    monkeypatch.setattr(guidance, "SHIPPED", tmp_path / "tiny.safetensors")
+    result, picture = guidance.measure(count=3, seed=0, scales=(0.0, 2.0), num_steps=2)
+    guidance.write(result, picture, tmp_path / "guidance.json")
+    stored = json.loads((tmp_path / "guidance.json").read_text())
+    assert [row["guidance"] for row in stored["generated"]] == [0, 2]
+    assert stored["data"] == "scikit-learn digits" and stored["images"] == 30
+    assert stored["real"]["accuracy"]["value"] > 0.8 > stored["generated"][0]["accuracy"]["value"]
+    image = Image.open(tmp_path / "guidance.png")
+    assert image.size == (280, 2 * guidance.ROWS * 28)
+    drawn = torch.from_numpy(np.array(image)).view(2, -1)
+    assert not torch.equal(*drawn), "both scales drew the same"
+    assert len(guidance.table(stored)) == 2 + 1 + 2
+
+
+def test_the_mosaic_has_ten_images_to_a_row():
+    images = torch.linspace(-1, 1, 20).view(20, 1, 1, 1).expand(20, 1, 28, 28)
+    whole = guidance.mosaic(images)
+    assert whole.shape == (1, 56, 280)
+    assert whole[0, 10, 14 * 2 + 5] == pytest.approx(1 / 19, abs=1e-6)
+    assert whole[0, 30, 5] == pytest.approx(10 / 19, abs=1e-6)
