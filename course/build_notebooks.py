@@ -30,6 +30,7 @@ def execute(path: Path) -> NotebookNode:
         environment["COURSE_EXERCISES"] = str(Path(folder) / "exercises")
         environment["DIFFUSION_DATA"] = str(Path(folder) / "data")
         client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False)
+        client.coalesce_streams = True  # or the output's parts would depend on the machine's load
         client.resources = {"metadata": {"path": str(ROOT / "chapters")}}
         client.execute(env=environment)
     return notebook

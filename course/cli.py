@@ -352,7 +352,7 @@ def evaluate(options) -> int:
     from course.models import SHIPPED
 
     impl = Implementation(options.impl)
-    require_passing(impl, "evaluate")
+    require_passing(impl, "evaluate", also=("8.1", "8.2", "8.3", "8.5", "8.6"))
     model_file, folder = SHIPPED, ROOT / "pictures"
     if options.run_name:
         folder = ROOT / "runs" / options.run_name
@@ -391,8 +391,8 @@ def evaluate(options) -> int:
     return 0
 
 
-# What train, sample and evaluate call; sample also chapter 07, but only for its samplers. The
-# other exercises teach, but no run depends on them.
+# What train, sample and evaluate call. Sample also calls chapter 07, but only for its samplers, and
+# evaluate what it needs of chapter 08. The other exercises teach, but no run depends on them.
 NEEDED = ("1.2", "1.4", "03", "4.1", "4.2", "4.4", "05", "06")
 
 

@@ -27,22 +27,13 @@ from tqdm.auto import tqdm
 
 from course import CourseError
 from course.data import NAMES, Images, data_folder, load_images
-from course.judges import extract, load_judge, predict, quantise
+from course.judges import extract, load_judge, logits, quantise
 from course.loading import Implementation
-from course.metrics import (
-    COVERAGE_K,
-    RECALL_K,
-    Share,
-    coverage,
-    frechet_distance,
-    ink,
-    recall,
-    sharpness,
-    two_nearest,
-)
 from course.models import build_schedule, choose_device, load_model
 from course.sampling import draw, eps_network
 
+RECALL_K = 3  # Kynkäänniemi et al. use 3
+COVERAGE_K = 5  # Naeem et al. use 5
 COPY_RATIO = 1 / 3  # Yoon et al. 2023
 CLOSE_QUANTILE = 0.01  # of the held-out images' distances to the training set
 BANDS = 10  # of noise levels
@@ -63,11 +54,25 @@ SHARPNESS_LIMITS = (0.75, 1.3)  # times the real images'
 
 
 @dataclass(frozen=True)
+class Share:
+    """`part` of `count`, with a 95 % interval."""
+
+    part: int
+    count: int
+    interval: tuple[float, float]
+
+    @property
+    def value(self) -> float:
+        return self.part / self.count if self.count else math.nan
+
+
+@dataclass(frozen=True)
 class Values:
     """What was measured on one set of images."""
 
     accuracy: Share  # judged to be the digit that was asked for
     by_digit: tuple[Share, ...]
+    worst_digit: int
     frechet: float
     recall: float
     coverage: float
@@ -77,11 +82,6 @@ class Values:
     spread: float  # median distance to the nearest other image of the set
     ink: float
     sharpness: float
-
-    @property
-    def worst_digit(self) -> int:
-        there = [digit for digit, share in enumerate(self.by_digit) if share.count]
-        return min(there, key=lambda digit: self.by_digit[digit].value)
 
 
 @dataclass(frozen=True)
@@ -100,19 +100,28 @@ class Measurement:
 class Ruler:
     """Measures sets of images that have the same labels against the same real images.
 
-    `real` holds the figures of the held-out images. Two rulers with the same arguments give the
-    same figures.
+    What is measured is defined in chapter 08. `real` holds the figures of the held-out images. Two
+    rulers with the same arguments give the same figures.
     """
 
-    def __init__(self, train_set: Images, test_set: Images, labels: Tensor, seed: int = 0):
+    def __init__(
+        self,
+        impl: Implementation,
+        train_set: Images,
+        test_set: Images,
+        labels: Tensor,
+        seed: int = 0,
+    ):
         """labels: of the images that will be measured, (N,), int64."""
+        self.ch08 = impl.chapter("ch08_evaluation")
         self.labels = labels
         self.judge, self.judge_info = load_judge("judge")
         self.features, self.features_info = load_judge("features")
         self.training = train_set.batch(slice(None))[0].flatten(1)  # (M, 784)
         self.reference = extract(self.features, matching(train_set, labels, seed))
         held_out = matching(test_set, labels, seed)
-        nearest = two_nearest(held_out.flatten(1), self.training)[:, 0]
+        self.moments = self.ch08.feature_moments(self.reference)
+        nearest = self.ch08.two_nearest(held_out.flatten(1), self.training)[:, 0]
         self.close = float(nearest.quantile(CLOSE_QUANTILE))
         self.real = self.values(held_out)
 
@@ -131,26 +140,52 @@ class Ruler:
         return Measurement(self.values(images), self.real)
 
     def values(self, images: Tensor) -> Values:
+        ch08 = self.ch08
         images = quantise(images.float().cpu())
-        right = predict(self.judge, images) == self.labels
-        features = extract(self.features, images)
-        near = two_nearest(images.flatten(1), self.training)
+        pixels, features = images.flatten(1), extract(self.features, images)
+        right, count, worst = ch08.right_by_class(logits(self.judge, images), self.labels)
+        near = ch08.two_nearest(pixels, self.training)
         return Values(
-            accuracy=Share(int(right.sum()), len(right)),
-            by_digit=tuple(
-                Share(int(right[self.labels == d].sum()), int((self.labels == d).sum()))
-                for d in range(10)
-            ),
-            frechet=frechet_distance(self.reference, features),
-            recall=recall(self.reference, features),
-            coverage=coverage(self.reference, features),
+            accuracy=self.share(right.sum(), count.sum()),
+            by_digit=tuple(self.share(*numbers) for numbers in zip(right, count)),
+            worst_digit=int(worst),
+            frechet=float(ch08.frechet_distance(*self.moments, *ch08.feature_moments(features))),
+            recall=float(ch08.recall(self.reference, features, RECALL_K)),
+            coverage=float(ch08.coverage(self.reference, features, COVERAGE_K)),
             nearest=float(near[:, 0].median()),
             close=float((near[:, 0] < self.close).double().mean()),
-            copied=float((near[:, 0] <= COPY_RATIO * near[:, 1]).double().mean()),
-            spread=float(two_nearest(images.flatten(1), images.flatten(1))[:, 1].median()),
+            copied=float(ch08.is_copy(near, COPY_RATIO).double().mean()),
+            spread=float(ch08.two_nearest(pixels, pixels)[:, 1].median()),
             ink=ink(images),
             sharpness=sharpness(images),
         )
+
+    def share(self, part: Tensor, count: Tensor) -> Share:
+        part, count = int(part), int(count)
+        low, high = self.ch08.wilson_interval(part, count)
+        return Share(part, count, (float(low), float(high)))
+
+
+# Simple properties of the pixels
+
+
+def ink(images: Tensor) -> float:
+    """Mean brightness, 0 for black and 1 for white."""
+    return float((images.double() + 1).mean() / 2)
+
+
+def sharpness(images: Tensor) -> float:
+    """How much neighbouring pixels differ, against how bright they are.
+
+    The squared differences between neighbours, summed, over the squared brightness, summed: the
+    mean squared frequency of the image. Blur lowers it, noise raises it.
+    """
+    pixels = (images.double() + 1) / 2
+    change = pixels.diff(dim=2).square().sum() + pixels.diff(dim=3).square().sum()
+    return float(change / pixels.square().sum().clamp_min(1e-9))
+
+
+# Real images to compare with, and what is wrong
 
 
 def matching(images: Images, labels: Tensor, seed: int) -> Tensor:
@@ -366,7 +401,7 @@ class Evaluation:
         train_set, self.test_set = data_of(self.config.data, data)
         self.model = model.to(choose_device(device))
         self.labels = torch.arange(count) % 10
-        self.ruler = Ruler(train_set, self.test_set, self.labels, seed)
+        self.ruler = Ruler(impl, train_set, self.test_set, self.labels, seed)
         self.measured: dict[float, Measurement] = {}
         self.report = {
             "model": Path(model_file).name,
@@ -446,13 +481,14 @@ def as_dict(values: Values) -> dict:
     fields = asdict(values)
     fields["accuracy"] = _share_dict(values.accuracy)
     fields["by_digit"] = [_share_dict(share) for share in values.by_digit]
-    fields["worst_digit"] = values.worst_digit
     return fields
 
 
 def _share_dict(share: Share) -> dict:
     low, high = share.interval
-    return {**asdict(share), "value": share.value, "low": low, "high": high}
+    return {
+        "part": share.part, "count": share.count, "value": share.value, "low": low, "high": high
+    }  # fmt: skip
 
 
 def _or_none(number: float) -> float | None:

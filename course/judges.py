@@ -212,9 +212,9 @@ def _resume(checkpoint: Path, config: JudgeConfig, parts: dict) -> int:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """The digit that the network sees in each image, (N, 1, 28, 28) in [-1, 1] -> (N,)."""
-    return torch.cat([model(part).argmax(dim=1) for part in images.split(500)])
+def logits(model: nn.Module, images: Tensor) -> Tensor:
+    """What the network says of each image, (N, 1, 28, 28) in [-1, 1] -> (N, 10)."""
+    return torch.cat([model(part) for part in images.split(500)])
 
 
 @torch.no_grad()
@@ -226,7 +226,7 @@ def extract(model: Features, images: Tensor) -> Tensor:
 def count_right(model: nn.Module, images: Images) -> int:
     """How many images the network names as they are labelled."""
     pixels, labels = images.batch(slice(None))
-    return int((predict(model, pixels) == labels).sum())
+    return int((logits(model, pixels).argmax(dim=1) == labels).sum())
 
 
 # The files

@@ -1,0 +1,1568 @@
+"""Known wrong answers to chapter 08, each with the misunderstanding behind it."""
+
+import math
+
+import torch
+
+from course.answers import Answers
+from solutions import ch08_evaluation as ref
+
+answers = Answers()
+
+
+# 8.1
+
+
+@answers.wrong(
+    "8.1",
+    "counted by what the judge sees",
+    "count asks how many images of a class were ordered, and the labels know that. What the judge "
+    "sees is the answer, not the order.",
+)
+def right_by_class(logits, labels):
+    right, _, _ = ref.right_by_class(logits, labels)
+    count = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
+    share = torch.where(count > 0, right / count, torch.inf)
+    return right, count, int(share.argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "no place for classes at the end that nobody asked for",
+    "torch.bincount stops at the largest number that it meets. Tell it with minlength how many "
+    "classes there are: logits.shape[1].",
+)
+def right_by_class(logits, labels):
+    seen = logits.argmax(dim=1)
+    count = torch.bincount(labels)
+    right = torch.bincount(labels[seen == labels], minlength=len(count))
+    share = torch.where(count > 0, right / count, torch.inf)
+    return right, count, int(share.argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "only as many of each digit as were asked for",
+    "If labels and images are mixed up, every digit is still there as often as it was asked for. "
+    "Compare image by image: is this one what this label says?",
+)
+def right_by_class(logits, labels):
+    count = torch.bincount(labels, minlength=logits.shape[1])
+    seen = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
+    right = torch.minimum(count, seen)
+    share = torch.where(count > 0, right / count, torch.inf)
+    return right, count, int(share.argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "all images of a class that the judge sees, asked for or not",
+    "An image that looks like a 3 is right only if a 3 was asked for.",
+)
+def right_by_class(logits, labels):
+    right = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
+    _, count, _ = ref.right_by_class(logits, labels)
+    share = torch.where(count > 0, right / count, torch.inf)
+    return right, count, int(share.argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "right is only what the judge is sure of",
+    "The judge's answer is the largest logit, however large it is. Logits are no probabilities: "
+    "adding the same number to all ten changes nothing.",
+)
+def right_by_class(logits, labels):
+    of_label = logits[torch.arange(len(labels)), labels]
+    right = torch.bincount(labels[of_label > 0.5], minlength=logits.shape[1])
+    _, count, _ = ref.right_by_class(logits, labels)
+    share = torch.where(count > 0, right / count, torch.inf)
+    return right, count, int(share.argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "right if the digit is among the judge's first two",
+    "The second best guess does not count: an 8 that could be a 3 as well is not the 3 that was "
+    "asked for.",
+)
+def right_by_class(logits, labels):
+    among = (logits.topk(2, dim=1).indices == labels[:, None]).any(dim=1)
+    right = torch.bincount(labels[among], minlength=logits.shape[1])
+    _, count, _ = ref.right_by_class(logits, labels)
+    share = torch.where(count > 0, right / count, torch.inf)
+    return right, count, int(share.argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "the smallest logit taken as the answer",
+    "A large logit means that the judge sees this digit.",
+)
+def right_by_class(logits, labels):
+    return ref.right_by_class(-logits, labels)
+
+
+@answers.wrong(
+    "8.1",
+    "wrong ones counted as right",
+    "== is true where both agree, != where they do not.",
+)
+def right_by_class(logits, labels):
+    right, count, _ = ref.right_by_class(logits, labels)
+    share = torch.where(count > 0, (count - right) / count, torch.inf)
+    return count - right, count, int(share.argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "shares instead of numbers",
+    "9 of 10 and 900 of 1,000 are the same share, and one of them says far more. Give numbers; "
+    "the interval needs both.",
+)
+def right_by_class(logits, labels):
+    right, count, worst = ref.right_by_class(logits, labels)
+    return right / count.clamp(min=1), count, worst
+
+
+@answers.wrong(
+    "8.1",
+    "numbers in floating point",
+    "Numbers of images are whole numbers, int64. bincount gives those; a sum of floats does not.",
+)
+def right_by_class(logits, labels):
+    right, count, worst = ref.right_by_class(logits, labels)
+    return right.float(), count.float(), worst
+
+
+@answers.wrong(
+    "8.1",
+    "the worst is the class with the fewest right",
+    "A class that was asked for twice cannot have more than two right. Divide by count first.",
+)
+def right_by_class(logits, labels):
+    right, count, _ = ref.right_by_class(logits, labels)
+    return right, count, int(torch.where(count > 0, right, 10**9).argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "the worst is the class with the most wrong",
+    "A class that was asked for often has many wrong, good as it may be. Divide by count first.",
+)
+def right_by_class(logits, labels):
+    right, count, _ = ref.right_by_class(logits, labels)
+    return right, count, int((count - right).argmax())
+
+
+@answers.wrong(
+    "8.1",
+    "the best class instead of the worst",
+    "The worst has the smallest share of right images: argmin.",
+)
+def right_by_class(logits, labels):
+    right, count, _ = ref.right_by_class(logits, labels)
+    return right, count, int(torch.where(count > 0, right / count, -1.0).argmax())
+
+
+@answers.wrong(
+    "8.1",
+    "a class that nobody asked for is the worst",
+    "0 of 0 is no bad result but none at all. Leave such classes out when you look for the worst.",
+)
+def right_by_class(logits, labels):
+    right, count, _ = ref.right_by_class(logits, labels)
+    return right, count, int((right / count.clamp(min=1)).argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "the share of the worst class instead of its number",
+    "worst is which class it is, as a whole number: argmin, not min. Its share follows from right "
+    "and count.",
+)
+def right_by_class(logits, labels):
+    right, count, worst = ref.right_by_class(logits, labels)
+    return right, count, float(right[worst] / count[worst])
+
+
+@answers.wrong(
+    "8.1",
+    "the last of the worst classes",
+    "Where several are equally bad the first is asked for, which is the one that argmin gives.",
+)
+def right_by_class(logits, labels):
+    right, count, _ = ref.right_by_class(logits, labels)
+    share = torch.where(count > 0, right / count, torch.inf)
+    return right, count, len(share) - 1 - int(share.flip(0).argmin())
+
+
+@answers.wrong(
+    "8.1",
+    "the textbook interval p -+ z sqrt(p (1 - p) / n)",
+    "It takes the share that was seen for the true one. Where all are right it has no width at "
+    "all, as if ten images proved it. Wilson asks from which true shares p could have come.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p = right / count
+    half = z * math.sqrt(p * (1 - p) / count)
+    return p - half, p + half
+
+
+@answers.wrong(
+    "8.1",
+    "the textbook interval, cut to [0, 1]",
+    "Cutting hides that p -+ z sqrt(p (1 - p) / n) is wrong near 0 and 1: where all are right it "
+    "has no width.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p = right / count
+    half = z * math.sqrt(p * (1 - p) / count)
+    return max(0.0, p - half), min(1.0, p + half)
+
+
+@answers.wrong(
+    "8.1",
+    "not divided by 1 + z^2 / n",
+    "Middle and half-width are both divided by 1 + z^2 / n.",
+)
+def wilson_interval(right, count, z=1.959964):
+    low, high = ref.wilson_interval(right, count, z)
+    scale = 1 + z**2 / count if count else 1.0
+    return max(0.0, low * scale), min(1.0, high * scale)
+
+
+@answers.wrong(
+    "8.1",
+    "only the middle divided by 1 + z^2 / n",
+    "Put parentheses round middle -+ half: the whole of it is divided.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p, n = right / count, count
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@answers.wrong(
+    "8.1",
+    "the middle left at p",
+    "The middle is p + z^2 / 2n before the division: the interval leans towards one half.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p, n = right / count, count
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return max(0.0, p - half), min(1.0, p + half)
+
+
+@answers.wrong(
+    "8.1",
+    "z for z squared",
+    "z^2 / n and z^2 / 2n: with z = 1 you would not notice, with 1.96 you do.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p, n = right / count, count
+    half = z * math.sqrt(p * (1 - p) / n + z / (4 * n**2))
+    scale = 1 + z / n
+    middle = p + z / (2 * n)
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+@answers.wrong(
+    "8.1",
+    "z^2 / 4n under the root",
+    "The second term under the root is z^2 / 4n^2, which fades faster than the first.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p, n = right / count, count
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n))
+    scale = 1 + z**2 / n
+    middle = p + z**2 / (2 * n)
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+@answers.wrong(
+    "8.1",
+    "no root",
+    "p (1 - p) / n is a variance. The width of an interval is made of standard deviations.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p, n = right / count, count
+    half = z * (p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    middle = p + z**2 / (2 * n)
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+@answers.wrong(
+    "8.1",
+    "Agresti and Coull's interval",
+    "p~ -+ z sqrt(p~ (1 - p~) / n~) with z^2 more images, half of them right, has the same middle, "
+    "but is wider, and near 0 and 1 it leaves [0, 1].",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    n = count + z**2
+    p = (right + z**2 / 2) / n
+    half = z * math.sqrt(p * (1 - p) / n)
+    return max(0.0, p - half), min(1.0, p + half)
+
+
+@answers.wrong(
+    "8.1",
+    "with a correction for continuity",
+    "Some tables add half an image at both ends (Newcombe's method 4). It makes the interval wider "
+    "than 95 %; the formula here has no such term.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p, n = right / count, count
+    scale = 2 * (n + z**2)
+
+    def root(sign):
+        inside = z**2 - sign * 2 - 1 / n + 4 * p * (n * (1 - p) + sign)
+        return z * math.sqrt(max(0.0, inside))
+
+    low = 0.0 if right == 0 else (2 * n * p + z**2 - 1 - root(1)) / scale
+    high = 1.0 if right == n else (2 * n * p + z**2 + 1 + root(-1)) / scale
+    return max(0.0, low), min(1.0, high)
+
+
+@answers.wrong(
+    "8.1",
+    "z is ignored",
+    "z is an argument; 1.96 is only its default.",
+)
+def wilson_interval(right, count, z=1.959964):
+    return ref.wilson_interval(right, count)
+
+
+@answers.wrong(
+    "8.1",
+    "z = 1.645 by default",
+    "1.645 leaves 5 % on one side. An interval has two sides, with 2.5 % on each: 1.96.",
+)
+def wilson_interval(right, count, z=1.644854):
+    return ref.wilson_interval(right, count, z)
+
+
+@answers.wrong(
+    "8.1",
+    "middle and half-width instead of the two ends",
+    "Return (low, high): middle - half and middle + half.",
+)
+def wilson_interval(right, count, z=1.959964):
+    low, high = ref.wilson_interval(right, count, z)
+    return (low + high) / 2, (high - low) / 2
+
+
+@answers.wrong(
+    "8.1",
+    "ends that rounding leads out of [0, 1]",
+    "Where none is right, middle - half is 0 but for rounding, and may be -1e-17. Cut at 0 and 1.",
+)
+def wilson_interval(right, count, z=1.959964):
+    if count == 0:
+        return 0.0, 1.0
+    p, n = right / count, count
+    middle = p + z**2 / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    return (middle - half) / scale, (middle + half) / scale
+
+
+@answers.wrong(
+    "8.1",
+    "nothing at all taken for certainty",
+    "Of no images none is right, and none is wrong. The share may be anything: (0, 1).",
+)
+def wilson_interval(right, count, z=1.959964):
+    return (0.0, 0.0) if count == 0 else ref.wilson_interval(right, count, z)
+
+
+@answers.wrong(
+    "8.1",
+    "divided by a count of 0",
+    "A digit that nobody asked for has a count of 0. Return (0.0, 1.0) before you divide.",
+)
+def wilson_interval(right, count, z=1.959964):
+    p = right / count
+    return ref.wilson_interval(right, count, z) if p >= 0 else (0.0, 1.0)
+
+
+# 8.2
+
+
+@answers.wrong(
+    "8.2",
+    "all in float32",
+    "Features come in float32, with seven digits. Turn them into float64 first: the distance that "
+    "is made of these numbers is a small difference of large ones.",
+)
+def feature_moments(features):
+    rows = features.float()
+    centred = rows - rows.mean(dim=0)
+    return rows.mean(dim=0), centred.T @ centred / (len(rows) - 1)
+
+
+@answers.wrong(
+    "8.2",
+    "turned into float64 at the end",
+    "float64 afterwards brings back no digits that float32 sums have lost. Convert before the "
+    "first sum.",
+)
+def feature_moments(features):
+    rows = features.float()
+    centred = rows - rows.mean(dim=0)
+    return rows.mean(dim=0).double(), (centred.T @ centred / (len(rows) - 1)).double()
+
+
+@answers.wrong(
+    "8.2",
+    "the mean in float32, the rest in float64",
+    "The mean is the first sum: convert before it.",
+)
+def feature_moments(features):
+    mean = features.float().mean(dim=0).double()
+    centred = features.double() - mean
+    return mean, centred.T @ centred / (len(features) - 1)
+
+
+@answers.wrong(
+    "8.2",
+    "divided by N",
+    "The mean was estimated from the same rows and lies too near to them, so by N the covariance "
+    "comes out too small. Divide by N - 1.",
+)
+def feature_moments(features):
+    mean, cov = ref.feature_moments(features)
+    return mean, cov * (len(features) - 1) / len(features)
+
+
+@answers.wrong(
+    "8.2",
+    "the mean not taken off",
+    "sum f f^T / (N - 1) without taking off the mean is the second moment around 0. A covariance "
+    "is taken around the mean.",
+)
+def feature_moments(features):
+    mean, _ = ref.feature_moments(features)
+    rows = features.double()
+    return mean, rows.T @ rows / (len(rows) - 1)
+
+
+@answers.wrong(
+    "8.2",
+    "mean of squares less square of means",
+    "On paper it is the same. With a mean of a million both numbers are 10^12, and of their "
+    "difference only rounding is left. Take the mean off first.",
+)
+def feature_moments(features):
+    rows = features.double()
+    mean, n = rows.mean(dim=0), len(rows)
+    return mean, (rows.T @ rows - n * mean[:, None] * mean) / (n - 1)
+
+
+@answers.wrong(
+    "8.2",
+    "only the variances",
+    "Features go together: where one is large another tends to be. cov holds a number for every "
+    "pair, the variances are its diagonal.",
+)
+def feature_moments(features):
+    mean, cov = ref.feature_moments(features)
+    return mean, torch.diag(cov.diagonal())
+
+
+@answers.wrong(
+    "8.2",
+    "a vector of variances",
+    "cov has the shape (D, D), one number for every pair of features.",
+)
+def feature_moments(features):
+    mean, cov = ref.feature_moments(features)
+    return mean, cov.diagonal().clone()
+
+
+@answers.wrong(
+    "8.2",
+    "correlations",
+    "torch.corrcoef divides by the standard deviations, and with them how widely the features "
+    "spread is lost.",
+)
+def feature_moments(features):
+    mean, _ = ref.feature_moments(features)
+    return mean, torch.corrcoef(features.double().T)
+
+
+@answers.wrong(
+    "8.2",
+    "covariance of the images instead of the features",
+    "torch.cov takes a row for each variable. Here a row is an image: hand it features.T.",
+)
+def feature_moments(features):
+    mean, _ = ref.feature_moments(features)
+    return mean, torch.cov(features.double())
+
+
+@answers.wrong(
+    "8.2",
+    "one mean for each image",
+    "dim=0 is the axis of the images: average along it, and each feature keeps a mean of its own.",
+)
+def feature_moments(features):
+    rows = features.double()
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    return rows.mean(dim=1), centred.T @ centred / (len(rows) - 1)
+
+
+@answers.wrong(
+    "8.2",
+    "one mean for all features",
+    "mean() without dim averages over everything. Each feature has its own mean: dim=0.",
+)
+def feature_moments(features):
+    rows = features.double()
+    centred = rows - rows.mean()
+    mean = rows.mean().expand(rows.shape[1]).clone()
+    return mean, centred.T @ centred / (len(rows) - 1)
+
+
+@answers.wrong(
+    "8.2",
+    "the sum of the products, not divided",
+    "Without dividing by N - 1 the numbers grow with the number of images.",
+)
+def feature_moments(features):
+    mean, cov = ref.feature_moments(features)
+    return mean, cov * (len(features) - 1)
+
+
+@answers.wrong(
+    "8.2",
+    "covariance first",
+    "Return (mean, cov), in this order.",
+)
+def feature_moments(features):
+    mean, cov = ref.feature_moments(features)
+    return cov, mean
+
+
+@answers.wrong(
+    "8.2",
+    "the features centred in place",
+    "-= changes the caller's features, and the next measure sees them without their mean. Make a "
+    "new tensor.",
+)
+def feature_moments(features):
+    mean, cov = ref.feature_moments(features)
+    features -= mean.to(features.dtype)
+    return mean, cov
+
+
+# 8.3
+
+
+def _root(matrix):
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+
+
+def _trace_of_root(cov_a, cov_b):
+    root = _root(cov_a)
+    return torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
+
+
+def _square(mean_a, mean_b):
+    return (mean_a - mean_b).square().sum()
+
+
+@answers.wrong(
+    "8.3",
+    "the root of each entry instead of the matrix root",
+    ".sqrt() takes the root of every number in the matrix. The root of a matrix is the one that, "
+    "multiplied by itself, gives it: take the roots of its eigenvalues.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = (cov_a @ cov_b).clamp(min=0).sqrt().trace()
+    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
+
+
+@answers.wrong(
+    "8.3",
+    "the roots multiplied instead of the root of the product",
+    "S_a^(1/2) S_b^(1/2) has the trace that is asked for only where both have the same axes. Take "
+    "the root of S_a^(1/2) S_b S_a^(1/2).",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = (_root(cov_a) @ _root(cov_b)).trace()
+    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
+
+
+@answers.wrong(
+    "8.3",
+    "Cholesky factors for roots",
+    "A Cholesky factor L has L L^T = S, but is no root: L L is something else.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    a, b = (torch.linalg.cholesky_ex(cov)[0] for cov in (cov_a, cov_b))
+    cross = (a.T @ b).trace()
+    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
+
+
+@answers.wrong(
+    "8.3",
+    "eigvalsh of S_a S_b",
+    "eigvalsh looks at one half of the matrix and takes it for symmetric. S_a S_b is not, unless "
+    "both have the same axes; S_a^(1/2) S_b S_a^(1/2) is.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = torch.linalg.eigvalsh(cov_a @ cov_b).clamp(min=0).sqrt().sum()
+    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
+
+
+@answers.wrong(
+    "8.3",
+    "no root at all",
+    "tr(S_a S_b) is a product of variances. Under the root it becomes one of standard deviations.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = (cov_a @ cov_b).trace()
+    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
+
+
+@answers.wrong(
+    "8.3",
+    "the root of the trace instead of the trace of the root",
+    "First the root, then the trace: the sum of the roots of the eigenvalues, not the root of "
+    "their sum.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = (cov_a @ cov_b).trace().sqrt()
+    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
+
+
+@answers.wrong(
+    "8.3",
+    "only the variances of the single features",
+    "Along the diagonal, two sets may agree whose features go together in quite different ways. "
+    "The whole covariance counts.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    sigma_a, sigma_b = cov_a.diagonal().sqrt(), cov_b.diagonal().sqrt()
+    return float(_square(mean_a, mean_b) + (sigma_a - sigma_b).square().sum())
+
+
+@answers.wrong(
+    "8.3",
+    "the factor 2 is missing",
+    "(sigma_a - sigma_b)^2 = s_a + s_b - 2 sigma_a sigma_b. Without the 2, a set is at a distance "
+    "from itself.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = _trace_of_root(cov_a, cov_b)
+    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - cross))
+
+
+@answers.wrong(
+    "8.3",
+    "plus twice the root",
+    "The root is subtracted: what both have in common brings them nearer.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = _trace_of_root(cov_a, cov_b)
+    return float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() + 2 * cross)
+
+
+@answers.wrong(
+    "8.3",
+    "the distance of the means not squared",
+    "|mu_a - mu_b|^2 is the sum of the squared differences, without a root.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    rest = ref.frechet_distance(mean_a, cov_a, mean_a, cov_b)
+    return float(_square(mean_a, mean_b).sqrt()) + rest
+
+
+@answers.wrong(
+    "8.3",
+    "the mean of the squared differences instead of their sum",
+    "|mu_a - mu_b|^2 sums over the features; .mean() divides by their number.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    rest = ref.frechet_distance(mean_a, cov_a, mean_a, cov_b)
+    return float((mean_a - mean_b).square().mean()) + rest
+
+
+@answers.wrong(
+    "8.3",
+    "the root of d^2",
+    "What papers report as FID is d^2, without a root at the end.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    return math.sqrt(ref.frechet_distance(mean_a, cov_a, mean_b, cov_b))
+
+
+@answers.wrong(
+    "8.3",
+    "the means are ignored",
+    "Two sets of the same spread in different places are not the same. The means have a term.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    return ref.frechet_distance(mean_a, cov_a, mean_a, cov_b)
+
+
+@answers.wrong(
+    "8.3",
+    "the covariances are ignored",
+    "Ten repeated images may have the mean of all. What they lack is in the covariance.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    return float(_square(mean_a, mean_b))
+
+
+@answers.wrong(
+    "8.3",
+    "the squared difference of the covariances",
+    "|S_a - S_b|^2 is a distance of matrices, but not Fréchet's: it compares variances where he "
+    "compares standard deviations.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    return float(_square(mean_a, mean_b) + (cov_a - cov_b).square().sum())
+
+
+@answers.wrong(
+    "8.3",
+    "NaN from a singular covariance",
+    "An eigenvalue that should be 0 comes out as -1e-17, and its root is NaN. clamp(min=0) first.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = vectors * values.sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov_b @ root).sqrt().sum()
+    return float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross)
+
+
+@answers.wrong(
+    "8.3",
+    "a complex number",
+    "eigvals does not know that there is nothing complex to find, and the root of -1e-17 is "
+    "imaginary. eigvalsh of the symmetric product stays real.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = torch.linalg.eigvals(cov_a @ cov_b).sqrt().sum()
+    return (_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross).item()
+
+
+@answers.wrong(
+    "8.3",
+    "something added to the diagonals",
+    "Some code adds a little to both diagonals, to be able to invert or factor them. Nothing is "
+    "inverted here, and with dead features it shifts the result.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    little = 1e-6 * torch.eye(len(cov_a), dtype=cov_a.dtype)
+    return ref.frechet_distance(mean_a, cov_a + little, mean_b, cov_b + little)
+
+
+@answers.wrong(
+    "8.3",
+    "computed in float32",
+    "d^2 is the small difference of large traces. float32 keeps seven digits of those, which can "
+    "be none of d^2.",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    return ref.frechet_distance(mean_a.float(), cov_a.float(), mean_b.float(), cov_b.float())
+
+
+@answers.wrong(
+    "8.3",
+    "below 0 by rounding",
+    "Equal Gaussians are at 0, and rounding makes -1e-15 of it now and then. No distance is "
+    "negative: max(0.0, ...).",
+)
+def frechet_distance(mean_a, cov_a, mean_b, cov_b):
+    cross = _trace_of_root(cov_a, cov_b)
+    return float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross)
+
+
+# 8.4
+
+
+def _smallest(*sets):
+    return min(len(rows) for rows in sets)
+
+
+def _some(rows, n, generator):
+    return rows[torch.randperm(len(rows), generator=generator)[:n]]
+
+
+@answers.wrong(
+    "8.4",
+    "the ratio upside down",
+    "Generated images stand above the line, so that a large ratio is a bad one.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    return 1 / ref.distance_ratio(distance, reference, held_out, generated, generator)
+
+
+@answers.wrong(
+    "8.4",
+    "a difference instead of a ratio",
+    "The difference depends on the scale of the features. Divide, and real images are the unit.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    one = _some(reference, n, generator)
+    return distance(one, _some(generated, n, generator)) - distance(
+        one, _some(held_out, n, generator)
+    )
+
+
+@answers.wrong(
+    "8.4",
+    "only the generated images' distance",
+    "A figure alone says little: at this number of images real ones have a distance too. Divide "
+    "by it.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    return distance(_some(reference, n, generator), _some(generated, n, generator))
+
+
+@answers.wrong(
+    "8.4",
+    "held-out images compared with generated ones",
+    "Below the line stand two sets of real images, the reference and the held-out ones.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
+    return distance(a, c) / distance(b, c)
+
+
+@answers.wrong(
+    "8.4",
+    "generated images measured against the held-out ones",
+    "Both distances begin at the reference. Otherwise the two have no end in common.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
+    return distance(b, c) / distance(a, b)
+
+
+@answers.wrong(
+    "8.4",
+    "the reference compared with itself",
+    "Two sets with images in common are too near to each other. Below the line stand reference "
+    "and held-out images, which share none.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    a = _some(reference, n, generator)
+    return distance(a, _some(generated, n, generator)) / distance(a, _some(reference, n, generator))
+
+
+@answers.wrong(
+    "8.4",
+    "all rows of each set",
+    "The smaller the set, the larger the distance. Cut all three to the size of the smallest, or "
+    "the ratio compares numbers of images.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    return distance(reference, generated) / distance(reference, held_out)
+
+
+@answers.wrong(
+    "8.4",
+    "as many rows as there are generated images",
+    "The held-out set may be the smallest of the three, or the reference.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    a, b, c = (_some(rows, len(generated), generator) for rows in (reference, held_out, generated))
+    return distance(a, c) / distance(a, b)
+
+
+@answers.wrong(
+    "8.4",
+    "the reference not cut",
+    "Its size counts as well: all three sets come with n rows.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    c, b = _some(generated, n, generator), _some(held_out, n, generator)
+    return distance(reference, c) / distance(reference, b)
+
+
+@answers.wrong(
+    "8.4",
+    "each pair cut by itself",
+    "Both distances need the same n, or the bias above the line is not the one below it.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    def between(a, b):
+        n = _smallest(a, b)
+        return distance(_some(a, n, generator), _some(b, n, generator))
+
+    return between(reference, generated) / between(reference, held_out)
+
+
+@answers.wrong(
+    "8.4",
+    "half of the rows",
+    "n is as large as it can be: the size of the smallest set.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated) // 2
+    a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
+    return distance(a, c) / distance(a, b)
+
+
+@answers.wrong(
+    "8.4",
+    "drawn with replacement",
+    "randint draws some rows twice and others not at all, and a set with repeated rows is further "
+    "from everything. randperm(len(rows))[:n] gives different ones.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    a, b, c = (
+        rows[torch.randint(len(rows), (n,), generator=generator)]
+        for rows in (reference, held_out, generated)
+    )
+    return distance(a, c) / distance(a, b)
+
+
+@answers.wrong(
+    "8.4",
+    "the reference drawn twice",
+    "With other rows of the reference above and below the line you measure with two rulers. Draw "
+    "them once.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    above = distance(_some(reference, n, generator), _some(generated, n, generator))
+    return above / distance(_some(reference, n, generator), _some(held_out, n, generator))
+
+
+@answers.wrong(
+    "8.4",
+    "the first n rows",
+    "Sets are often sorted, by digit or by writer: their first rows are not like the rest. Draw at "
+    "random.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    return distance(reference[:n], generated[:n]) / distance(reference[:n], held_out[:n])
+
+
+@answers.wrong(
+    "8.4",
+    "one draw of numbers for all sets",
+    "Row numbers drawn from the first n of the smallest set never reach the later rows of a larger "
+    "one. Each set has its own randperm.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    order = torch.randperm(n, generator=generator)
+    a, b, c = reference[order], held_out[order], generated[order]
+    return distance(a, c) / distance(a, b)
+
+
+@answers.wrong(
+    "8.4",
+    "the generator is ignored",
+    "torch.randperm(len(rows), generator=generator): without it, global randomness decides, and "
+    "nobody gets your figure again.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    return ref.distance_ratio(distance, reference, held_out, generated, None)
+
+
+@answers.wrong(
+    "8.4",
+    "a generator of its own",
+    "With a generator made inside, every call draws the same rows, whatever is handed in.",
+)
+def distance_ratio(distance, reference, held_out, generated, generator):
+    own = torch.Generator().manual_seed(0)
+    return ref.distance_ratio(distance, reference, held_out, generated, own)
+
+
+# 8.5
+
+
+def _inside(real, generated, reach):
+    """Which pairs lie within reach, which broadcasts over (N, M)."""
+    return ref.distances(real, generated) <= reach
+
+
+@answers.wrong(
+    "8.5",
+    "the point counted as its own neighbour",
+    "Every point is at distance 0 from itself. The k-th nearest other one is the (k + 1)-th in the "
+    "row.",
+)
+def neighbour_radii(points, k):
+    return ref.distances(points, points).kthvalue(k, dim=1).values
+
+
+@answers.wrong(
+    "8.5",
+    "always the nearest neighbour",
+    "k says which neighbour the ball reaches to.",
+)
+def neighbour_radii(points, k):
+    return ref.neighbour_radii(points, 1)
+
+
+@answers.wrong(
+    "8.5",
+    "one neighbour too far",
+    "The row holds the point itself once: the k-th other one is number k + 1, not k + 2.",
+)
+def neighbour_radii(points, k):
+    return ref.neighbour_radii(points, k + 1)
+
+
+@answers.wrong(
+    "8.5",
+    "the k-th farthest point",
+    "topk takes the largest, unless it is told largest=False.",
+)
+def neighbour_radii(points, k):
+    return ref.distances(points, points).topk(k, dim=1).values[:, -1]
+
+
+@answers.wrong(
+    "8.5",
+    "the average of the k nearest",
+    "The ball reaches to the k-th neighbour itself.",
+)
+def neighbour_radii(points, k):
+    nearest = ref.distances(points, points).topk(k + 1, dim=1, largest=False).values
+    return nearest.sum(dim=1) / k
+
+
+@answers.wrong(
+    "8.5",
+    "squared distances",
+    "A radius is a distance: take the root of the summed squares.",
+)
+def neighbour_radii(points, k):
+    return ref.neighbour_radii(points, k).square()
+
+
+@answers.wrong(
+    "8.5",
+    "summed absolute differences",
+    "torch.cdist with p=1 walks along the axes. The distance here is Euclidean, p=2.",
+)
+def neighbour_radii(points, k):
+    return torch.cdist(points, points, p=1).kthvalue(k + 1, dim=1).values
+
+
+@answers.wrong(
+    "8.5",
+    "copies skipped along with the point itself",
+    "Leaving out all distances of 0 leaves out the copies as well. Only the point itself does not "
+    "count, one 0 a row.",
+)
+def neighbour_radii(points, k):
+    found = ref.distances(points, points)
+    found = torch.where(found == 0, torch.inf, found)
+    return found.kthvalue(k, dim=1).values
+
+
+@answers.wrong(
+    "8.5",
+    "distances by way of a matrix product",
+    "torch.cdist saves time by |x|^2 + |y|^2 - 2 x . y, which subtracts large numbers: equal "
+    "points come out at 0.01 instead of 0. Use the `distances` that is given.",
+)
+def neighbour_radii(points, k):
+    fast = torch.cdist(points, points, compute_mode="use_mm_for_euclid_dist")
+    return fast.kthvalue(k + 1, dim=1).values
+
+
+@answers.wrong(
+    "8.5",
+    "precision instead of recall",
+    "Precision asks which generated images lie in real balls. Recall asks which real ones lie in "
+    "generated balls: exchange the two.",
+)
+def recall(real, generated, k=3):
+    return ref.recall(generated, real, k)
+
+
+@answers.wrong(
+    "8.5",
+    "coverage instead of recall",
+    "In recall the balls belong to the generated images, one radius for each column of the table.",
+)
+def recall(real, generated, k=3):
+    return ref.coverage(real, generated, k)
+
+
+@answers.wrong(
+    "8.5",
+    "the share of generated balls that hold a real image",
+    "Count real images: any along the generated ones, and then the mean over the real ones.",
+)
+def recall(real, generated, k=3):
+    inside = _inside(real, generated, ref.neighbour_radii(generated, k))
+    return float(inside.any(dim=0).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "in all balls instead of in any",
+    "One ball that holds it is enough.",
+)
+def recall(real, generated, k=3):
+    inside = _inside(real, generated, ref.neighbour_radii(generated, k))
+    return float(inside.all(dim=1).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "the share of all pairs",
+    "How many balls hold a real image does not matter, only whether any does.",
+)
+def recall(real, generated, k=3):
+    inside = _inside(real, generated, ref.neighbour_radii(generated, k))
+    return float(inside.double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "only the ball of the nearest generated image",
+    "The nearest may have a small ball, and one further away a large ball that holds the image. "
+    "Look at all of them.",
+)
+def recall(real, generated, k=3):
+    found = ref.distances(real, generated)
+    nearest = found.min(dim=1)
+    radii = ref.neighbour_radii(generated, k)[nearest.indices]
+    return float((nearest.values <= radii).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "recall without the border of the ball",
+    "Where images repeat, radii are 0, and < finds nothing at all. The border belongs to the ball: "
+    "<=.",
+)
+def recall(real, generated, k=3):
+    inside = ref.distances(real, generated) < ref.neighbour_radii(generated, k)
+    return float(inside.any(dim=1).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "a number of images for recall",
+    "recall is a share: the mean, not the sum.",
+)
+def recall(real, generated, k=3):
+    return ref.recall(real, generated, k) * len(real)
+
+
+@answers.wrong(
+    "8.5",
+    "recall with k fixed at 3",
+    "k is an argument; 3 is only its default.",
+)
+def recall(real, generated, k=3):
+    return ref.recall(real, generated, 3)
+
+
+@answers.wrong(
+    "8.5",
+    "recall with k = 5 by default",
+    "Kynkäänniemi et al. use k = 3, Naeem et al. k = 5. Figures with different k cannot be "
+    "compared.",
+)
+def recall(real, generated, k=5):
+    return ref.recall(real, generated, k)
+
+
+@answers.wrong(
+    "8.5",
+    "recall instead of coverage",
+    "In coverage the balls belong to the real images, one radius for each row of the table.",
+)
+def coverage(real, generated, k=5):
+    return ref.recall(real, generated, k)
+
+
+@answers.wrong(
+    "8.5",
+    "precision instead of coverage",
+    "Both have real balls. Precision counts the generated images in them, coverage the balls that "
+    "hold any.",
+)
+def coverage(real, generated, k=5):
+    inside = _inside(real, generated, ref.neighbour_radii(real, k)[:, None])
+    return float(inside.any(dim=0).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "density instead of coverage",
+    "Density counts how many generated images lie in each ball, so that a crowd in one place makes "
+    "up for all others. Coverage asks only whether there is one.",
+)
+def coverage(real, generated, k=5):
+    inside = _inside(real, generated, ref.neighbour_radii(real, k)[:, None])
+    return float(inside.double().sum() / (k * len(generated)))
+
+
+@answers.wrong(
+    "8.5",
+    "each radius compared with the wrong axis",
+    "Distances (N, M) and radii (N,) meet along M. Make the radii (N, 1), or take the minimum over "
+    "the generated images first.",
+)
+def coverage(real, generated, k=5):
+    radii = ref.neighbour_radii(real, k)
+    found = ref.distances(generated, real).amin(dim=0).sort().values
+    return float((found <= radii).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "coverage without the border of the ball",
+    "Where images repeat, radii are 0, and < finds nothing at all. The border belongs to the ball: "
+    "<=.",
+)
+def coverage(real, generated, k=5):
+    nearest = ref.distances(real, generated).amin(dim=1)
+    return float((nearest < ref.neighbour_radii(real, k)).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "the farthest generated image instead of the nearest",
+    "A ball is covered if the nearest generated image lies in it: amin.",
+)
+def coverage(real, generated, k=5):
+    farthest = ref.distances(real, generated).amax(dim=1)
+    return float((farthest <= ref.neighbour_radii(real, k)).double().mean())
+
+
+@answers.wrong(
+    "8.5",
+    "coverage with k fixed at 5",
+    "k is an argument; 5 is only its default.",
+)
+def coverage(real, generated, k=5):
+    return ref.coverage(real, generated, 5)
+
+
+@answers.wrong(
+    "8.5",
+    "coverage with k = 3 by default",
+    "Naeem et al. use k = 5, Kynkäänniemi et al. k = 3. Figures with different k cannot be "
+    "compared.",
+)
+def coverage(real, generated, k=3):
+    return ref.coverage(real, generated, k)
+
+
+# 8.6
+
+
+def _all_distances(images, training):
+    found = [(training.double() - x.double()).square().sum(dim=1).sqrt() for x in images]
+    return torch.stack(found)
+
+
+@answers.wrong(
+    "8.6",
+    "squared distances",
+    "A third of a distance is a ninth of its square. Take the root.",
+)
+def two_nearest(images, training):
+    return ref.two_nearest(images, training).square()
+
+
+@answers.wrong(
+    "8.6",
+    "root mean square instead of distance",
+    "The Euclidean distance sums the squares over the pixels; mean() divides by their number.",
+)
+def two_nearest(images, training):
+    return ref.two_nearest(images, training) / math.sqrt(images.shape[1])
+
+
+@answers.wrong(
+    "8.6",
+    "summed absolute differences",
+    "The distance here is Euclidean: the root of the summed squares.",
+)
+def two_nearest(images, training):
+    found = torch.cdist(images.double(), training.double(), p=1)
+    return found.topk(2, dim=1, largest=False).values
+
+
+@answers.wrong(
+    "8.6",
+    "in float32",
+    "The distances are asked for in float64: .double() before the squares are summed.",
+)
+def two_nearest(images, training):
+    return ref.two_nearest(images, training).float()
+
+
+@answers.wrong(
+    "8.6",
+    "the two farthest",
+    "topk takes the largest, unless it is told largest=False.",
+)
+def two_nearest(images, training):
+    return _all_distances(images, training).topk(2, dim=1).values.flip(1)
+
+
+@answers.wrong(
+    "8.6",
+    "the farther one first",
+    "The nearest stands in column 0.",
+)
+def two_nearest(images, training):
+    return ref.two_nearest(images, training).flip(1)
+
+
+@answers.wrong(
+    "8.6",
+    "the order of the short cut kept",
+    "The product finds the two, but rounding may have exchanged them, and measured exactly they "
+    "are to be sorted.",
+)
+def two_nearest(images, training):
+    squares = training.square().sum(dim=1)
+    nearest = (squares - 2 * images @ training.T).topk(2, largest=False).indices
+    difference = (training[nearest] - images[:, None]).double()
+    return difference.square().sum(dim=2).sqrt()
+
+
+@answers.wrong(
+    "8.6",
+    "the nearest one twice",
+    "The second nearest training image is another one: topk(2), not the minimum two times.",
+)
+def two_nearest(images, training):
+    nearest = ref.two_nearest(images, training)[:, :1]
+    return torch.cat([nearest, nearest], dim=1)
+
+
+@answers.wrong(
+    "8.6",
+    "the second and the third nearest",
+    "Nothing is to be skipped: the image is not among the training images, unless it is a copy, "
+    "and copies are what you look for.",
+)
+def two_nearest(images, training):
+    found = _all_distances(images, training)
+    if found.shape[1] < 3:
+        found = torch.cat([found, found.amax(dim=1, keepdim=True)], dim=1)
+    return found.topk(3, dim=1, largest=False).values[:, 1:]
+
+
+@answers.wrong(
+    "8.6",
+    "copies skipped as if they were the image itself",
+    "A distance of 0 is not the image itself but a copy of it in the training set: the very thing "
+    "that you look for.",
+)
+def two_nearest(images, training):
+    found = _all_distances(images, training)
+    found = torch.where(found == 0, torch.inf, found)
+    return found.topk(2, dim=1, largest=False).values
+
+
+@answers.wrong(
+    "8.6",
+    "each training image's two nearest images",
+    "The question is about the images: a row for each of them, with its two nearest training "
+    "images.",
+)
+def two_nearest(images, training):
+    found = _all_distances(images, training).T
+    if found.shape[1] < 2:
+        found = found.expand(-1, 2)
+    return found.topk(2, dim=1, largest=False).values
+
+
+@answers.wrong(
+    "8.6",
+    "the short cut's distances",
+    "|x|^2 + |y|^2 - 2 x . y subtracts large numbers, and a copy is at 0.01 instead of 0. Find the "
+    "two with it, and measure them again by their differences.",
+)
+def two_nearest(images, training):
+    fast = torch.cdist(images, training, compute_mode="use_mm_for_euclid_dist").double()
+    return fast.topk(2, dim=1, largest=False).values
+
+
+@answers.wrong(
+    "8.6",
+    "the short cut's distances, its root cut at 0",
+    "clamp(min=0) only hides that |x|^2 + |y|^2 - 2 x . y has lost its digits: a near copy's "
+    "distance is rounding.",
+)
+def two_nearest(images, training):
+    squares = images.square().sum(dim=1, keepdim=True) + training.square().sum(dim=1)
+    found = (squares - 2 * images @ training.T).clamp(min=0).sqrt().double()
+    return found.topk(2, dim=1, largest=False).values
+
+
+@answers.wrong(
+    "8.6",
+    "the largest products taken for the nearest",
+    "x . y is large for bright training images, near or not. |y|^2 - 2 x . y is what orders them "
+    "by distance.",
+)
+def two_nearest(images, training):
+    nearest = (images @ training.T).topk(2, dim=1).indices
+    difference = (training[nearest] - images[:, None]).double()
+    return difference.square().sum(dim=2).sqrt().sort(dim=1).values
+
+
+@answers.wrong(
+    "8.6",
+    "nearest by angle",
+    "The cosine does not see how bright an image is. Distances do.",
+)
+def two_nearest(images, training):
+    unit = training / training.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    nearest = (images @ unit.T).topk(2, dim=1).indices
+    difference = (training[nearest] - images[:, None]).double()
+    return difference.square().sum(dim=2).sqrt().sort(dim=1).values
+
+
+@answers.wrong(
+    "8.6",
+    "only the last part of the images",
+    "What each part gives has to be kept and joined: torch.cat.",
+)
+def two_nearest(images, training):
+    return ref.two_nearest(images, training)[-250:]
+
+
+@answers.wrong(
+    "8.6",
+    "a limit for the distance alone",
+    "Plain images are near to many training images without being copies. Compare with the second "
+    "nearest.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return nearest[:, 0] <= ratio
+
+
+@answers.wrong(
+    "8.6",
+    "the two distances exchanged",
+    "Column 0 is the nearer one, and a copy is one that is far nearer than column 1.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return nearest[:, 1] <= ratio * nearest[:, 0]
+
+
+@answers.wrong(
+    "8.6",
+    "originals flagged instead of copies",
+    "True stands for a copy.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return ~ref.is_copy(nearest, ratio)
+
+
+@answers.wrong(
+    "8.6",
+    "the ratio for squared distances",
+    "The distances are not squared, so the ratio is not either.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return nearest[:, 0] <= ratio**2 * nearest[:, 1]
+
+
+@answers.wrong(
+    "8.6",
+    "the squares of the distances compared",
+    "1/3 is the ratio of the distances. That of their squares would be 1/9.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return nearest[:, 0].square() <= ratio * nearest[:, 1].square()
+
+
+@answers.wrong(
+    "8.6",
+    "divided by a second distance of 0",
+    "An image that the training set holds twice gives 0 / 0, which is NaN and no copy. Multiply: "
+    "first <= ratio * second.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return nearest[:, 0] / nearest[:, 1] <= ratio
+
+
+@answers.wrong(
+    "8.6",
+    "less than instead of at most",
+    "0 < 0 is false, so that a copy of an image which the training set holds twice gets away. The "
+    "border belongs to the copies.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return nearest[:, 0] < ratio * nearest[:, 1]
+
+
+@answers.wrong(
+    "8.6",
+    "the ratio is ignored",
+    "ratio is an argument; 1/3 is only its default.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return ref.is_copy(nearest)
+
+
+@answers.wrong(
+    "8.6",
+    "a ratio of 1/2 by default",
+    "Yoon et al. use 1/3. At 1/2 many real images that were never trained on would be copies.",
+)
+def is_copy(nearest, ratio=0.5):
+    return ref.is_copy(nearest, ratio)
+
+
+@answers.wrong(
+    "8.6",
+    "the share of copies instead of which they are",
+    "Say of each image whether it is a copy. The share is the mean of that.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return float(ref.is_copy(nearest, ratio).double().mean())
+
+
+@answers.wrong(
+    "8.6",
+    "numbers instead of yes and no",
+    "A comparison gives bool, which can be used to pick the images. Leave it so.",
+)
+def is_copy(nearest, ratio=1 / 3):
+    return ref.is_copy(nearest, ratio).float()
