@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from course import ROOT, CourseError
-from course.judges import load_judge, predict, quantise
+from course.judges import load_judge, logits, quantise
 from course.loading import Implementation
 from course.models import ModelConfig
 from course.runs import Preset, Run, get_preset
@@ -83,7 +83,8 @@ def measure(preset: Preset) -> dict:
     labels = [n % 10 for n in range(IMAGES)]
     judge, _ = load_judge("judge")
     images, _ = draw(run.impl, run.ema.model, run.config, labels, 0, CALLS, seed=1, sampler="2m")
-    right = (predict(judge, quantise(images)) == torch.tensor(labels)).double().mean()
+    seen = logits(judge, quantise(images)).argmax(dim=1)
+    right = (seen == torch.tensor(labels)).double().mean()
     return {
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "steps": count,

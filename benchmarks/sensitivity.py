@@ -3,11 +3,11 @@
 python -m benchmarks.sensitivity                 what is missing is trained and measured
 python -m benchmarks.sensitivity --again         trains everything again
 
-One setting of the `laptop` preset is changed at a time, in runs of 600 steps: a third of the
-preset's, so that differences show. Measured are the held-out eps-MSE and how many of 400 drawn
-digits the judge takes for what was asked for, unguided and with w = 1. The averages all follow one
-and the same run. Every finished run is kept in benchmarks/results/sensitivity.json at once, so an
-interrupted measurement goes on where it stopped; `--jobs` runs work side by side, a thread each.
+One setting of the `laptop` preset is changed at a time, in runs of 600 steps: few, so that
+differences show. Measured are the held-out eps-MSE and how many of 400 drawn digits the judge takes
+for what was asked for, unguided and with w = 1. The averages all follow one and the same run. Every
+finished run is kept in benchmarks/results/sensitivity.json at once, so an interrupted measurement
+goes on where it stopped; `--jobs` runs work side by side, a thread each.
 """
 
 import argparse
@@ -22,9 +22,8 @@ from torch import nn
 from tqdm import tqdm
 
 from course import ROOT, CourseError
-from course.judges import load_judge, predict, quantise
+from course.judges import load_judge, logits, quantise
 from course.loading import Implementation
-from course.metrics import Share
 from course.models import ModelConfig
 from course.runs import Preset, Run, get_preset
 from course.sampling import draw
@@ -108,15 +107,17 @@ def measured(run: Run, network: nn.Module) -> dict:
     run.ema.model = network
     labels = [n % 10 for n in range(IMAGES)]
     judge, _ = load_judge("judge")
+    ch08 = run.impl.chapter("ch08_evaluation")
     figures = {"held_out_eps_mse": round(run.held_out_eps_mse(), 4)}
     for guidance in (0, 1):
         images, _ = draw(
             run.impl, network, run.config, labels, guidance,
             num_steps=min(CALLS, run.config.num_steps), seed=0, sampler="2m",
         )  # fmt: skip
-        right = int((predict(judge, quantise(images)) == torch.tensor(labels)).sum())
-        share = Share(right, IMAGES)
-        figures[f"right_w{guidance}"] = {"value": share.value, "interval": list(share.interval)}
+        seen = logits(judge, quantise(images)).argmax(dim=1)
+        right = int((seen == torch.tensor(labels)).sum())
+        interval = ch08.wilson_interval(right, IMAGES)
+        figures[f"right_w{guidance}"] = {"value": right / IMAGES, "interval": list(interval)}
     return figures
 
 
