@@ -1,0 +1,74 @@
+"""Sphinx's settings for the web book, which `course book` builds from a copy of this folder."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from course import ROOT
+
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+
+project = "Diffusion from scratch"
+html_title = project
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # MathJax's files, so that formulas need no other host
+]
+root_doc = "index"
+highlight_language = "none"  # what is no Python is a listing, a message or a formula
+
+# The notebooks are stored with their outputs; nothing is run here.
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
+myst_heading_anchors = 3
+
+html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_js_files = [("sliders.js", {"defer": "defer"})]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {
+    "repository_url": URLS["Repository"],
+    "repository_branch": "main",
+    "path_to_docs": "",
+    "launch_buttons": {
+        "colab_url": "https://colab.research.google.com",
+        "binderhub_url": "https://mybinder.org",
+        "notebook_interface": "jupyterlab",
+    },
+    "use_download_button": False,
+    "use_repository_button": False,
+    "show_toc_level": 2,
+}
+
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 60
+napoleon_numpy_docstring = False
+# Other libraries' documentation would have to be fetched.
+nitpick_ignore_regex = [(r"py:.*", r"(torch|nn|Tensor|F|collections|Callable|Collection)\b.*")]
+
+
+def mark_formulas(app, what, name, obj, options, lines):
+    """Docstrings are written to be read as text: say which lines are formulas, and mean `*` so."""
+    marked, before, inside = [], "", False
+    for line in lines:
+        indented = line.startswith("    ")
+        if line.strip():
+            if indented and not before and not inside and marked and marked[-1] == "":
+                marked += ["::", ""]
+                inside = True
+            elif not indented:
+                inside = False
+        marked.append(line if inside else re.sub(r"(?<!`)([*|])", r"\\\1", line))
+        before = line.strip()
+    lines[:] = marked
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", mark_formulas, priority=400)  # before napoleon
