@@ -10,6 +10,7 @@ out, the pictures of its sliders, and links into the glossary.
 import hashlib
 import html
 import importlib.util
+import inspect
 import io
 import json
 import re
@@ -29,7 +30,7 @@ from course.catalogue import Exercise, chapters, find_exercise
 
 POSITIONS = 25  # of a slider, at most: each is a picture of its own
 WIDGET = "application/vnd.jupyter.widget-view+json"
-DRAWN_BY = ("course/book.py", "course/notebook.py", "course/plots.py", "course/pictures.py")
+DRAWN_BY = ("course/notebook.py", "course/pictures.py", "course/plots.py")
 
 
 def build(folder: Path, builder: str = "html") -> Path:
@@ -53,20 +54,15 @@ def build(folder: Path, builder: str = "html") -> Path:
 
 def write_source(folder: Path) -> None:
     """Write what Sphinx reads to folder/source; files that are right already stay as they are."""
-    files = {}
-    for path in (ROOT / "docs").rglob("*.*"):
-        files[path.relative_to(ROOT / "docs")] = path.read_bytes()
-    for path in [ROOT / "README.md", *(ROOT / "models").glob("*.md")]:
-        files[path.relative_to(ROOT)] = path.read_bytes()
-    for path in (ROOT / "models").glob("*.png"):
+    docs, models = ROOT / "docs", ROOT / "models"
+    files = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*.*")}
+    for path in [ROOT / "README.md", *models.glob("*.md"), *models.glob("*.png")]:
         files[path.relative_to(ROOT)] = path.read_bytes()
     files[Path("api.md")] += api_sections().encode()
     # docs/ is the top of the book, so links between it and the rest of the repository change.
-    for name in [name for name in files if name.suffix == ".md"]:
-        top = len(name.parts) == 1
-        text = files[name].decode()
-        text = text.replace("](../", "](") if top else text
-        files[name] = text.replace("](docs/", "](").encode()
+    for name, content in files.items():
+        if name.suffix == ".md" and name.parent == Path():
+            files[name] = content.replace(b"](../", b"](").replace(b"](docs/", b"](")
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         pictures = slider_pictures(path, folder / "sliders")
         notebook = page(path, json.loads((pictures / "sliders.json").read_text(encoding="utf-8")))
@@ -153,7 +149,9 @@ def symbols_line(notebook: NotebookNode, chapter: str) -> str:
 def glossary() -> list[tuple[str, str, str]]:
     """Anchor, LaTeX and first chapter of each symbol in docs/glossary.md."""
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
-    return re.findall(r'^\| <a id="(\S+)"></a>\$(.+?)\$ .*\[(\d\d)\]\(\S+\) \|$', text, re.MULTILINE)
+    return re.findall(
+        r'^\| <a id="(\S+)"></a>\$(.+?)\$ .*\[(\d\d)\]\(\S+\) \|$', text, re.MULTILINE
+    )
 
 
 # Sliders
@@ -187,6 +185,8 @@ def slider_pictures(path: Path, cache: Path) -> Path:
     digest = hashlib.sha256(path.read_bytes())
     for name in DRAWN_BY:
         digest.update((ROOT / name).read_bytes())
+    for function in (keep_pictures, chosen):
+        digest.update(inspect.getsource(function).encode())
     folder = cache / f"{path.stem}-{digest.hexdigest()[:16]}"
     if not (folder / "sliders.json").exists():
         for old in cache.glob(f"{path.stem}-*"):

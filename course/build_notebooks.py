@@ -107,7 +107,7 @@ def is_first_cell(cell: NotebookNode) -> bool:
 
 
 def with_first_cell(notebook: NotebookNode) -> NotebookNode:
-    """Put the cell that fetches a missing course before all other code, in place of an older one."""
+    """Put the cell that fetches a missing course before all code, in place of an older one."""
     notebook.cells = [cell for cell in notebook.cells if not is_first_cell(cell)]
     place = [cell.cell_type for cell in notebook.cells].index("code")
     notebook.cells.insert(place, new_code_cell(first_cell()))
