@@ -21,7 +21,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from PIL import Image
 
 from course import ROOT, CourseError
@@ -46,7 +46,8 @@ def build(folder: Path, builder: str = "html") -> Path:
     write_source(folder)
     pages = folder / builder
     command = [sys.executable, "-m", "sphinx", "--builder", builder, "--nitpicky", "--quiet"]
-    command += ["--fail-on-warning", "--doctree-dir", folder / "doctrees", folder / "source", pages]
+    command += ["--fail-on-warning", "--write-all", "--doctree-dir", folder / "doctrees"]
+    command += [folder / "source", pages]
     if subprocess.run(command, cwd=ROOT).returncode:
         raise CourseError("the book has faults; Sphinx names them above")
     return pages
@@ -101,13 +102,29 @@ def page(path: Path, sliders: list[dict]) -> NotebookNode:
         box = re.fullmatch(r'label\("([\d.]+)"\)', cell.source.strip())
         if box:
             cells.append(new_markdown_cell(exercise_box(find_exercise(box[1]))))
-        elif not is_first_cell(cell):
+        elif cell.cell_type == "code" and not is_first_cell(cell):
+            cells += divided(cell)
+        elif cell.cell_type == "markdown":
             cells.append(cell)
         for slider in sliders:
             if slider["cell"] == number:
                 cells.append(new_markdown_cell(slider_figure(slider, path.stem)))
     notebook.cells = cells
     return notebook
+
+
+def divided(cell: NotebookNode) -> list[NotebookNode]:
+    """A cell as one for each of its pictures, for MyST-NB reads a picture's alt from its cell."""
+    outputs, cell.outputs = cell.outputs, []
+    parts = [cell]
+    for output in outputs:
+        alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+        if alt and "mystnb" in parts[-1].metadata:
+            parts.append(new_code_cell("# one more", metadata={"tags": ["remove-input"]}))
+        parts[-1].outputs.append(output)
+        if alt:
+            parts[-1].metadata["mystnb"] = {"image": {"alt": alt}}
+    return parts
 
 
 def exercise_box(exercise: Exercise) -> str:

@@ -78,5 +78,11 @@ def mark_formulas(app, what, name, obj, options, lines):
     lines[:] = marked
 
 
+def skip_fields_of_tuples(app, what, name, obj, skip, options):
+    """A NamedTuple's fields say nothing but their number."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", skip_fields_of_tuples)
     app.connect("autodoc-process-docstring", mark_formulas, priority=400)  # before napoleon

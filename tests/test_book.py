@@ -13,8 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
-from course import ROOT, CourseError
-from course import book as book_module
+from course import ROOT, CourseError, book
 from course.book import POSITIONS, build, chosen, glossary, slider_pictures
 from course.catalogue import chapters
 from course.cli import main
@@ -23,11 +22,22 @@ NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+# Running every notebook takes minutes. This one, with two sliders, stands for all.
+DRAWN = next(path for path in NOTEBOOKS if path.stem == "02_forward_process")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the book was built, by the one command."""
-    folder = tmp_path_factory.mktemp("book")
-    assert main(["book", "--out", str(folder)]) == 0
+    """Where the book was built, by the one command, with the sliders of one chapter."""
+    folder, none = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("none")
+    (none / "sliders.json").write_text("[]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            book,
+            "slider_pictures",
+            lambda path, cache: slider_pictures(path, cache) if path == DRAWN else none,
+        )
+        assert main(["book", "--out", str(folder)]) == 0
     return folder
 
 
@@ -37,7 +47,7 @@ def pages(folder):
     html = folder / "html"
     return {
         path.relative_to(html).as_posix(): BeautifulSoup(path.read_text("utf-8"), "html.parser")
-        for path in html.rglob("*.html")
+        for path in [*html.glob("*.html"), *html.glob("chapters/*"), *html.glob("models/*")]
     }
 
 
@@ -55,8 +65,10 @@ def test_a_chapter_has_its_stored_outputs(path, pages):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     pictures = [o for c in code for o in c.outputs if "image/png" in o.get("data", {})]
     shown = page.select(".cell_output img")
-    assert len(shown) == len(pictures) > 0
-    assert all(image["alt"] for image in shown)
+    assert [image["alt"] for image in shown] == [
+        picture.metadata["image/png"]["alt"] for picture in pictures
+    ]
+    assert shown
     text = page.get_text()
     for cell in code:
         for output in cell.outputs:
@@ -64,10 +76,11 @@ def test_a_chapter_has_its_stored_outputs(path, pages):
                 assert output.text.strip().splitlines()[0] in text
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_chapter_has_a_slider_for_each_of_the_notebooks(path, pages, folder):
-    source = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
-    figures = chapter_page(pages, path).select("figure.slider-picture")
+def test_a_chapter_has_a_slider_for_each_of_the_notebooks(pages, folder):
+    cells = nbformat.read(DRAWN, as_version=4).cells
+    source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    page = chapter_page(pages, DRAWN)
+    figures = page.select("figure.slider-picture")
     assert len(figures) == source.count("SliderPicture(") > 0
     for figure in figures:
         frames = json.loads(figure.script.string)
@@ -79,6 +92,10 @@ def test_a_chapter_has_a_slider_for_each_of_the_notebooks(path, pages, folder):
         first = frames[int(slider["value"])]
         assert figure.img["src"] == first["image"] and figure.img["alt"] == first["alt"]
         assert figure.figcaption.get_text() == first["caption"]
+        # It stands below the cell that makes it, and begins where that does.
+        code = figure.find_previous(class_="cell_input").get_text()
+        assert "SliderPicture(" in code and f'name="{figure.label.get_text()}"' in code
+        assert f"value={first['value']}," in code
 
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.number)
@@ -131,17 +148,25 @@ def test_no_link_leads_nowhere(pages, folder):
                 assert there.find(id=unquote(parts.fragment)), f"{name} leads to {target}"
 
 
-def test_a_second_build_runs_no_notebook(folder, monkeypatch):
-    monkeypatch.setattr(book_module, "execute", lambda *_, **__: pytest.fail("ran a notebook"))
-    build(folder)
-
-
-def test_a_notebook_that_changed_is_drawn_again(folder, tmp_path, monkeypatch):
-    copy = tmp_path / NOTEBOOKS[0].name
-    copy.write_bytes(NOTEBOOKS[0].read_bytes() + b"\n")
-    monkeypatch.setattr(book_module, "execute", lambda *_, **__: 1 / 0)
+def test_a_notebook_is_run_again_only_if_it_changed(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "execute", lambda path, last_cell: 1 / 0)
+    assert (slider_pictures(DRAWN, folder / "sliders") / "0-0.webp").exists()
+    copy = tmp_path / DRAWN.name
+    copy.write_bytes(DRAWN.read_bytes() + b"\n")
     with pytest.raises(ZeroDivisionError):
-        slider_pictures(copy, tmp_path)
+        slider_pictures(copy, folder / "sliders")
+
+
+def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, monkeypatch):
+    def write_faulty_source(folder):
+        (folder / "source" / "_static").mkdir(parents=True)
+        for name in ("conf.py", "_static/icon.svg"):
+            shutil.copy(ROOT / "docs" / name, folder / "source" / name)
+        (folder / "source" / "index.md").write_text("# A book\n\n[nowhere](nowhere.md)\n")
+
+    monkeypatch.setattr(book, "write_source", write_faulty_source)
+    with pytest.raises(CourseError, match="Sphinx names them above"):
+        build(tmp_path)
 
 
 @pytest.mark.parametrize("count, start", [(3, 1), (25, 7), (41, 11), (45, 24), (1000, 999)])
@@ -187,75 +212,76 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def visit(browser, address):
-    """Open a page; afterwards no request may have failed or have gone to another host."""
-    troubles = []
-    context = None
+@pytest.fixture(scope="module")
+def contexts(browser):
+    """A light and a dark reader, who keep what they have fetched."""
+    return {theme: browser.new_context(color_scheme=theme) for theme in ("light", "dark")}
 
-    def open_page(name, **options):
-        nonlocal context
-        context = browser.new_context(**options)
-        page = context.new_page()
+
+@pytest.fixture
+def visit(contexts, address):
+    """Open a page; afterwards no request may have failed or have gone to another host."""
+    troubles, opened = [], []
+
+    def look_at(response):
+        if response.status >= 400 or not response.url.startswith(address):
+            troubles.append(f"{response.status}: {response.url}")
+
+    def open_page(name, width, theme="light"):
+        page = contexts[theme].new_page()
+        opened.append(page)
+        page.on("response", look_at)
         page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url}"))
         page.on("pageerror", lambda error: troubles.append(f"script: {error}"))
-
-        def look_at(response):
-            if response.status >= 400 or not response.url.startswith(address):
-                troubles.append(f"{response.status}: {response.url}")
-
-        page.on("response", look_at)
-        page.goto(f"{address}/{name}", wait_until="networkidle")
+        page.set_viewport_size({"width": width, "height": 844})
+        page.goto(f"{address}/{name}.html", wait_until="networkidle")
         return page
 
     yield open_page
-    context.close()
+    for page in opened:
+        page.close()
     assert troubles == []
 
 
-def all_pages():
-    names = ["index", "glossary", "api", "misconceptions", "instructors", "open_anywhere"]
-    return [*names, "README", "models/mnist", *(f"chapters/{path.stem}" for path in NOTEBOOKS)]
+OUTSIDE = """
+() => [...document.querySelectorAll('.bd-article table, .bd-article pre, .bd-article img')]
+  .filter(element => {
+    let box = element;
+    while (box && !['auto', 'scroll'].includes(getComputedStyle(box).overflowX))
+      box = box.parentElement;
+    return (box ?? element).getBoundingClientRect().right > innerWidth + 1;
+  })
+  .map(element => element.outerHTML.slice(0, 100))
+"""
+PAGES = ["index", "glossary", "api", "misconceptions", "instructors", "open_anywhere", "README"]
 
 
-@pytest.mark.parametrize("name", all_pages())
-def test_a_page_fits_a_phone_and_fetches_nothing_from_elsewhere(name, visit):
-    page = visit(f"{name}.html", viewport={"width": 390, "height": 844})
-    page.wait_for_function("!window.MathJax || MathJax.startup.promise.then(() => true)")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    wider = page.evaluate(
-        """() => [...document.querySelectorAll('.bd-article table')].filter(table => {
-               let box = table;
-               while (box && !['auto', 'scroll'].includes(getComputedStyle(box).overflowX))
-                   box = box.parentElement;
-               return !box || box.getBoundingClientRect().right > innerWidth + 1;
-           }).length"""
-    )
-    assert wider == 0, "a table is wider than the page and does not scroll inside itself"
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
-def test_formulas_are_drawn(path, visit):
-    page = visit(f"chapters/{path.stem}.html", viewport={"width": 1280, "height": 900})
-    written = page.locator(".bd-article .math").count()
+@pytest.mark.parametrize(
+    "name", [*PAGES, "models/mnist", "models/judges", *(f"chapters/{p.stem}" for p in NOTEBOOKS)]
+)
+def test_a_page_fits_a_phone_and_its_formulas_are_drawn(name, visit, pages):
+    """Wide tables, listings and figures scroll inside themselves."""
+    page = visit(name, width=390)
+    formulas = len(pages[f"{name}.html"].select(".math"))
     page.wait_for_function(
-        "n => document.querySelectorAll('.bd-article mjx-container').length >= n", arg=written
+        "n => document.querySelectorAll('mjx-container').length >= n", arg=formulas
     )
     widths = page.evaluate(
-        "[...document.querySelectorAll('.bd-article .math:not(details *) mjx-container')]"
-        ".map(formula => formula.getBoundingClientRect().width)"
+        "[...document.querySelectorAll('mjx-container')].map(f => f.getBoundingClientRect().width)"
     )
-    assert written > 0 and min(widths) > 0
+    assert formulas == 0 or min(widths) > 0
     assert page.locator("mjx-merror").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(OUTSIDE) == []
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_sliders_follow_the_keyboard(path, visit):
-    page = visit(f"chapters/{path.stem}.html", viewport={"width": 1280, "height": 900})
-    for figure in page.locator("figure.slider-picture").all():
+def test_sliders_follow_the_keyboard(visit):
+    page = visit(f"chapters/{DRAWN.stem}", width=1280)
+    figures = page.locator("figure.slider-picture").all()
+    assert figures
+    for figure in figures:
         slider, image = figure.locator("input"), figure.locator("img")
-        caption = figure.locator("figcaption[aria-live]")
-        seen = set()
+        seen = []
         slider.focus()
         for key in ("Home", "ArrowRight", "End"):
             page.keyboard.press(key)
@@ -263,9 +289,19 @@ def test_sliders_follow_the_keyboard(path, visit):
             assert image.evaluate("image => image.naturalWidth") > 0
             value = slider.get_attribute("aria-valuetext")
             assert figure.locator("output").inner_text() == value
-            seen.add((image.get_attribute("src"), caption.inner_text(), value))
-        expected = 3 if int(slider.get_attribute("max")) > 1 else 2
-        assert [len(set(column)) for column in zip(*seen)] == [expected] * 3
+            caption = figure.locator("figcaption[aria-live]").inner_text()
+            seen.append((image.get_attribute("src"), image.get_attribute("alt"), caption, value))
+        assert [len(set(column)) for column in zip(*seen)] == [3] * 4
+
+
+def test_hints_open_one_by_one(visit):
+    page = visit(f"chapters/{DRAWN.stem}", width=390)
+    hints = page.locator(".admonition.exercise").first.locator("summary")
+    visible = []
+    for number in range(hints.count()):
+        hints.nth(number).press("Enter")
+        visible.append(sum(hint.is_visible() for hint in hints.all()))
+    assert visible == [2, 3, 3]
 
 
 CONTRAST = """
@@ -291,13 +327,8 @@ selector => {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_both_themes_can_be_read(theme, visit):
-    page = visit(
-        f"chapters/{NOTEBOOKS[1].stem}.html",
-        viewport={"width": 1280, "height": 900},
-        color_scheme=theme,
-    )
-    page.wait_for_selector("mjx-container")
+    page = visit(f"chapters/{DRAWN.stem}", width=1280, theme=theme)
     assert page.locator("html").get_attribute("data-theme") == theme
     for what in ("p", "h2", "td", "pre", "mjx-container", "figcaption", "summary", ".course-card"):
         ratios = page.evaluate(CONTRAST, f".bd-article {what}")
-        assert ratios and min(ratios) >= 4.5, what
+        assert ratios and min(ratios) >= 4.5, what  # WCAG's level AA
