@@ -328,7 +328,7 @@ selector => {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_both_themes_can_be_read(theme, visit):
     page = visit(f"chapters/{DRAWN.stem}", width=1280, theme=theme)
-    assert page.locator("html").get_attribute("data-theme") == theme
+    page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
     for what in ("p", "h2", "td", "pre", "mjx-container", "figcaption", "summary", ".course-card"):
         ratios = page.evaluate(CONTRAST, f".bd-article {what}")
         assert ratios and min(ratios) >= 4.5, what  # WCAG's level AA
