@@ -215,7 +215,10 @@ def browser():
 @pytest.fixture(scope="module")
 def contexts(browser):
     """A light and a dark reader, who keep what they have fetched."""
-    return {theme: browser.new_context(color_scheme=theme) for theme in ("light", "dark")}
+    contexts = {theme: browser.new_context(color_scheme=theme) for theme in ("light", "dark")}
+    for context in contexts.values():
+        context.set_default_timeout(120_000)  # milliseconds: patience, where others use the cores
+    return contexts
 
 
 @pytest.fixture
