@@ -237,7 +237,8 @@ def visit(contexts, address):
         page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url}"))
         page.on("pageerror", lambda error: troubles.append(f"script: {error}"))
         page.set_viewport_size({"width": width, "height": 844})
-        page.goto(f"{address}/{name}.html", wait_until="networkidle")
+        page.goto(f"{address}/{name}.html", wait_until="load")
+        page.wait_for_load_state("networkidle")
         return page
 
     yield open_page
