@@ -117,6 +117,12 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, help="default evaluation.json, beside the run")
 
     command("lab", lab, "open JupyterLab at chapter 00")
+
+    sub = command("book", book, "build the web book: book/html/index.html")
+    sub.add_argument("--out", type=Path, default=ROOT / "book", help="folder (default book/)")
+    sub.add_argument(
+        "--links", action="store_true", help="check its links to other hosts (needs the internet)"
+    )
     return parser
 
 
@@ -420,6 +426,14 @@ def lab(options) -> int:
         )
     except KeyboardInterrupt:
         return 0
+
+
+def book(options) -> int:
+    from course.book import build
+
+    pages = build(options.out, builder="linkcheck" if options.links else "html")
+    console.print(f"wrote {pages / ('output.txt' if options.links else 'index.html')}")
+    return 0
 
 
 if __name__ == "__main__":

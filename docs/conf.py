@@ -1,0 +1,88 @@
+"""Sphinx's settings for the web book, which `course book` builds from a copy of this folder."""
+
+import re
+import tomllib
+
+from course import ROOT
+
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+
+project = "Diffusion from scratch"
+html_title = project
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # MathJax's files, so that formulas need no other host
+]
+root_doc = "index"
+default_role = "code"  # docstrings put code in single backticks
+highlight_language = "none"  # what is no Python is a listing, a message or a formula
+
+# The notebooks are stored with their outputs; nothing is run here.
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # the README's two commands are headings of a low level
+
+html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_js_files = [("sliders.js", {"defer": "defer"})]
+html_favicon = "_static/icon.svg"
+html_copy_source = False
+html_show_sphinx = False
+html_use_index = False  # the page of functions and classes is its own index
+html_domain_indices = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
+html_theme_options = {
+    "repository_url": URLS["Repository"],
+    "repository_branch": "main",
+    "path_to_docs": "",
+    "launch_buttons": {
+        "colab_url": "https://colab.research.google.com",
+        "binderhub_url": "https://mybinder.org",
+        "notebook_interface": "jupyterlab",
+    },
+    "use_download_button": False,
+    "use_repository_button": False,
+    "show_toc_level": 2,
+}
+
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 60
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False  # what stands before the colon is a name, not a type
+# Other libraries' documentation would have to be fetched.
+nitpick_ignore_regex = [(r"py:.*", r"(torch|nn|Tensor|F|collections|Callable|Collection)\b.*")]
+
+
+def mark_formulas(app, what, name, obj, options, lines):
+    """Docstrings are written to be read as text: say which lines are formulas, and mean `*` so."""
+    if what == "module":
+        del lines[:2]  # its title, which the page has as a heading
+    marked, before, inside = [], "", False
+    for line in lines:
+        indented = line.startswith("    ")
+        if line.strip():
+            if indented and not before and not inside and marked and marked[-1] == "":
+                marked += ["::", ""]
+                inside = True
+            elif not indented:
+                inside = False
+        marked.append(line if inside else re.sub(r"(?<!`)([*|])", r"\\\1", line))
+        before = line.strip()
+    lines[:] = marked
+
+
+def skip_fields_of_tuples(app, what, name, obj, skip, options):
+    """A NamedTuple's fields say nothing but their number."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_fields_of_tuples)
+    app.connect("autodoc-process-docstring", mark_formulas, priority=400)  # before napoleon

@@ -1,0 +1,338 @@
+"""The web book: it builds without a warning, and works in a browser without the internet."""
+
+import functools
+import importlib.util
+import json
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import sync_playwright
+
+from course import ROOT, CourseError, book
+from course.book import POSITIONS, build, chosen, glossary, slider_pictures
+from course.catalogue import chapters
+from course.cli import main
+
+NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+# Running every notebook takes minutes. This one, with two sliders, stands for all.
+DRAWN = next(path for path in NOTEBOOKS if path.stem == "02_forward_process")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the book was built, by the one command, with the sliders of one chapter."""
+    folder, none = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("none")
+    (none / "sliders.json").write_text("[]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            book,
+            "slider_pictures",
+            lambda path, cache: slider_pictures(path, cache) if path == DRAWN else none,
+        )
+        assert main(["book", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(folder):
+    """Every page of the book, parsed, by its path."""
+    html = folder / "html"
+    return {
+        path.relative_to(html).as_posix(): BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        for path in [*html.glob("*.html"), *html.glob("chapters/*"), *html.glob("models/*")]
+    }
+
+
+def chapter_page(pages, path):
+    return pages[f"chapters/{path.stem}.html"]
+
+
+# The pages as files
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_has_its_stored_outputs(path, pages):
+    page = chapter_page(pages, path)
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    pictures = [o for c in code for o in c.outputs if "image/png" in o.get("data", {})]
+    shown = page.select(".cell_output img")
+    assert [image["alt"] for image in shown] == [
+        picture.metadata["image/png"]["alt"] for picture in pictures
+    ]
+    assert shown
+    text = page.get_text()
+    for cell in code:
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                assert output.text.strip().splitlines()[0] in text
+
+
+def test_a_chapter_has_a_slider_for_each_of_the_notebooks(pages, folder):
+    cells = nbformat.read(DRAWN, as_version=4).cells
+    source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    page = chapter_page(pages, DRAWN)
+    figures = page.select("figure.slider-picture")
+    assert len(figures) == source.count("SliderPicture(") > 0
+    for figure in figures:
+        frames = json.loads(figure.script.string)
+        slider = figure.input
+        assert 2 <= len(frames) <= POSITIONS and int(slider["max"]) == len(frames) - 1
+        assert figure.label["for"] == slider["id"]
+        images = {(folder / "html/chapters" / frame["image"]).read_bytes() for frame in frames}
+        assert len(images) == len({frame["caption"] for frame in frames}) == len(frames)
+        first = frames[int(slider["value"])]
+        assert figure.img["src"] == first["image"] and figure.img["alt"] == first["alt"]
+        assert figure.figcaption.get_text() == first["caption"]
+        # It stands below the cell that makes it, and begins where that does.
+        code = figure.find_previous(class_="cell_input").get_text()
+        assert "SliderPicture(" in code and f'name="{figure.label.get_text()}"' in code
+        assert f"value={first['value']}," in code
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.number)
+def test_exercises_stand_in_boxes_with_hints_that_fold_out(chapter, pages):
+    page = pages[chapter.notebook.replace(".ipynb", ".html")]
+    boxes = page.select(".admonition.exercise")
+    assert len(boxes) == len(chapter.exercises)
+    for box, exercise in zip(boxes, chapter.exercises):
+        text = box.get_text()
+        assert f"Exercise {exercise.id}: {exercise.title}" in text
+        assert f"about {exercise.minutes} minutes" in text and f"{exercise.points} point" in text
+        for depth, hint in enumerate(exercise.hints, start=1):
+            fold = box.select_one(" ".join(["details"] * depth))
+            assert not fold.has_attr("open")
+            assert fold.find("p", recursive=False).get_text() == hint.replace("`", "")
+        for symbol in exercise.symbols:
+            target = f"solutions.{chapter.name}.{symbol}"
+            assert box.find("a", href=f"../api.html#{target}")
+            assert pages["api.html"].find(id=target)
+
+
+def test_every_symbol_is_explained_and_linked_from_the_chapters_that_use_it(pages):
+    known = glossary()
+    rows = pages["glossary.html"].select("tr:has(a[id])")
+    assert [row.a["id"] for row in rows] == [anchor for anchor, _, _ in known]
+    first = {anchor: chapter for anchor, _, chapter in known}
+    for path in NOTEBOOKS[1:]:
+        links = chapter_page(pages, path).select(".symbols a[href*='#']")
+        anchors = [link["href"].partition("#")[2] for link in links]
+        assert anchors and all(first[anchor] <= path.stem[:2] for anchor in anchors)
+    linked = str([page.select(".symbols") for page in pages.values()])
+    assert {anchor for anchor in first if f"#{anchor}" not in linked} == set()
+
+
+def test_no_link_leads_nowhere(pages, folder):
+    html = folder / "html"
+    for name, page in pages.items():
+        for tag in page.find_all(["a", "link", "img", "script", "source"]):
+            target = tag.get("href") or tag.get("src")
+            if not target or tag.name == "link" and "canonical" in tag.get("rel", []):
+                continue
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                assert tag.name == "a", f"{name} takes {target} from another host"
+                continue
+            path = (html / name).parent / unquote(parts.path) if parts.path else html / name
+            assert path.is_file(), f"{name} leads to {target}"
+            if parts.fragment and path.suffix == ".html":
+                there = pages[path.resolve().relative_to(html.resolve()).as_posix()]
+                assert there.find(id=unquote(parts.fragment)), f"{name} leads to {target}"
+
+
+def test_a_notebook_is_run_again_only_if_it_changed(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "execute", lambda path, last_cell: 1 / 0)
+    assert (slider_pictures(DRAWN, folder / "sliders") / "0-0.webp").exists()
+    copy = tmp_path / DRAWN.name
+    copy.write_bytes(DRAWN.read_bytes() + b"\n")
+    with pytest.raises(ZeroDivisionError):
+        slider_pictures(copy, folder / "sliders")
+
+
+def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, monkeypatch):
+    def write_faulty_source(folder):
+        (folder / "source" / "_static").mkdir(parents=True)
+        for name in ("conf.py", "_static/icon.svg"):
+            shutil.copy(ROOT / "docs" / name, folder / "source" / name)
+        (folder / "source" / "index.md").write_text("# A book\n\n[nowhere](nowhere.md)\n")
+
+    monkeypatch.setattr(book, "write_source", write_faulty_source)
+    with pytest.raises(CourseError, match="Sphinx names them above"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("count, start", [(3, 1), (25, 7), (41, 11), (45, 24), (1000, 999)])
+def test_positions_are_spread_over_the_slider_and_keep_where_it_begins(count, start):
+    values = list(range(count))
+    kept = chosen(values, start)
+    assert len(kept) == min(count, POSITIONS) and kept == sorted(kept)
+    assert {0, start, count - 1} <= set(kept)
+    assert max(b - a for a, b in zip(kept, kept[1:])) <= 2 * count / len(kept)
+
+
+def test_missing_packages_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CourseError, match=r'pip install -e "\.\[book\]"'):
+        build(tmp_path)
+
+
+# The pages in a browser
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    handler = functools.partial(Quiet, directory=folder / "html")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt install chromium")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def contexts(browser):
+    """A light and a dark reader, who keep what they have fetched."""
+    contexts = {theme: browser.new_context(color_scheme=theme) for theme in ("light", "dark")}
+    for context in contexts.values():
+        context.set_default_timeout(120_000)  # milliseconds: patience, where others use the cores
+    return contexts
+
+
+@pytest.fixture
+def visit(contexts, address):
+    """Open a page; afterwards no request may have failed or have gone to another host."""
+    troubles, opened = [], []
+
+    def look_at(response):
+        if response.status >= 400 or not response.url.startswith(address):
+            troubles.append(f"{response.status}: {response.url}")
+
+    def open_page(name, width, theme="light"):
+        page = contexts[theme].new_page()
+        opened.append(page)
+        page.on("response", look_at)
+        page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url}"))
+        page.on("pageerror", lambda error: troubles.append(f"script: {error}"))
+        page.set_viewport_size({"width": width, "height": 844})
+        page.goto(f"{address}/{name}.html", wait_until="load")
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_page
+    for page in opened:
+        page.close()
+    assert troubles == []
+
+
+OUTSIDE = """
+() => [...document.querySelectorAll('.bd-article table, .bd-article pre, .bd-article img')]
+  .filter(element => {
+    let box = element;
+    while (box && !['auto', 'scroll'].includes(getComputedStyle(box).overflowX))
+      box = box.parentElement;
+    return (box ?? element).getBoundingClientRect().right > innerWidth + 1;
+  })
+  .map(element => element.outerHTML.slice(0, 100))
+"""
+PAGES = ["index", "glossary", "api", "misconceptions", "instructors", "open_anywhere", "README"]
+
+
+@pytest.mark.parametrize(
+    "name", [*PAGES, "models/mnist", "models/judges", *(f"chapters/{p.stem}" for p in NOTEBOOKS)]
+)
+def test_a_page_fits_a_phone_and_its_formulas_are_drawn(name, visit, pages):
+    """Wide tables, listings and figures scroll inside themselves."""
+    page = visit(name, width=390)
+    formulas = len(pages[f"{name}.html"].select(".math"))
+    page.wait_for_function(
+        "n => document.querySelectorAll('mjx-container').length >= n", arg=formulas
+    )
+    widths = page.evaluate(
+        "[...document.querySelectorAll('mjx-container')].map(f => f.getBoundingClientRect().width)"
+    )
+    assert formulas == 0 or min(widths) > 0
+    assert page.locator("mjx-merror").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(OUTSIDE) == []
+
+
+def test_sliders_follow_the_keyboard(visit):
+    page = visit(f"chapters/{DRAWN.stem}", width=1280)
+    figures = page.locator("figure.slider-picture").all()
+    assert figures
+    for figure in figures:
+        slider, image = figure.locator("input"), figure.locator("img")
+        seen = []
+        slider.focus()
+        for key in ("Home", "ArrowRight", "End"):
+            page.keyboard.press(key)
+            page.wait_for_function("image => image.complete", arg=image.element_handle())
+            assert image.evaluate("image => image.naturalWidth") > 0
+            value = slider.get_attribute("aria-valuetext")
+            assert figure.locator("output").inner_text() == value
+            caption = figure.locator("figcaption[aria-live]").inner_text()
+            seen.append((image.get_attribute("src"), image.get_attribute("alt"), caption, value))
+        assert [len(set(column)) for column in zip(*seen)] == [3] * 4
+
+
+def test_hints_open_one_by_one(visit):
+    page = visit(f"chapters/{DRAWN.stem}", width=390)
+    hints = page.locator(".admonition.exercise").first.locator("summary")
+    visible = []
+    for number in range(hints.count()):
+        hints.nth(number).press("Enter")
+        visible.append(sum(hint.is_visible() for hint in hints.all()))
+    assert visible == [2, 3, 3]
+
+
+CONTRAST = """
+selector => {
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const background = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const [r, g, b, a = 1] = numbers(getComputedStyle(e).backgroundColor);
+      if (a > 0.5) return [r, g, b];
+    }
+    return [255, 255, 255];
+  };
+  const luminance = rgb => rgb.slice(0, 3)
+    .map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  return [...document.querySelectorAll(selector)].map(element => {
+    const pair = [numbers(getComputedStyle(element).color), background(element)].map(luminance);
+    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+  });
+}
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_both_themes_can_be_read(theme, visit):
+    page = visit(f"chapters/{DRAWN.stem}", width=1280, theme=theme)
+    page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+    for what in ("p", "h2", "td", "pre", "mjx-container", "figcaption", "summary", ".course-card"):
+        ratios = page.evaluate(CONTRAST, f".bd-article {what}")
+        assert ratios and min(ratios) >= 4.5, what  # WCAG's level AA
