@@ -1,4 +1,4 @@
-"""What the chapters' notebooks call: use, check, hint, label, show and slider."""
+"""What the chapters' notebooks call: welcome, use, check, hint, label, show and sliders."""
 
 import html
 from collections.abc import Callable, Sequence
@@ -8,10 +8,11 @@ import ipywidgets as widgets
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
-from course.catalogue import exercise_of, find_exercise
+from course.catalogue import exercise_of, find_chapter, find_exercise
 from course.grading import NOT_WRITTEN, PASSED, reference
 from course.loading import Implementation
 from course.pictures import png_bytes
+from course.scoreboard import next_exercise
 from course.workspace import Workspace
 
 
@@ -34,6 +35,28 @@ def use(*symbols: str) -> Any:
             whose = f"the reference, for {exercise.id} does not pass yet"
         print(f"{symbol}: {whose}")
     return found[0] if len(found) == 1 else tuple(found)
+
+
+def welcome() -> None:
+    """Show how far you are, and a link to what is next."""
+    statuses = Workspace().statuses()
+    solved = sum(status == PASSED for status in statuses.values())
+    following = next_exercise(statuses)
+    if following is None:
+        display(
+            Markdown(
+                f"**All {len(statuses)} exercises are solved.** The whole model is yours now: "
+                "`course train --preset laptop --impl exercises` trains it with your code."
+            )
+        )
+        return
+    chapter = find_chapter(following.chapter)
+    place = f"[chapter {chapter.number}, {chapter.title}]({chapter.name[2:]}.ipynb)"
+    if solved:
+        text = f"**Welcome back.** You have solved {solved} of {len(statuses)} exercises."
+    else:
+        text = f"**Welcome.** {len(statuses)} exercises lie ahead, and none has to be written yet."
+    display(Markdown(f"{text} Next is **{following.id} {following.title}**, in {place}."))
 
 
 def label(exercise_id: str) -> None:

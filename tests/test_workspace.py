@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from course import ROOT, CourseError
-from course.catalogue import find_exercise
+from course import ROOT, CourseError, notebook
+from course.catalogue import exercises, find_exercise
 from course.grading import FAILED, NOT_WRITTEN, PASSED, Grader
 from course.skeletons import skeleton
 from course.workspace import Workspace, definition_text
@@ -31,6 +31,22 @@ def test_progress_follows_the_file(workspace):
     write(workspace, SOLUTION.replace("** 2  # (T+1,)", "# (T+1,)"))
     assert workspace.statuses()["1.2"] == FAILED
     assert workspace.statuses()["1.1"] == PASSED
+
+
+def test_chapter_00_welcomes_with_what_is_solved_and_what_is_next(workspace, monkeypatch):
+    monkeypatch.setenv("COURSE_EXERCISES", str(workspace.exercises))
+    shown = []
+    monkeypatch.setattr(notebook, "display", lambda content: shown.append(content.data))
+    notebook.welcome()
+    write(workspace, SOLUTION)
+    notebook.welcome()
+    solved = {exercise.id: PASSED for exercise in exercises()}
+    monkeypatch.setattr(Workspace, "statuses", lambda self: solved)
+    notebook.welcome()
+    new, later, done = shown
+    assert "none has to be written yet" in new and "(01_noise_schedule.ipynb)" in new
+    assert "solved 5 of" in later and "2.1" in later and "(02_forward_process.ipynb)" in later
+    assert "--impl exercises" in done
 
 
 def test_an_unchanged_file_is_not_graded_again(workspace, monkeypatch):
