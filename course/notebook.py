@@ -1,6 +1,7 @@
 """What the chapters' notebooks call: use, check, hint, label, show and slider."""
 
 import html
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,8 +104,30 @@ def show(figure: Figure, alt: str) -> None:
     )
 
 
+# ipywidgets gives its sliders no name for those who cannot see the label beside them, and lets them
+# say the number of the position, not the value. Each new picture puts that right.
+NAME_THE_SLIDERS = (
+    "for (const slider of this.closest('.course-widget').querySelectorAll('.widget-slider')) {"
+    " const handle = slider.querySelector('[role=slider]');"
+    " handle.setAttribute('aria-label', slider.querySelector('.widget-label').textContent);"
+    " handle.setAttribute('aria-valuetext', slider.querySelector('.widget-readout').textContent);"
+    " }"
+)
+
+
+def picture_html(png: bytes, alt: str) -> str:
+    """A picture for an HTML widget inside a widget of the class "course-widget"."""
+    data = b64encode(png).decode()
+    return (
+        f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" '
+        f'onload="{NAME_THE_SLIDERS}">'
+    )
+
+
 class SliderPicture(widgets.VBox):
     """A picture that follows a slider, with a caption that says in words what is set.
+
+    The caption is also the picture's text for those who cannot see it.
 
     Args:
         draw: called with the slider's value, returns a Figure.
@@ -124,8 +147,9 @@ class SliderPicture(widgets.VBox):
         value: Any,
         caption: Callable[[Any], str] | None = None,
     ):
-        self._draw, self._caption, self._drawn = draw, caption, {}
-        self._name = name
+        self.draw = draw
+        self.caption = caption or (lambda value: f"{name} = {value}")
+        self._drawn: dict[Any, bytes] = {}
         self.slider = widgets.SelectionSlider(
             options=list(values),
             value=value,
@@ -134,7 +158,7 @@ class SliderPicture(widgets.VBox):
             layout=widgets.Layout(width="34em"),
             style={"description_width": "initial"},
         )
-        self.image = widgets.Image(format="png")
+        self.image = widgets.HTML()
         self.words = widgets.HTML()
         self._follow(value)
         self.slider.observe(lambda change: self._follow(change["new"]), "value")
@@ -142,11 +166,12 @@ class SliderPicture(widgets.VBox):
         super().__init__(
             [self.slider, self.image, self.words], layout=widgets.Layout(align_items="flex-start")
         )
+        self.add_class("course-widget")
         SliderPicture.made.append(self)
 
     def _follow(self, value: Any) -> None:
         if value not in self._drawn:
-            self._drawn[value] = png_bytes(self._draw(value))  # each picture is drawn once
-        self.image.value = self._drawn[value]
-        words = self._caption(value) if self._caption else f"{self._name} = {value}"
+            self._drawn[value] = png_bytes(self.draw(value))  # each picture is drawn once
+        words = self.caption(value)
+        self.image.value = picture_html(self._drawn[value], alt=words)
         self.words.value = f'<span role="status">{html.escape(words)}</span>'
