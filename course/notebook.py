@@ -1,13 +1,16 @@
 """What the chapters' notebooks call: use, check, hint, label, show and slider."""
 
 import html
+import io
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 from IPython.display import Image, Markdown, display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from course.catalogue import exercise_of, find_exercise
 from course.grading import NOT_WRITTEN, PASSED, reference
@@ -150,6 +153,7 @@ class SliderPicture(widgets.VBox):
         self.draw = draw
         self.caption = caption or (lambda value: f"{name} = {value}")
         self._drawn: dict[Any, bytes] = {}
+        self._places: list[Bbox] | None = None  # of the first picture's axes
         self.slider = widgets.SelectionSlider(
             options=list(values),
             value=value,
@@ -169,9 +173,26 @@ class SliderPicture(widgets.VBox):
         self.add_class("course-widget")
         SliderPicture.made.append(self)
 
+    def png(self, value: Any) -> bytes:
+        """Draw the picture for a value, as the bytes of a PNG file.
+
+        Only the first picture is laid out; the others keep its places, which is quick. `savefig`
+        is not used, because it goes through a figure that has a layout twice.
+        """
+        figure = self.draw(value)
+        if self._places is None:
+            figure.draw_without_rendering()
+            self._places = [axes.get_position(original=True) for axes in figure.axes]
+        figure.set_layout_engine("none")
+        for axes, place in zip(figure.axes, self._places):
+            axes.set_position(place)
+        buffer = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(buffer)
+        return buffer.getvalue()
+
     def _follow(self, value: Any) -> None:
         if value not in self._drawn:
-            self._drawn[value] = png_bytes(self.draw(value))  # each picture is drawn once
+            self._drawn[value] = self.png(value)  # each picture is drawn once
         words = self.caption(value)
         self.image.value = picture_html(self._drawn[value], alt=words)
         self.words.value = f'<span role="status">{html.escape(words)}</span>'

@@ -48,39 +48,35 @@ EVALUATE = """async ([imports, expression]) => {
     const request = { code: imports, user_expressions: { it: expression }, store_history: false };
     return (await kernel.requestExecute(request).done).content;
 }"""
-RESTART = """() => window.panel.sessionContext.restartKernel()"""
-SHUT_DOWN = """() => window.panel.sessionContext.shutdown()"""
+SHUT_DOWN = """async () => { await window.panel?.sessionContext?.shutdown(); }"""
 GO_TO = """async (number) => {
     await window.panel.content.scrollToItem(number, 'center');
     window.panel.content.activeCellIndex = number;
 }"""
 
 
-class Jupyter:
-    """A server with JupyterLab and Notebook 7, on copies of the course's notebooks.
+class Server:
+    """A server for the notebooks, in the environment of a new learner.
 
     Args:
-        folder: an empty folder for the copies, the learner's exercises and all that Jupyter keeps.
-        settings: of JupyterLab, as {"package:plugin": text of JSON}.
+        folder: for a copy of the notebooks, the learner's exercises and all that Jupyter keeps.
+        module: of the server, called with these options.
+        ready: the path at which it answers when it is ready.
     """
 
-    def __init__(self, folder: Path, theme: str = "JupyterLab Light"):
-        self.folder, self.exercises = folder, folder / "exercises"
-        self.port, self.token = _free_port(), secrets.token_hex(16)
-        shutil.copytree(
-            ROOT / "chapters", folder / "chapters", ignore=shutil.ignore_patterns(".*")
-        )
+    def __init__(self, folder: Path, module: str, options: list[str], ready: str):
+        self.folder, self.exercises, self.port = folder, folder / "exercises", _free_port()
+        shutil.copytree(ROOT / "chapters", folder / "chapters", ignore=_hidden)
         apputils = folder / "settings" / "@jupyterlab" / "apputils-extension"
         apputils.mkdir(parents=True)
         (apputils / "notification.jupyterlab-settings").write_text(
             '{"fetchNews": "false", "checkForUpdates": false}'  # no question about news
         )
-        (apputils / "themes.jupyterlab-settings").write_text(f'{{"theme": "{theme}"}}')
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "COURSE_EXERCISES": str(self.exercises),
-            "DIFFUSION_DATA": str(folder / "data"),  # no MNIST: what a new learner sees
+            "DIFFUSION_DATA": str(folder / "data"),  # no MNIST
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
@@ -88,43 +84,26 @@ class Jupyter:
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "IPYTHONDIR": str(folder / "ipython"),
         }
-        options = [
-            "--no-browser",
-            "--allow-root",
-            "--ip=127.0.0.1",
-            f"--port={self.port}",
-            "--ServerApp.port_retries=0",
-            f"--IdentityProvider.token={self.token}",
-            f"--ServerApp.root_dir={folder / 'chapters'}",
-            "--LabApp.expose_app_in_browser=True",
-            "--JupyterNotebookApp.expose_app_in_browser=True",
-        ]
+        command = [sys.executable, "-m", module, "--no-browser", f"--port={self.port}", *options]
         with open(folder / "server.log", "w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *options],
-                cwd=folder,
-                env=environment,
-                stdout=log,
-                stderr=log,
+                command, cwd=folder / "chapters", env=environment, stdout=log, stderr=log
             )
-        self._wait()
+        self._wait(ready)
 
-    def _wait(self, seconds: float = 90.0) -> None:
+    def _wait(self, path: str, seconds: float = 240.0) -> None:
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=2).close()
+                urllib.request.urlopen(self.url(path), timeout=2).close()
                 return
             except OSError:
                 time.sleep(0.2)
         self.close()
-        raise TimeoutError("Jupyter does not answer:\n" + (self.folder / "server.log").read_text())
+        raise TimeoutError("no server answers:\n" + (self.folder / "server.log").read_text())
 
-    def address(self, app: str, notebook: str) -> str:
-        """Where to open a notebook: in "lab", each in a workspace of its own, or in "notebook"."""
-        name = notebook.removesuffix(".ipynb")
-        place = f"lab/workspaces/{name}/tree" if app == "lab" else "notebooks"
-        return f"http://127.0.0.1:{self.port}/{place}/{notebook}?token={self.token}"
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
 
     def close(self) -> None:
         self.process.terminate()
@@ -134,19 +113,48 @@ class Jupyter:
             self.process.kill()
 
 
-class Tab:
-    """A notebook in a tab of its own. What fails inside `with` leaves a screenshot behind."""
+class Jupyter(Server):
+    """JupyterLab and Notebook 7."""
 
-    def __init__(self, browser: Browser, jupyter: Jupyter, app: str, notebook: str):
+    def __init__(self, folder: Path):
+        self.token = secrets.token_hex(16)
+        options = [
+            "--allow-root",
+            "--ip=127.0.0.1",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={self.token}",
+            f"--ServerApp.root_dir={folder / 'chapters'}",
+            "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
+        ]
+        super().__init__(folder, "jupyterlab", options, ready="api")
+
+    def address(self, app: str, notebook: str) -> str:
+        """Where to open a notebook: in "lab", each in a workspace of its own, or in "notebook"."""
+        name = notebook.removesuffix(".ipynb")
+        place = f"lab/workspaces/{name}/tree" if app == "lab" else "notebooks"
+        return self.url(f"{place}/{notebook}?token={self.token}")
+
+
+class Voila(Server):
+    """One notebook without its code, as Voilà shows it; it runs when the page is opened."""
+
+    def __init__(self, folder: Path, notebook: str):
+        options = ["--Voila.ip=127.0.0.1", notebook]
+        super().__init__(folder, "voila", options, ready="voila/static/voila.js")
+
+
+class Tab:
+    """A page in a tab of its own. What fails inside `with` leaves a screenshot behind."""
+
+    def __init__(self, browser: Browser, address: str):
         self.page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        self.page.set_default_timeout(60_000)
-        self._address, self.name = jupyter.address(app, notebook), f"{app}_{Path(notebook).stem}"
+        self.page.set_default_timeout(120_000)
+        self._address = address
 
     def __enter__(self) -> "Tab":
         try:
-            self.page.goto(self._address)
-            self.page.wait_for_selector(".jp-Notebook")
-            self.page.evaluate(WAIT_FOR_THE_KERNEL)
+            self.open()
         except Exception as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -154,11 +162,23 @@ class Tab:
 
     def __exit__(self, kind, error, trace) -> None:
         if error is not None:
-            file = Path(tempfile.mkdtemp(prefix="browser_")) / f"{self.name}.png"
+            file = Path(tempfile.mkdtemp(prefix="browser_")) / "screenshot.png"
             self.page.screenshot(path=file)
             error.add_note(f"what the browser showed: {file}")
-        self.page.evaluate("async () => { await window.panel?.sessionContext?.shutdown(); }")
+        self.page.evaluate(SHUT_DOWN)
         self.page.close()
+
+    def open(self) -> None:
+        self.page.goto(self._address)
+
+
+class NotebookTab(Tab):
+    """A notebook in JupyterLab or Notebook 7, with a kernel of its own."""
+
+    def open(self) -> None:
+        super().open()
+        self.page.wait_for_selector(".jp-Notebook")
+        self.page.evaluate(WAIT_FOR_THE_KERNEL)
 
     def run_all(self, seconds: float) -> list[dict]:
         """Run every cell, as Run All does; the notebook's cells with their outputs."""
@@ -196,6 +216,10 @@ def digest_of_picture(image: Locator) -> str:
     kind, _, data = source.partition(",")
     assert re.fullmatch("data:image/png;base64", kind), source[:60]
     return hashlib.sha256(b64decode(data)).hexdigest()
+
+
+def _hidden(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(".")]
 
 
 def _free_port() -> int:
