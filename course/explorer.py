@@ -55,8 +55,8 @@ class Explorer(widgets.VBox):
         self.bar = wide(widgets.IntProgress, "progress")
         self.words = widgets.HTML()
         self.picture = widgets.HTML()
-        self.play = widgets.Play(interval=150)
-        self.moment = wide(widgets.IntSlider, "moment")
+        self.play = widgets.Play(min=1, interval=150)
+        self.moment = wide(widgets.IntSlider, "moment", min=1)
         self.files = widgets.HTML()
 
         self.draw_button.on_click(lambda button: self.start())
@@ -127,14 +127,13 @@ class Explorer(widgets.VBox):
     def _show(self, film: list[Tensor]) -> None:
         """Put a new walk on the page: its last moment, its film, and both as files."""
         self.film = film
-        last = len(film) - 1
-        self.moment.max = self.play.max = last
-        self.moment.value = last
+        self.moment.max = self.play.max = len(film)
+        self.moment.value = len(film)
         self._show_moment()
         frames = [self._grid(frame) for frame in film]
         digits, walk = io.BytesIO(), io.BytesIO()
         frames[-1].save(digits, "PNG")
-        pauses = [150] * last + [2000]  # milliseconds
+        pauses = [150] * (len(film) - 1) + [2000]  # milliseconds
         frames[0].save(
             walk, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0
         )
@@ -148,13 +147,16 @@ class Explorer(widgets.VBox):
         return to_image(image_grid(images, COUNT // 2), ZOOM)
 
     def _show_moment(self) -> None:
-        number = self.moment.value
+        number, count = self.moment.value, len(self.film)
         png = io.BytesIO()
-        self._grid(self.film[number]).save(png, "PNG")
-        alt = f"ten pictures: moment {number} of {self.moment.max} of the walk from noise to digits"
+        self._grid(self.film[number - 1]).save(png, "PNG")
+        alt = f"ten pictures: moment {number} of {count} of the walk from noise to digits"
         self.picture.value = picture_html(png.getvalue(), alt)
 
 
 def _download(name: str, kind: str, content: io.BytesIO) -> str:
     data = b64encode(content.getvalue()).decode()
-    return f'<a download="{name}" href="data:{kind};base64,{data}">Download {name}</a>'
+    return (
+        f'<a download="{name}" href="data:{kind};base64,{data}" '
+        f'style="text-decoration: underline">Download {name}</a>'
+    )
