@@ -49,9 +49,11 @@ EVALUATE = """async ([imports, expression]) => {
     return (await kernel.requestExecute(request).done).content;
 }"""
 SHUT_DOWN = """async () => { await window.panel?.sessionContext?.shutdown(); }"""
-GO_TO = """async (number) => {
-    await window.panel.content.scrollToItem(number, 'center');
+GO_TO = """number => window.panel.content.scrollToItem(number, 'center')"""
+ACTIVATE = """number => {
     window.panel.content.activeCellIndex = number;
+    window.panel.content.mode = 'command';
+    window.panel.content.activeCell.node.focus();
 }"""
 
 
@@ -187,7 +189,7 @@ class NotebookTab(Tab):
         return self.page.evaluate(CELLS)
 
     def go_to(self, number: int) -> Locator:
-        """Bring a cell into view and make it the active one."""
+        """Bring a cell into view; returns it."""
         self.page.evaluate(GO_TO, number)
         cell = self.page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{number}"]')
         expect(cell).to_be_visible()
@@ -196,8 +198,7 @@ class NotebookTab(Tab):
     def run_cell(self, number: int) -> Locator:
         """Run one cell with the keyboard; returns it."""
         cell = self.go_to(number)
-        self.page.evaluate("() => { window.panel.content.mode = 'command'; }")
-        self.page.evaluate("() => { window.panel.content.activeCell.node.focus(); }")
+        self.page.evaluate(ACTIVATE, number)
         self.page.keyboard.press("Control+Enter")
         return cell
 
