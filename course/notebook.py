@@ -1,12 +1,16 @@
 """What the chapters' notebooks call: welcome, use, check, hint, label, show and sliders."""
 
 import html
+import io
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 from IPython.display import Image, Markdown, display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from course.catalogue import exercise_of, find_chapter, find_exercise
 from course.grading import NOT_WRITTEN, PASSED, reference
@@ -126,8 +130,30 @@ def show(figure: Figure, alt: str) -> None:
     )
 
 
+# ipywidgets gives its sliders no name for those who cannot see the label beside them, and lets them
+# say the number of the position, not the value. Each new picture puts that right.
+NAME_THE_SLIDERS = (
+    "for (const slider of this.closest('.course-widget').querySelectorAll('.widget-slider')) {"
+    " const handle = slider.querySelector('[role=slider]');"
+    " handle.setAttribute('aria-label', slider.querySelector('.widget-label').textContent);"
+    " handle.setAttribute('aria-valuetext', slider.querySelector('.widget-readout').textContent);"
+    " }"
+)
+
+
+def picture_html(png: bytes, alt: str) -> str:
+    """A picture for an HTML widget inside a widget of the class "course-widget"."""
+    data = b64encode(png).decode()
+    return (
+        f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" '
+        f'onload="{NAME_THE_SLIDERS}">'
+    )
+
+
 class SliderPicture(widgets.VBox):
     """A picture that follows a slider, with a caption that says in words what is set.
+
+    The caption is also the picture's text for those who cannot see it.
 
     Args:
         draw: called with the slider's value, returns a Figure.
@@ -147,8 +173,10 @@ class SliderPicture(widgets.VBox):
         value: Any,
         caption: Callable[[Any], str] | None = None,
     ):
-        self._draw, self._caption, self._drawn = draw, caption, {}
-        self._name = name
+        self.draw = draw
+        self.caption = caption or (lambda value: f"{name} = {value}")
+        self._drawn: dict[Any, bytes] = {}
+        self._places: list[Bbox] | None = None  # of the first picture's axes
         self.slider = widgets.SelectionSlider(
             options=list(values),
             value=value,
@@ -157,7 +185,7 @@ class SliderPicture(widgets.VBox):
             layout=widgets.Layout(width="34em"),
             style={"description_width": "initial"},
         )
-        self.image = widgets.Image(format="png")
+        self.image = widgets.HTML()
         self.words = widgets.HTML()
         self._follow(value)
         self.slider.observe(lambda change: self._follow(change["new"]), "value")
@@ -165,11 +193,29 @@ class SliderPicture(widgets.VBox):
         super().__init__(
             [self.slider, self.image, self.words], layout=widgets.Layout(align_items="flex-start")
         )
+        self.add_class("course-widget")
         SliderPicture.made.append(self)
+
+    def png(self, value: Any) -> bytes:
+        """Draw the picture for a value, as the bytes of a PNG file.
+
+        Only the first picture is laid out; the others keep its places, which is quick. `savefig`
+        is not used, because it goes through a figure that has a layout twice.
+        """
+        figure = self.draw(value)
+        if self._places is None:
+            figure.draw_without_rendering()
+            self._places = [axes.get_position(original=True) for axes in figure.axes]
+        figure.set_layout_engine("none")
+        for axes, place in zip(figure.axes, self._places):
+            axes.set_position(place)
+        buffer = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(buffer)
+        return buffer.getvalue()
 
     def _follow(self, value: Any) -> None:
         if value not in self._drawn:
-            self._drawn[value] = png_bytes(self._draw(value))  # each picture is drawn once
-        self.image.value = self._drawn[value]
-        words = self._caption(value) if self._caption else f"{self._name} = {value}"
+            self._drawn[value] = self.png(value)  # each picture is drawn once
+        words = self.caption(value)
+        self.image.value = picture_html(self._drawn[value], alt=words)
         self.words.value = f'<span role="status">{html.escape(words)}</span>'

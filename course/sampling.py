@@ -1,5 +1,6 @@
 """Draw images with a model: the chapters' samplers, wired together."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -66,6 +67,7 @@ def draw(
     progress: str | None = None,
     sampler: str = "ancestral",
     eta: float = 0.0,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Draw one image for each label, with guidance.
 
@@ -78,6 +80,7 @@ def draw(
         progress: show a progress bar with this text.
         sampler: "ancestral", or chapter 07's "ddim" or "2m".
         eta: for ddim, how much of the ancestral walk's noise to add, from 0 to 1.
+        on_step: called as on_step(done, total) before each step; what it raises ends the walk.
 
     Returns:
         (images, film): (N, 1, 28, 28) in about [-1, 1], and the frames, each of that shape.
@@ -115,11 +118,14 @@ def draw(
     places = torch.linspace(num_steps - 1, 0, film_frames).round().int().tolist()
     parts = wanted.split(MAX_BATCH)
     bar = tqdm(total=len(parts) * num_steps, desc=progress, disable=progress is None, leave=False)
+    steps_done = itertools.count()
 
     finished, films = [], []
     for part in parts:
 
         def predict_eps(x: Tensor, t: Tensor, part: Tensor = part) -> Tensor:
+            if on_step:
+                on_step(next(steps_done), bar.total)
             bar.update()
             if guidance == 0:
                 return network(x, t, part)

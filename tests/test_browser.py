@@ -1,0 +1,191 @@
+"""The notebooks in a real browser: every cell runs, sliders move the pictures, cards appear.
+
+Chromium is driven at the keyboard: in JupyterLab for every notebook, in Notebook 7 for chapter 01,
+in Voilà for the explorer.
+"""
+
+import re
+import shutil
+
+import pytest
+
+from benchmarks.classroom import base_text, text_of
+from course import ROOT
+from course.catalogue import find_chapter
+from course.grading import misconceptions_of
+
+pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[test]'")
+from playwright.sync_api import expect, sync_playwright
+
+from tests.browser import (
+    CHROMIUM,
+    FLAGS,
+    Jupyter,
+    NotebookTab,
+    Tab,
+    Voila,
+    digest_of_picture,
+)
+
+expect.set_options(timeout=60_000)  # milliseconds; it waits no longer than it must
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
+
+NOTEBOOKS = sorted(path.name for path in (ROOT / "chapters").glob("[0-9]*.ipynb"))
+
+# Asked of the kernel: the slider number {number}, and what it must show at a position.
+IMPORTS = """
+from hashlib import sha256
+from course.notebook import SliderPicture
+
+def state_of(picture):
+    return picture.slider.description, picture.slider.index, len(picture.slider.options)
+
+def drawn_afresh(picture, index):
+    value = picture.slider.options[index]
+    return str(value), picture.caption(value), sha256(picture.png(value)).hexdigest()
+"""
+STATE = "state_of(SliderPicture.made[{number}])"
+FRESH = "drawn_afresh(SliderPicture.made[{number}], {index})"
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory):
+    server = Jupyter(tmp_path_factory.mktemp("jupyter"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize(
+    ("app", "notebook"),
+    [*(("lab", name) for name in NOTEBOOKS), ("notebook", "01_noise_schedule.ipynb")],
+)
+def test_a_chapter_in_the_browser(browser, jupyter, app, notebook):
+    with NotebookTab(browser, jupyter.address(app, notebook)) as tab:
+        cells = tab.run_all(seconds=240)
+        assert_that_all_ran(cells)
+        pictures = 0
+        for number, cell in enumerate(cells):
+            if "SliderPicture(" in source(cell):
+                move_the_slider(tab, number, pictures)
+                pictures += 1
+        assert pictures == tab.ask_kernel("len(SliderPicture.made)", IMPORTS)
+        checks = [number for number, cell in enumerate(cells) if source(cell).startswith("check(")]
+        for number in checks[:1]:
+            card = tab.go_to(number).get_by_role("status")
+            expect(card).to_contain_text("not written yet")
+
+
+def source(cell) -> str:
+    return cell["source"] if cell["cell_type"] == "code" else ""
+
+
+def assert_that_all_ran(cells):
+    """Each code cell ran, in order, and none of them raised an error."""
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    errors = [
+        (cell["source"], output["ename"], output["evalue"])
+        for cell in code
+        for output in cell["outputs"]
+        if output["output_type"] == "error"
+    ]
+    assert not errors
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+
+
+def move_the_slider(tab, number, picture):
+    """By one step and then to an end: each time the browser shows what belongs to the value."""
+    cell = tab.go_to(number)
+    name, start, count = tab.ask_kernel(STATE.format(number=picture), IMPORTS)
+    slider = cell.get_by_role("slider", name=name)
+    readout, image = cell.locator(".widget-readout"), cell.locator("img")
+    last = count - 1
+    moves = [("ArrowRight", start + 1) if start < last else ("ArrowLeft", start - 1)]
+    moves += [("Home", 0) if start > last / 2 else ("End", last)]
+    seen = {digest_of_picture(image)}
+    for key, index in moves:
+        value, words, digest = tab.ask_kernel(FRESH.format(number=picture, index=index), IMPORTS)
+        slider.focus()
+        expect(slider).to_be_focused()
+        slider.press(key)
+        expect(readout).to_have_text(value)
+        expect(image).to_have_attribute("alt", words)
+        expect(cell.get_by_text(words)).to_be_visible()
+        expect(slider).to_have_attribute("aria-valuetext", value)
+        assert digest_of_picture(image) == digest, f"the picture is not that of {name} = {value}"
+        seen.add(digest)
+    assert len(seen) == 3, f"moving {name} leaves the picture as it was"
+
+
+def test_the_card_of_an_exercise_unfinished_right_and_wrong(browser, jupyter):
+    """A learner writes, saves, and runs the cell below the box again."""
+    name, exercise = "ch01_noise_schedule.py", "1.1"
+    mistake = misconceptions_of(exercise)[0]
+    right = (ROOT / "solutions" / name).read_text(encoding="utf-8")
+    wrong = f"{base_text(find_chapter('01'), 'misconceptions')}\n\n{text_of(mistake)}"
+    with NotebookTab(browser, jupyter.address("lab", "01_noise_schedule.ipynb")) as tab:
+        cells = tab.run_all(seconds=240)
+        number = next(n for n, cell in enumerate(cells) if source(cell) == f'check("{exercise}")')
+        for text, said in (
+            (None, "○ 1.1 The linear schedule: not written yet."),
+            (right, "checks pass."),
+            (wrong, mistake.help),
+        ):
+            if text is not None:
+                (jupyter.exercises / name).write_text(text, encoding="utf-8")
+                tab.run_cell(number)
+            expect(tab.go_to(number).get_by_role("status")).to_contain_text(said)
+        shutil.rmtree(jupyter.exercises)  # for the other tests nothing is written
+
+
+@pytest.mark.parametrize("app", ["lab", "voila"])
+def test_the_explorer_draws_stops_and_hands_out_files(browser, jupyter, tmp_path, app):
+    if app == "lab":
+        with NotebookTab(browser, jupyter.address("lab", "explorer.ipynb")) as tab:
+            assert_that_all_ran(tab.run_all(seconds=240))
+            tab.go_to(1)
+            explore(tab.page)
+        return
+    pytest.importorskip("voila", reason="needs Voilà: pip install -e '.[explore]'")
+    server = Voila(tmp_path, "explorer.ipynb")
+    try:
+        with Tab(browser, server.url("")) as tab:
+            explore(tab.page)
+    finally:
+        server.close()
+
+
+def explore(page):
+    """Draw sevens, look at the film, keep the files, and stop a long walk."""
+    picture = page.locator(".course-widget img")
+    expect(picture).to_be_visible(timeout=120_000)
+    words = page.locator(".course-widget").get_by_role("status")
+    expect(words).to_contain_text("asked for 0 to 9")
+    before = digest_of_picture(picture)
+    page.get_by_label("digit").select_option("7")
+    page.get_by_role("slider", name="steps").press("Home")
+    page.get_by_role("button", name="Draw").click()
+    expect(words).to_contain_text("asked for 7: w = 1, 2 steps of 2m, seed 4")
+    expect(picture).to_have_attribute("alt", re.compile("moment 2 of 2"))
+    drawn = digest_of_picture(picture)
+    page.get_by_role("slider", name="moment").press("Home")
+    expect(picture).to_have_attribute("alt", re.compile("moment 1 of 2"))
+    assert len({before, drawn, digest_of_picture(picture)}) == 3
+    for name, head in (("digits.png", b"\x89PNG"), ("walk.gif", b"GIF89a")):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=f"Download {name}").click()
+        assert download.value.suggested_filename == name
+        assert download.value.path().read_bytes().startswith(head)
+    page.get_by_label("sampler").select_option("ancestral")
+    page.get_by_role("slider", name="steps").press("End")
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("button", name="Stop").click()  # waits until it can be pressed
+    expect(words).to_contain_text(re.compile(r"stopped after \d+ of 200 steps"))
+    expect(page.get_by_role("button", name="Draw")).to_be_enabled()
