@@ -52,7 +52,6 @@ def test_the_container_is_described_as_its_schema_demands():
     assert container["postCreateCommand"] == "pip install -e ."
 
 
-@pytest.mark.xfail(strict=True, reason="the notebooks do not have the cell yet")
 def test_every_notebook_begins_with_the_cell_that_fetches_the_course():
     for path in NOTEBOOKS:
         first = code_cells(read(path))[0]
