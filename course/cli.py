@@ -97,7 +97,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--eta", type=float, default=0.0, help="noise of ddim, 0 ... 1 (default 0)")
     sub.add_argument("--steps", type=int, default=100, help="2 ... 1000 (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="same seed, same digits (default 0)")
-    sub.add_argument("--film", action="store_true", help="save ten moments of the walk as well")
+    sub.add_argument(
+        "--film", action="store_true", help="save the walk as well: ten moments, and a moving GIF"
+    )
     sub.add_argument("--run", dest="run_name", help="a run in runs/; the shipped model if left out")
     sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
@@ -305,7 +307,7 @@ def sample(options) -> int:
 
     from course.loading import Implementation
     from course.models import SHIPPED, choose_device, load_model
-    from course.pictures import save_picture
+    from course.pictures import save_film, save_picture, to_image
     from course.sampling import draw
 
     if options.count is not None and options.count < 1:
@@ -334,7 +336,7 @@ def sample(options) -> int:
         guidance=0.0 if options.any else options.guidance,
         num_steps=options.steps,
         seed=options.seed,
-        film_frames=10 if options.film else 0,
+        film_frames=30 if options.film else 0,
         progress="drawing",
         sampler=options.sampler,
         eta=options.eta,
@@ -345,10 +347,12 @@ def sample(options) -> int:
     save_picture(image_grid(images, columns), out, zoom=16 if len(images) == 1 else 3)
     console.print(f"{len(images)} drawn ({config.data} model): {out}")
     if options.film:
-        strip = out.with_name(f"{out.stem}_film.png")
-        frames = torch.cat([frame[:columns] for frame in film])
+        strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
+        moments = torch.linspace(0, len(film) - 1, min(10, len(film))).round().int().tolist()
+        frames = torch.cat([film[moment][:columns] for moment in moments])
         save_picture(image_grid(frames, columns), strip, zoom=3)
-        console.print(f"the walk from noise, top to bottom: {strip}")
+        save_film([to_image(image_grid(frame, columns), zoom=3) for frame in film], moving)
+        console.print(f"the walk from noise, top to bottom: {strip}, and moving: {moving}")
     return 0
 
 

@@ -13,7 +13,7 @@ from course import CourseError
 from course.loading import Implementation
 from course.models import SHIPPED, load_model
 from course.notebook import picture_html
-from course.pictures import to_image
+from course.pictures import save_film, to_image
 from course.sampling import SAMPLERS, draw
 
 COUNT = 10  # digits that are drawn at once, in two rows
@@ -133,10 +133,7 @@ class Explorer(widgets.VBox):
         frames = [self._grid(frame) for frame in film]
         digits, walk = io.BytesIO(), io.BytesIO()
         frames[-1].save(digits, "PNG")
-        pauses = [150] * (len(film) - 1) + [2000]  # milliseconds
-        frames[0].save(
-            walk, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0
-        )
+        save_film(frames, walk)
         self.files.value = (
             f"{_download('digits.png', 'image/png', digits)} · "
             f"{_download('walk.gif', 'image/gif', walk)}"

@@ -24,6 +24,12 @@ def save_picture(picture: Tensor, path: Path, zoom: int = 1) -> Path:
     return path
 
 
+def save_film(frames: list[Image.Image], target: Path | io.BytesIO) -> None:
+    """Write pictures one after the other as an endless GIF that rests at the last one."""
+    pauses = [150] * (len(frames) - 1) + [2000]  # milliseconds
+    frames[0].save(target, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0)
+
+
 def save_progress(grids: list[Path], path: Path, title: str) -> None:
     """The sample grids of all epochs side by side, five to a row, under one title."""
     columns = min(5, len(grids))

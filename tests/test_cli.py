@@ -125,7 +125,8 @@ def test_sample_draws_what_was_asked_for(tmp_path, capsys):
     single = tmp_path / "single.png"
     assert main(["sample", "--digit", "3", "--steps", "4", "--film", "--out", str(single)]) == 0
     assert Image.open(single).size == (16 * 32, 16 * 32)
-    assert (tmp_path / "single_film.png").exists()
+    assert Image.open(tmp_path / "single_film.gif").n_frames == 4  # no more than the walk has
+    assert Image.open(tmp_path / "single_film.png").size == (3 * 32, 3 * (4 * 30 + 2))
     anything = tmp_path / "any.png"
     assert main(["sample", "--any", "--count", "2", "--steps", "4", "--out", str(anything)]) == 0
     assert anything.exists()
