@@ -1,6 +1,6 @@
 """Do the checks ever reject right code? Every equivalent, with many inputs and threads.
 
-python -m benchmarks.equivalents                  20 seeds, 4 of them with 2 threads as well
+python -m benchmarks.equivalents                  20 seeds, 2 of them with 2 threads as well
 python -m benchmarks.equivalents --only 03        one chapter
 
 Judged are the right answers in checks/equivalents/ and the reference itself. Each seed draws other
@@ -94,7 +94,7 @@ def table(records: list[dict]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=20, help="draws of the inputs, 1 thread")
-    parser.add_argument("--two-threads", type=int, default=4, help="of them, with 2 as well")
+    parser.add_argument("--two-threads", type=int, default=2, help="of them, with 2 as well")
     parser.add_argument("--only", help='a chapter, such as "03"')
     options = parser.parse_args()
 
