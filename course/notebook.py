@@ -131,12 +131,14 @@ def show(figure: Figure, alt: str) -> None:
 
 
 # ipywidgets gives its sliders no name for those who cannot see the label beside them, and lets them
-# say the number of the position, not the value. Each new picture puts that right.
+# say the number of the position, not the value; and Notebook 7 keeps the arrow keys for itself.
+# Each new picture puts that right.
 NAME_THE_SLIDERS = (
     "for (const slider of this.closest('.course-widget').querySelectorAll('.widget-slider')) {"
     " const handle = slider.querySelector('[role=slider]');"
     " handle.setAttribute('aria-label', slider.querySelector('.widget-label').textContent);"
     " handle.setAttribute('aria-valuetext', slider.querySelector('.widget-readout').textContent);"
+    " handle.setAttribute('data-lm-suppress-shortcuts', 'true');"
     " }"
 )
 

@@ -112,8 +112,6 @@ def move_the_slider(tab, number, picture):
     seen = {digest_of_picture(image)}
     for key, index in moves:
         value, words, digest = tab.ask_kernel(FRESH.format(number=picture, index=index), IMPORTS)
-        slider.focus()
-        expect(slider).to_be_focused()
         slider.press(key)
         expect(readout).to_have_text(value)
         expect(image).to_have_attribute("alt", words)
