@@ -28,6 +28,7 @@ from course import ROOT, CourseError
 from course.build_notebooks import execute, is_first_cell
 from course.catalogue import Exercise, chapters, find_exercise
 
+KEPT = (".md", ".png", ".gif")  # of models/
 POSITIONS = 25  # of a slider, at most: each is a picture of its own
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DRAWN_BY = ("course/notebook.py", "course/pictures.py", "course/plots.py")
@@ -57,7 +58,7 @@ def write_source(folder: Path) -> None:
     """Write what Sphinx reads to folder/source; files that are right already stay as they are."""
     docs, models = ROOT / "docs", ROOT / "models"
     files = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*.*")}
-    for path in [ROOT / "README.md", *models.glob("*.md"), *models.glob("*.png")]:
+    for path in [ROOT / "README.md", *(p for p in models.iterdir() if p.suffix in KEPT)]:
         files[path.relative_to(ROOT)] = path.read_bytes()
     files[Path("api.md")] += api_sections().encode()
     # docs/ is the top of the book, so links between it and the rest of the repository change.
@@ -230,7 +231,7 @@ def cell_of(widget: str, cells: list[NotebookNode]) -> int | None:
 
 
 def keep_pictures(folder: str) -> None:
-    """Move every slider of this session through its values, keep the pictures, print the list.
+    """Draw every slider of this session at its values, keep the pictures, print the list.
 
     Runs in the notebook's kernel, after its last cell.
     """
@@ -242,12 +243,10 @@ def keep_pictures(folder: str) -> None:
         start, values = slider.value, chosen(list(slider.options), slider.value)
         frames = []
         for k, value in enumerate(values):
-            slider.value = value
-            image = Image.open(io.BytesIO(picture.image.value)).convert("RGB")
+            image = Image.open(io.BytesIO(picture.png(value))).convert("RGB")
             file = f"{number}-{k}.webp"
             image.save(Path(folder) / file, quality=85)
-            caption = html.unescape(re.sub(r"<[^>]+>", "", picture.words.value))
-            alt = f"The picture for {name} = {value}"
+            alt, caption = f"The picture for {name} = {value}", picture.caption(value)
             frames.append({"image": file, "value": str(value), "alt": alt, "caption": caption})
             if value == start:
                 width, height = image.size
