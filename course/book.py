@@ -122,6 +122,9 @@ def divided(cell: NotebookNode) -> list[NotebookNode]:
         alt = output.get("metadata", {}).get("image/png", {}).get("alt")
         if alt and "mystnb" in parts[-1].metadata:
             parts.append(new_code_cell("# one more", metadata={"tags": ["remove-input"]}))
+        if "text/markdown" in output.get("data", {}):  # Sphinx looks for links in prose only
+            text = output.data["text/markdown"]
+            output.data["text/markdown"] = text.replace(".ipynb)", ".html)")
         parts[-1].outputs.append(output)
         if alt:
             parts[-1].metadata["mystnb"] = {"image": {"alt": alt}}

@@ -154,7 +154,7 @@ HOSTILE = [
     Hostile("allocates a terabyte", body="return torch.ones(2**40)", words="memory"),
     Hostile(
         "allocates bit by bit",
-        body="hoard = []\nwhile True: hoard.append(torch.ones(2**24))",
+        body="hoard = []\nwhile True: hoard.append(torch.empty(2**24))",
         words="memory",
     ),
     Hostile(

@@ -122,7 +122,7 @@ def test_every_symbol_is_explained_and_linked_from_the_chapters_that_use_it(page
     rows = pages["glossary.html"].select("tr:has(a[id])")
     assert [row.a["id"] for row in rows] == [anchor for anchor, _, _ in known]
     first = {anchor: chapter for anchor, _, chapter in known}
-    for path in NOTEBOOKS[1:]:
+    for path in [path for path in NOTEBOOKS if path.stem[:2].isdigit()][1:]:
         links = chapter_page(pages, path).select(".symbols a[href*='#']")
         anchors = [link["href"].partition("#")[2] for link in links]
         assert anchors and all(first[anchor] <= path.stem[:2] for anchor in anchors)
