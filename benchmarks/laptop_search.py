@@ -11,7 +11,6 @@ benchmarks/results/laptop_search.json at once.
 """
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import replace
@@ -20,8 +19,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from benchmarks import kept
 from course import ROOT, CourseError
-from course.judges import load_judge, logits, quantise
+from course.judges import count_right, load_judge, quantise
 from course.loading import Implementation
 from course.models import ModelConfig
 from course.runs import Preset, Run, get_preset
@@ -83,13 +83,12 @@ def measure(preset: Preset) -> dict:
     labels = [n % 10 for n in range(IMAGES)]
     judge, _ = load_judge("judge")
     images, _ = draw(run.impl, run.ema.model, run.config, labels, 0, CALLS, seed=1, sampler="2m")
-    seen = logits(judge, quantise(images)).argmax(dim=1)
-    right = (seen == torch.tensor(labels)).double().mean()
+    right = count_right(judge, quantise(images), torch.tensor(labels))
     return {
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "steps": count,
         "held_out_eps_mse": round(run.held_out_eps_mse(), 4),
-        "right": round(float(right), 4),
+        "right": right / IMAGES,
     }
 
 
@@ -112,7 +111,9 @@ def main() -> int:
     parser.add_argument("--only", choices=list(variants()), metavar="NAME", help="one variant")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    settings = {"cpu_seconds": CPU_SECONDS, "images": IMAGES, "calls": CALLS}
+    result = kept.load(RESULTS, settings)
+    found = result["measured"]
     for name in [options.only] if options.only else variants():
         if name in found and not options.only:
             continue
@@ -120,7 +121,7 @@ def main() -> int:
             found[name] = measure(variants()[name])
         except CourseError as error:
             parser.exit(2, f"{error}\n")
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        kept.save(RESULTS, result)
     print(*table(found), sep="\n")
     return 0
 

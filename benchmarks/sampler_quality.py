@@ -11,15 +11,15 @@ images.
 """
 
 import argparse
-import json
+import hashlib
 import time
 from pathlib import Path
 
 import torch
 
+from benchmarks import kept
 from course import ROOT, CourseError
-from course.data import load_images
-from course.evaluation import Ruler
+from course.evaluation import Ruler, data_of
 from course.loading import Implementation
 from course.models import SHIPPED, load_model
 from course.sampling import draw
@@ -37,22 +37,20 @@ def measure(path: Path, count: int, guidance: float, seed: int) -> dict:
     solutions = Implementation("solutions")
     model, config = load_model(SHIPPED, solutions)
     labels = list(range(config.num_classes)) * count
-    ruler = Ruler(
-        solutions, load_images("mnist"), load_images("mnist", train=False), torch.tensor(labels)
-    )
+    ruler = Ruler(solutions, *data_of(config.data), torch.tensor(labels))
     settings = {
-        "weights": fingerprint(model),
+        "model_sha256": hashlib.sha256(SHIPPED.read_bytes()).hexdigest(),
         "images": len(labels),
         "guidance": guidance,
         "seed": seed,
         "threads": torch.get_num_threads(),
     }
-    result = known(path, settings)
+    result = kept.load(path, settings)
     # From short to long, so that a first figure is there early.
     walks = sorted((steps, sampler) for sampler, all_steps in WALKS.items() for steps in all_steps)
     for steps, sampler in walks:
         name = f"{sampler} {steps}"
-        if name in result["walks"]:
+        if name in result["measured"]:
             continue
         start = time.monotonic()
         images, _ = draw(
@@ -61,7 +59,7 @@ def measure(path: Path, count: int, guidance: float, seed: int) -> dict:
         seconds = time.monotonic() - start
         measured = ruler.measure(images)
         share = measured.values.accuracy
-        result["walks"][name] = {
+        result["measured"][name] = {
             "sampler": sampler,
             "calls": steps,
             "right": share.value,
@@ -71,25 +69,8 @@ def measure(path: Path, count: int, guidance: float, seed: int) -> dict:
             "coverage_ratio": round(measured.ratio("coverage"), 3),
             "seconds": round(seconds, 1),
         }
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        kept.save(path, result)
     return result
-
-
-def fingerprint(model: torch.nn.Module) -> str:
-    """A few digits that tell one set of weights from another."""
-    total = sum(value.double().abs().sum().item() for value in model.state_dict().values())
-    return f"{total:.6f}"
-
-
-def known(path: Path, settings: dict) -> dict:
-    """What the file holds for the same settings; otherwise an empty record."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        before = {}
-    if before.get("settings") == settings:
-        return before
-    return {"settings": settings, "walks": {}}
 
 
 def table(result: dict) -> list[str]:
@@ -100,7 +81,7 @@ def table(result: dict) -> list[str]:
     ]
     order = list(WALKS)
     for walk in sorted(
-        result["walks"].values(), key=lambda walk: (order.index(walk["sampler"]), walk["calls"])
+        result["measured"].values(), key=lambda walk: (order.index(walk["sampler"]), walk["calls"])
     ):
         low, high = walk["interval"]
         lines.append(

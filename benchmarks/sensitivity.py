@@ -11,7 +11,6 @@ goes on where it stopped; `--jobs` runs work side by side, a thread each.
 """
 
 import argparse
-import json
 import multiprocessing
 import sys
 from dataclasses import asdict, replace
@@ -21,10 +20,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from benchmarks import kept
 from course import ROOT, CourseError
-from course.judges import load_judge, logits, quantise
+from course.judges import count_right, load_judge, quantise
 from course.loading import Implementation
-from course.models import ModelConfig
 from course.runs import Preset, Run, get_preset
 from course.sampling import draw
 
@@ -104,7 +103,7 @@ def train_and_measure(name: str) -> dict:
 def measured(run: Run, network: nn.Module) -> dict:
     """The figures of one set of weights."""
     network.eval()
-    run.ema.model = network
+    run.ema.model = network  # the held-out error is that of the run's average
     labels = [n % 10 for n in range(IMAGES)]
     judge, _ = load_judge("judge")
     ch08 = run.impl.chapter("ch08_evaluation")
@@ -114,32 +113,16 @@ def measured(run: Run, network: nn.Module) -> dict:
             run.impl, network, run.config, labels, guidance,
             num_steps=min(CALLS, run.config.num_steps), seed=0, sampler="2m",
         )  # fmt: skip
-        seen = logits(judge, quantise(images)).argmax(dim=1)
-        right = int((seen == torch.tensor(labels)).sum())
+        right = count_right(judge, quantise(images), torch.tensor(labels))
         interval = ch08.wilson_interval(right, IMAGES)
         figures[f"right_w{guidance}"] = {"value": right / IMAGES, "interval": list(interval)}
     return figures
 
 
-def as_json(config: Preset | ModelConfig) -> dict:
-    return json.loads(json.dumps(asdict(config)))  # tuples become lists, as in the file
-
-
-def known(path: Path) -> dict:
-    """What the file holds for the same preset; otherwise an empty record."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        before = {}
-    if before.get("preset") == as_json(preset()):
-        return before
-    return {"preset": as_json(preset()), "steps": STEPS, "images": IMAGES, "runs": {}}
-
-
 def table(result: dict) -> list[str]:
     """All runs as a Markdown table."""
     lines = ["| run | held-out ε-MSE | right, w = 0 | right, w = 1 |", "|---|---|---|---|"]
-    for name, figures in result["runs"].items():
+    for name, figures in result["measured"].items():
         shares = [f"{figures[key]['value']:.1%}" for key in ("right_w0", "right_w1")]
         lines.append(f"| {name} | {figures['held_out_eps_mse']:.4f} | {' | '.join(shares)} |")
     return lines
@@ -152,13 +135,14 @@ def main() -> int:
     options = parser.parse_args()
     if options.again:
         RESULTS.unlink(missing_ok=True)
-    result = known(RESULTS)
-    missing = [name for name in runs() if name not in result["runs"]]
+    settings = {"preset": asdict(preset()), "steps": STEPS, "images": IMAGES, "calls": CALLS}
+    result = kept.load(RESULTS, settings)
+    missing = [name for name in runs() if name not in result["measured"]]
     try:
         with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
             for found in tqdm(pool.imap(train_and_measure, missing), total=len(missing)):
-                result["runs"].update(found)
-                RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                result["measured"].update(found)
+                kept.save(RESULTS, result)
     except CourseError as error:
         parser.exit(2, f"{error}\n")
     print(*table(result), sep="\n")

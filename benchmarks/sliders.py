@@ -16,10 +16,7 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 from pathlib import Path
-
-import nbformat
 
 from course import ROOT
 from course.build_notebooks import execute
@@ -46,12 +43,7 @@ for _picture in SliderPicture.made:
 
 def slider_times(path: Path) -> list[dict]:
     """For each slider of a notebook its name and the milliseconds of its first and second moves."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(MOVE_AND_TIME))
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        nbformat.write(notebook, copy)
-        outputs = execute(copy).cells[-1].outputs
+    outputs = execute(path, last_cell=MOVE_AND_TIME).cells[-1].outputs
     text = "".join(output.text for output in outputs if output.get("name") == "stdout")
     return [json.loads(line) for line in text.splitlines()]
 

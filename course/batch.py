@@ -17,10 +17,9 @@ from course.grading import FAILED, Grader
 from course.observing import OutOfTime, time_limit
 from course.results import ExerciseResult, SubmissionResult
 from course.sandbox import SECONDS, BoxedCode, Sandbox, chapter_file
-from course.text import clip
+from course.text import LONGEST_MESSAGE, clip
 
 SECONDS_TO_JUDGE = 120.0  # one submission, the misconceptions' own evidence included
-LONGEST_MESSAGE = 2000  # characters
 
 
 def find_submissions(folders: list[Path]) -> dict[str, Path]:

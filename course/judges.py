@@ -223,10 +223,9 @@ def extract(model: Features, images: Tensor) -> Tensor:
     return torch.cat([model.features(part) for part in images.split(500)]).double()
 
 
-def count_right(model: nn.Module, images: Images) -> int:
-    """How many images the network names as they are labelled."""
-    pixels, labels = images.batch(slice(None))
-    return int((logits(model, pixels).argmax(dim=1) == labels).sum())
+def count_right(model: nn.Module, images: Tensor, labels: Tensor) -> int:
+    """How many images, (N, 1, 28, 28) in [-1, 1], the network names as they are labelled, (N,)."""
+    return int((logits(model, images).argmax(dim=1) == labels).sum())
 
 
 # The files
@@ -282,9 +281,9 @@ def make(config: JudgeConfig, write: bool) -> None:
     train_set, test_set = load_images("mnist", train=True), load_images("mnist", train=False)
     checkpoint = ROOT / "runs" / "judges" / f"{config.network}.pt"
     model = train(config, train_set, checkpoint)
-    exact = count_right(model, test_set)
+    exact = count_right(model, *test_set.batch(slice(None)))
     model.load_state_dict(to_half(model.state_dict()))
-    right = count_right(model, test_set)
+    right = count_right(model, *test_set.batch(slice(None)))
     print(f"{config.network}: {right} of {len(test_set)} test images right (float32: {exact})")
     if write:
         path = FOLDER / f"{config.network}.safetensors"
@@ -303,7 +302,7 @@ def main() -> int:
         for name in [options.only] if options.only else CONFIGS:
             if options.check:
                 images = load_images("mnist", train=False)
-                right = count_right(load_judge(name)[0], images)
+                right = count_right(load_judge(name)[0], *images.batch(slice(None)))
                 print(f"{name}: {right} of {len(images)} test images right")
             else:
                 make(CONFIGS[name], options.write)

@@ -18,13 +18,10 @@ from course.cohort import chapter_scores, cohort_page
 from course.grading import FAILED, NOT_WRITTEN, PASSED
 from course.results import ExerciseResult, SubmissionResult
 from course.scoreboard import COLOURS, SIGNS
-from course.text import clip, one_line, percent, printable
+from course.text import LONGEST_MESSAGE, clip, one_line, percent, printable
 
 RESULTS_SCHEMA = "diffusion-from-scratch/results"
 RESULTS_VERSION = 1  # changes when a field of results.json changes its meaning or goes
-
-# Some services refuse large files; PrairieLearn's limit is 1 MB a submission.
-LONGEST_MESSAGE = 2000
 
 
 def write_reports(results: list[SubmissionResult], folder: Path) -> list[Path]:

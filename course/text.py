@@ -2,6 +2,10 @@
 
 import re
 
+# Characters of a message. Some services refuse large files; PrairieLearn's limit is 1 MB a
+# submission.
+LONGEST_MESSAGE = 2000
+
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 
 # Control characters, lone surrogates and non-characters, all of which XML forbids or advises

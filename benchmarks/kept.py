@@ -1,0 +1,24 @@
+"""Results that a long measurement keeps as it goes, so that it can be interrupted."""
+
+import json
+from pathlib import Path
+
+
+def load(path: Path, settings: dict) -> dict:
+    """What an earlier run has measured under the same settings; otherwise an empty record.
+
+    Returns:
+        {"settings": settings, "measured": {name: figures}}, to be added to and saved.
+    """
+    settings = json.loads(json.dumps(settings))  # tuples become lists, as in the file
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["settings"] == settings:
+            return before
+    return {"settings": settings, "measured": {}}
+
+
+def save(path: Path, record: dict) -> None:
+    """Write the record; call it after each measurement."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
