@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 # Before torch is imported: threads that wait for each other should spin for a moment (10,000
-# turns are 0.1 ms) and then sleep. Without the moment, waking them makes a training step half as
-# long again; without the sleep, another program on one of two cores makes it several times slower.
+# turns are 0.1 ms) and then sleep. Without the moment, waking them makes a training step a third
+# longer; without the sleep, another program on one of two cores makes it several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
