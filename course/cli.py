@@ -80,12 +80,17 @@ def make_parser() -> argparse.ArgumentParser:
     command("demo", demo, "draw all ten digits with the shipped model, and grade the reference")
 
     sub = command("train", train, "train a model; go on with the run if it was interrupted")
-    sub.add_argument("--preset", default="laptop", help="smoke, laptop (default) or seed")
+    sub.add_argument("--preset", default="laptop", help="smoke, laptop (default), shipped or seed")
     sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
     sub.add_argument("--data", default="auto", help="auto (default), mnist or digits")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
     sub.add_argument("--epochs", type=int, help="another number of epochs than the preset's")
+    sub.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="of the network's products; bfloat16 is faster where the processor computes with it",
+    )
 
     sub = command("sample", sample, "draw digits and save them as a picture")
     sub.add_argument("--digit", type=int, help="0 ... 9; all ten if left out")
@@ -282,6 +287,8 @@ def train(options) -> int:
         if options.epochs < 1:
             raise CourseError(f"--epochs must be at least 1, got {options.epochs}")
         preset = replace(preset, epochs=options.epochs)
+    if options.precision:
+        preset = replace(preset, precision=options.precision)
     impl = Implementation(options.impl)
     require_passing(impl, "train")
     name = options.name or options.preset

@@ -94,6 +94,18 @@ def test_another_seed_is_another_run(tmp_path, finished, solutions):
     assert not torch.equal(a["conv_in.weight"], b["conv_in.weight"])
 
 
+def test_bfloat16_rounds_the_products_and_keeps_the_weights(tmp_path, finished, solutions):
+    """The losses differ by rounding, and what is stored has float32's digits."""
+    make_run(tmp_path / "half", solutions, replace(SMOKE, precision="bfloat16")).train()
+    metrics = [json.loads((f / "metrics.json").read_text()) for f in (finished, tmp_path / "half")]
+    exact, rounded = (torch.tensor(each["losses"]) for each in metrics)
+    assert not torch.equal(exact, rounded)
+    assert torch.allclose(exact, rounded, rtol=0.05)
+    weights = final_weights(tmp_path / "half").values()
+    assert all(weight.dtype == torch.float32 for weight in weights)
+    assert any(not torch.equal(weight, weight.bfloat16().float()) for weight in weights)
+
+
 def test_a_folder_with_other_settings_is_refused(finished, solutions):
     run = make_run(finished, solutions, replace(SMOKE, lr=1e-5))
     with pytest.raises(CourseError, match="holds a run with another lr"):
