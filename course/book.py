@@ -25,8 +25,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from PIL import Image
 
 from course import ROOT, CourseError
-from course.build_notebooks import execute, is_first_cell
+from course.build_notebooks import execute
 from course.catalogue import Exercise, chapters, find_exercise
+from course.open_anywhere import is_first_cell
 
 KEPT = (".md", ".png", ".gif")  # of models/
 POSITIONS = 25  # of a slider, at most: each is a picture of its own

@@ -4,17 +4,12 @@
 
 They run with an empty exercises folder and without MNIST, as a new learner without a network
 would run them, and keep no timings, widget state, cell ids or addresses of one run.
-
-    python -m course.build_notebooks --first-cell [...]
-
-runs nothing, and only brings the cell up to date that fetches the course where it is missing.
 """
 
 import os
 import re
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 import nbformat
@@ -23,19 +18,6 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from course import ROOT
-
-FIRST_CELL = """\
-# Where the course is missing, as in Colab, this fetches and installs it. Elsewhere it does nothing.
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
-if find_spec("course") is None:
-    !git clone --quiet --depth 1 REPOSITORY diffusion-from-scratch
-    # Colab brings what the course needs, and has its reasons for the versions.
-    options = "--no-deps" if "google.colab" in sys.modules else ""
-    %pip install --quiet {options} --editable diffusion-from-scratch
-    sys.path.insert(0, str(Path("diffusion-from-scratch").resolve()))"""
 
 KEPT_METADATA = {"tags"}
 ADDRESS = re.compile(r"0x[0-9a-f]{6,16}")
@@ -96,34 +78,9 @@ def _calm(output: NotebookNode, count: int) -> NotebookNode:
     return output
 
 
-def first_cell() -> str:
-    """The code of each notebook's first code cell, with the address that pyproject.toml gives."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return FIRST_CELL.replace("REPOSITORY", project["urls"]["Repository"])
-
-
-def is_first_cell(cell: NotebookNode) -> bool:
-    """Whether a cell is the one that fetches the course, with whatever address."""
-    return cell.source.startswith(FIRST_CELL.splitlines()[0])
-
-
-def with_first_cell(notebook: NotebookNode) -> NotebookNode:
-    """Put the cell that fetches a missing course before all code, in place of an older one."""
-    notebook.cells = [cell for cell in notebook.cells if not is_first_cell(cell)]
-    place = [cell.cell_type for cell in notebook.cells].index("code")
-    notebook.cells.insert(place, new_code_cell(first_cell()))
-    return normalise(notebook)
-
-
 def main(arguments: list[str]) -> None:
-    only_first_cell = "--first-cell" in arguments
-    paths = [Path(a) for a in arguments if a != "--first-cell"]
-    for path in paths or sorted((ROOT / "chapters").glob("*.ipynb")):
-        if only_first_cell:
-            notebook = with_first_cell(nbformat.read(path, as_version=4))
-        else:
-            notebook = normalise(execute(path))
-        nbformat.write(notebook, path)
+    for path in [Path(a) for a in arguments] or sorted((ROOT / "chapters").glob("*.ipynb")):
+        nbformat.write(normalise(execute(path)), path)
         print(f"wrote {path}")
 
 
