@@ -430,11 +430,13 @@ def require_passing(impl, doing: str, also: tuple[str, ...] = ()) -> None:
 
 
 def lab(options) -> int:
-    notebook = ROOT / "chapters" / "00_start_here.ipynb"
+    arguments = [
+        f"--notebook-dir={ROOT}",
+        # A setting, and not a file to open: so the address that Jupyter prints leads there as well.
+        "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb",
+    ]
     try:
-        return subprocess.call(
-            [sys.executable, "-m", "jupyter", "lab", "--notebook-dir", str(ROOT), str(notebook)]
-        )
+        return subprocess.call([sys.executable, "-m", "jupyter", "lab", *arguments])
     except KeyboardInterrupt:
         return 0
 

@@ -69,10 +69,11 @@ def label(exercise_id: str) -> None:
     difficulty = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
     names = ", ".join(f"`{symbol}`" for symbol in exercise.symbols)
     points = "1 point" if exercise.points == 1 else f"{exercise.points} points"
+    file = f"exercises/{exercise.chapter}.py"
     display(
         Markdown(
             f"> **Exercise {exercise.id}: {exercise.title}**  \n"
-            f"> Write {names} in `exercises/{exercise.chapter}.py`  \n"
+            f"> Write {names} in [{file}](../{file})  \n"
             f"> difficulty {difficulty} · about {exercise.minutes} minutes · {points} · "
             f'stuck? run `hint("{exercise.id}")` in a new cell'
         )

@@ -94,6 +94,9 @@ def test_it_has_what_a_chapter_promises(path):
     chapter = next((c for c in chapters() if c.name[2:] == path.stem), None)
     for exercise in chapter.exercises if chapter else []:
         assert f'label("{exercise.id}")' in code and f'check("{exercise.id}")' in code
+        box = next(c for c in code_cells(path) if c.source == f'label("{exercise.id}")')
+        link = re.search(r"\]\((.+?)\)", box.outputs[0].data["text/markdown"])[1]
+        assert (path.parent / link).resolve() == ROOT / "exercises" / f"{exercise.chapter}.py"
     if chapter:
         assert "$$" in prose
     pictures = [o for c in code_cells(path) for o in c.outputs if "image/png" in o.get("data", {})]
