@@ -65,7 +65,8 @@ def write_source(folder: Path) -> None:
     # docs/ is the top of the book, so links between it and the rest of the repository change.
     for name, content in files.items():
         if name.suffix == ".md" and name.parent == Path():
-            files[name] = content.replace(b"](../", b"](").replace(b"](docs/", b"](")
+            content = content.replace(b"](../", b"](").replace(b"](docs/", b"](")
+            files[name] = content.replace(b"]: docs/", b"]: ")
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         pictures = slider_pictures(path, folder / "sliders")
         notebook = page(path, json.loads((pictures / "sliders.json").read_text(encoding="utf-8")))

@@ -47,6 +47,7 @@ html_theme_options = {
     },
     "use_download_button": False,
     "use_repository_button": False,
+    "footer_content_items": [],  # the book names no author
     "show_toc_level": 2,
 }
 
