@@ -80,7 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
     command("demo", demo, "draw all ten digits with the shipped model, and grade the reference")
 
     sub = command("train", train, "train a model; go on with the run if it was interrupted")
-    sub.add_argument("--preset", default="laptop", help="smoke, laptop (default), shipped or seed")
+    sub.add_argument("--preset", default="laptop", help="smoke, laptop (default) or seed")
     sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
     sub.add_argument("--data", default="auto", help="auto (default), mnist or digits")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")

@@ -55,7 +55,7 @@ def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
         betas: shape (T,).
 
     Returns:
-        x_t, shape (B, C, H, W), dtype of `x_prev`.
+        x_t, shape (B, C, H, W), float32, or float64 if `x_prev` is.
     """
     raise NotImplementedError("exercise 2.2 is not written yet")
 
@@ -74,7 +74,7 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
         alpha_bars: shape (T,).
 
     Returns:
-        x_t, shape (B, C, H, W), dtype of `x0`.
+        x_t, shape (B, C, H, W), float32, or float64 if `x0` is.
     """
     raise NotImplementedError("exercise 2.3 is not written yet")
 
@@ -96,7 +96,7 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
         alpha_bars: shape (T,).
 
     Returns:
-        x_0, shape (B, C, H, W), dtype of `x_t`.
+        x_0, shape (B, C, H, W), float32, or float64 if `x_t` is.
     """
     raise NotImplementedError("exercise 2.4 is not written yet")
 

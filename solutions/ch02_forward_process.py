@@ -54,7 +54,7 @@ def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
         betas: shape (T,).
 
     Returns:
-        x_t, shape (B, C, H, W), dtype of `x_prev`.
+        x_t, shape (B, C, H, W), float32, or float64 if `x_prev` is.
     """
     beta = gather_at(betas, t, x_prev.ndim)  # (B, 1, 1, 1)
     return torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps
@@ -74,7 +74,7 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
         alpha_bars: shape (T,).
 
     Returns:
-        x_t, shape (B, C, H, W), dtype of `x0`.
+        x_t, shape (B, C, H, W), float32, or float64 if `x0` is.
     """
     alpha_bar = gather_at(alpha_bars, t, x0.ndim)  # (B, 1, 1, 1)
     return torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps
@@ -97,7 +97,7 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
         alpha_bars: shape (T,).
 
     Returns:
-        x_0, shape (B, C, H, W), dtype of `x_t`.
+        x_0, shape (B, C, H, W), float32, or float64 if `x_t` is.
     """
     alpha_bar = gather_at(alpha_bars, t, x_t.ndim)  # (B, 1, 1, 1)
     return (x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)

@@ -65,7 +65,7 @@ def test_check_names_a_misconception(learner, capsys):
         (["check", "77"], "there is no chapter '77'"),
         (["check", "--impl", "nowhere"], "there is no folder 'nowhere'"),
         (["hint", "0.1"], "there is no exercise '0.1'"),
-        (["train", "--preset", "giant"], "choose one of smoke, laptop, shipped, seed"),
+        (["train", "--preset", "giant"], "choose one of smoke, laptop, seed"),
         (["train", "--preset", "smoke", "--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["train", "--preset", "smoke", "--data", "cats"], "choose one of auto, mnist, digits"),
         (["train", "--preset", "smoke", "--device", "abacus"], "there is no device 'abacus'"),
