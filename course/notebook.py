@@ -213,7 +213,7 @@ class SliderPicture(widgets.VBox):
         for axes, place in zip(figure.axes, self._places):
             axes.set_position(place)
         buffer = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(buffer)
+        FigureCanvasAgg(figure).print_png(buffer, pil_kwargs={"compress_level": 1})  # the quickest
         return buffer.getvalue()
 
     def _follow(self, value: Any) -> None:

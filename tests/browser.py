@@ -48,7 +48,6 @@ EVALUATE = """async ([imports, expression]) => {
     const request = { code: imports, user_expressions: { it: expression }, store_history: false };
     return (await kernel.requestExecute(request).done).content;
 }"""
-SAVE = """() => window.panel.context.save()"""
 SHUT_DOWN = """async () => { await window.panel?.sessionContext?.shutdown(); }"""
 GO_TO = """number => window.panel.content.scrollToItem(number, 'center')"""
 ACTIVATE = """number => {
@@ -188,10 +187,6 @@ class NotebookTab(Tab):
         self.page.evaluate(RUN_ALL)
         self.page.wait_for_function("() => window.ended !== null", timeout=1000 * seconds)
         return self.page.evaluate(CELLS)
-
-    def save(self) -> None:
-        """Save the notebook with its outputs."""
-        self.page.evaluate(SAVE)
 
     def go_to(self, number: int) -> Locator:
         """Bring a cell into view; returns it."""

@@ -1,7 +1,7 @@
 """The notebooks in a real browser: every cell runs, sliders move the pictures, cards appear.
 
-Chromium is driven at the keyboard: in JupyterLab and Notebook 7 for every chapter, in Voilà for the
-explorer.
+Chromium is driven at the keyboard: in JupyterLab for every notebook, in Notebook 7 for chapter 01,
+in Voilà for the explorer.
 """
 
 import re
@@ -63,29 +63,24 @@ def browser():
         chromium.close()
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_a_chapter_in_both_apps(browser, jupyter, notebook):
-    """It runs in JupyterLab, and then goes on in Notebook 7 with the same kernel."""
-    with NotebookTab(browser, jupyter.address("lab", notebook)) as tab:
+@pytest.mark.parametrize(
+    ("app", "notebook"),
+    [*(("lab", name) for name in NOTEBOOKS), ("notebook", "01_noise_schedule.ipynb")],
+)
+def test_a_chapter_in_the_browser(browser, jupyter, app, notebook):
+    with NotebookTab(browser, jupyter.address(app, notebook)) as tab:
         cells = tab.run_all(seconds=240)
         assert_that_all_ran(cells)
-        sliders = [number for number, cell in enumerate(cells) if "SliderPicture(" in source(cell)]
-        assert len(sliders) == tab.ask_kernel("len(SliderPicture.made)", IMPORTS)
-        move_the_sliders(tab, sliders)
+        pictures = 0
+        for number, cell in enumerate(cells):
+            if "SliderPicture(" in source(cell):
+                move_the_slider(tab, number, pictures)
+                pictures += 1
+        assert pictures == tab.ask_kernel("len(SliderPicture.made)", IMPORTS)
         checks = [number for number, cell in enumerate(cells) if source(cell).startswith("check(")]
         for number in checks[:1]:
-            expect(tab.go_to(number).get_by_role("status")).to_contain_text("not written yet")
-        tab.save()
-        with NotebookTab(browser, jupyter.address("notebook", notebook)) as again:
-            move_the_sliders(again, sliders)
-            for number in checks[:1]:
-                card = again.run_cell(number).get_by_role("status")
-                expect(card).to_contain_text("not written yet")
-
-
-def test_a_chapter_runs_from_the_start_in_notebook_7(browser, jupyter):
-    with NotebookTab(browser, jupyter.address("notebook", "01_noise_schedule.ipynb")) as tab:
-        assert_that_all_ran(tab.run_all(seconds=240))
+            card = tab.go_to(number).get_by_role("status")
+            expect(card).to_contain_text("not written yet")
 
 
 def source(cell) -> str:
@@ -103,11 +98,6 @@ def assert_that_all_ran(cells):
     ]
     assert not errors
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
-
-
-def move_the_sliders(tab, cells):
-    for picture, number in enumerate(cells):
-        move_the_slider(tab, number, picture)
 
 
 def move_the_slider(tab, number, picture):
