@@ -1,11 +1,8 @@
 """Sphinx's settings for the web book, which `course book` builds from a copy of this folder."""
 
 import re
-import tomllib
 
-from course import ROOT
-
-URLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+from course.open_anywhere import repository
 
 project = "Diffusion from scratch"
 html_title = project
@@ -37,7 +34,7 @@ html_use_index = False  # the page of functions and classes is its own index
 html_domain_indices = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
-    "repository_url": URLS["Repository"],
+    "repository_url": repository(),
     "repository_branch": "main",
     "path_to_docs": "",
     "launch_buttons": {

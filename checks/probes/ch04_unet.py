@@ -566,9 +566,9 @@ def unet_sizes(impl, inputs):
         try:
             out = built.net(x, t, labels)
             shape = list(out.shape)
+        except NotImplementedError:  # an exercise that is not written yet
+            raise
         except Exception as error:
-            if isinstance(error, NotImplementedError):
-                raise
             raised = type(error).__name__
         steps = [[step["kind"], step["made"], list(step["x"].shape)] for step in built.steps()]
         found.append({"raised": raised, "shape": shape, "steps": steps})
