@@ -1,6 +1,7 @@
 """The `course` command."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from course.catalogue import find_chapter, find_exercise, select
 from course.workspace import Workspace, definition_text
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
+JUPYTER_CONFIG = ROOT / "course" / "jupyter"  # how `course lab` sets up Jupyter
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -435,8 +437,11 @@ def lab(options) -> int:
         # A setting, and not a file to open: so the address that Jupyter prints leads there as well.
         "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb",
     ]
+    # On top of the learner's own settings: no question about Jupyter's news, which need a network.
+    paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)]
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
     try:
-        return subprocess.call([sys.executable, "-m", "jupyter", "lab", *arguments])
+        return subprocess.call([sys.executable, "-m", "jupyter", "lab", *arguments], env=environment)
     except KeyboardInterrupt:
         return 0
 

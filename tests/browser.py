@@ -18,6 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, expect
 
 from course import ROOT
+from course.cli import JUPYTER_CONFIG
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser"])), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
@@ -69,11 +70,6 @@ class Server:
     def __init__(self, folder: Path, module: str, options: list[str], ready: str):
         self.folder, self.exercises, self.port = folder, folder / "exercises", _free_port()
         shutil.copytree(ROOT / "chapters", folder / "chapters", ignore=_hidden)
-        apputils = folder / "settings" / "@jupyterlab" / "apputils-extension"
-        apputils.mkdir(parents=True)
-        (apputils / "notification.jupyterlab-settings").write_text(
-            '{"fetchNews": "false", "checkForUpdates": false}'  # no question about news
-        )
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -82,6 +78,7 @@ class Server:
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_CONFIG_PATH": str(JUPYTER_CONFIG),
             "JUPYTER_DATA_DIR": str(folder / "share"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "IPYTHONDIR": str(folder / "ipython"),

@@ -1,7 +1,7 @@
 """The notebooks in a real browser: every cell runs, sliders move the pictures, cards appear.
 
-Chromium is driven at the keyboard: in JupyterLab for every notebook, in Notebook 7 for chapter 01,
-in Voilà for the explorer.
+Chromium is driven at the keyboard: in JupyterLab and in Notebook 7 for every chapter, in Voilà for
+the explorer.
 """
 
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.classroom import base_text, text_of
 from course import ROOT
-from course.catalogue import find_chapter
+from course.catalogue import find_chapter, find_exercise
 from course.grading import misconceptions_of
 
 pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[test]'")
@@ -63,10 +63,8 @@ def browser():
         chromium.close()
 
 
-@pytest.mark.parametrize(
-    ("app", "notebook"),
-    [*(("lab", name) for name in NOTEBOOKS), ("notebook", "01_noise_schedule.ipynb")],
-)
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_a_chapter_in_the_browser(browser, jupyter, app, notebook):
     with NotebookTab(browser, jupyter.address(app, notebook)) as tab:
         cells = tab.run_all(seconds=240)
@@ -78,9 +76,8 @@ def test_a_chapter_in_the_browser(browser, jupyter, app, notebook):
                 pictures += 1
         assert pictures == tab.ask_kernel("len(SliderPicture.made)", IMPORTS)
         checks = [number for number, cell in enumerate(cells) if source(cell).startswith("check(")]
-        for number in checks[:1]:
-            card = tab.go_to(number).get_by_role("status")
-            expect(card).to_contain_text("not written yet")
+        assert checks
+        try_an_exercise(tab, checks[0], source(cells[checks[0]]), jupyter.exercises)
 
 
 def source(cell) -> str:
@@ -122,25 +119,21 @@ def move_the_slider(tab, number, picture):
     assert len(seen) == 3, f"moving {name} leaves the picture as it was"
 
 
-def test_the_card_of_an_exercise_unfinished_right_and_wrong(browser, jupyter):
-    """A learner writes, saves, and runs the cell below the box again."""
-    name, exercise = "ch01_noise_schedule.py", "1.1"
-    mistake = misconceptions_of(exercise)[0]
-    right = (ROOT / "solutions" / name).read_text(encoding="utf-8")
-    wrong = f"{base_text(find_chapter('01'), 'misconceptions')}\n\n{text_of(mistake)}"
-    with NotebookTab(browser, jupyter.address("lab", "01_noise_schedule.ipynb")) as tab:
-        cells = tab.run_all(seconds=240)
-        number = next(n for n, cell in enumerate(cells) if source(cell) == f'check("{exercise}")')
-        for text, said in (
-            (None, "○ 1.1 The linear schedule: not written yet."),
-            (right, "checks pass."),
-            (wrong, mistake.help),
-        ):
-            if text is not None:
-                (jupyter.exercises / name).write_text(text, encoding="utf-8")
-                tab.run_cell(number)
-            expect(tab.go_to(number).get_by_role("status")).to_contain_text(said)
-        shutil.rmtree(jupyter.exercises)  # for the other tests nothing is written
+def try_an_exercise(tab, number, code, folder):
+    """The card of an exercise that is not written, then wrong, then right: written, saved, run."""
+    exercise = find_exercise(code.removeprefix('check("').removesuffix('")'))
+    base = base_text(find_chapter(exercise.chapter), "misconceptions")
+    mistake = misconceptions_of(exercise.id)[0]
+    card = tab.go_to(number).get_by_role("status")
+    expect(card).to_contain_text(f"○ {exercise.id} {exercise.title}: not written yet.")
+    for text, said in (
+        (f"{base}\n\n{text_of(mistake)}", mistake.help),
+        ((ROOT / "solutions" / f"{exercise.chapter}.py").read_text("utf-8"), "checks pass."),
+    ):
+        (folder / f"{exercise.chapter}.py").write_text(text, encoding="utf-8")
+        tab.run_cell(number)
+        expect(card).to_contain_text(said)
+    shutil.rmtree(folder)  # for the next notebook nothing is written
 
 
 @pytest.mark.parametrize("app", ["lab", "voila"])
