@@ -432,7 +432,8 @@ def require_passing(impl, doing: str, also: tuple[str, ...] = ()) -> None:
 
 
 def lab(options) -> int:
-    arguments = [
+    command = [sys.executable, "-m", "jupyter", "lab"]
+    command += [
         f"--notebook-dir={ROOT}",
         # A setting, and not a file to open: so the address that Jupyter prints leads there as well.
         "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb",
@@ -441,7 +442,7 @@ def lab(options) -> int:
     paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
     try:
-        return subprocess.call([sys.executable, "-m", "jupyter", "lab", *arguments], env=environment)
+        return subprocess.call(command, env=environment)
     except KeyboardInterrupt:
         return 0
 
