@@ -52,6 +52,8 @@ def variants() -> dict[str, Preset]:
         ),
         "learning rate 4e-3": replace(laptop, lr=4e-3),
         "batch 16, learning rate 1.5e-3": replace(laptop, batch_size=16, lr=1.5e-3),
+        "batch 64, learning rate 3e-3": replace(laptop, batch_size=64, lr=3e-3),
+        "24 channels, widths 1 2 4": network(replace(narrow, base_channels=24)),
         "predicts eps": network(replace(narrow, prediction="eps")),
     }
 

@@ -118,6 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--guidance", type=float, nargs="+", default=[0.0, 1.0], help="one w or more (default 0 1)"
     )
+    sub.add_argument("--sampler", default="ancestral", choices=samplers, help=", ".join(samplers))
     sub.add_argument("--steps", type=int, default=50, help="2 ... 1000 (default 50)")
     sub.add_argument("--seed", type=int, default=0, help="same seed, same figures (default 0)")
     sub.add_argument("--data", default="auto", help="auto: what the model was trained on")
@@ -331,7 +332,7 @@ def sample(options) -> int:
     else:
         labels, name = list(range(10)) * count, "all_digits"
     impl = Implementation(options.impl)
-    require_passing(impl, "sample", also=() if options.sampler == "ancestral" else ("07",))
+    require_passing(impl, "sample", also=of_sampler(options.sampler))
     path = SHIPPED
     if options.run_name:
         path = ROOT / "runs" / options.run_name / "models" / "model.safetensors"
@@ -371,7 +372,8 @@ def evaluate(options) -> int:
     from course.models import SHIPPED
 
     impl = Implementation(options.impl)
-    require_passing(impl, "evaluate", also=("8.1", "8.2", "8.3", "8.5", "8.6"))
+    measures = ("8.1", "8.2", "8.3", "8.5", "8.6")
+    require_passing(impl, "evaluate", also=(*of_sampler(options.sampler), *measures))
     model_file, folder = SHIPPED, ROOT / "pictures"
     if options.run_name:
         folder = ROOT / "runs" / options.run_name
@@ -383,6 +385,7 @@ def evaluate(options) -> int:
         out,
         count=options.count,
         num_steps=options.steps,
+        sampler=options.sampler,
         seed=options.seed,
         data=options.data,
         device=options.device,
@@ -410,9 +413,14 @@ def evaluate(options) -> int:
     return 0
 
 
-# What train, sample and evaluate call. Sample also calls chapter 07, but only for its samplers, and
-# evaluate what it needs of chapter 08. The other exercises teach, but no run depends on them.
+# What train, sample and evaluate call. The last two call chapter 07 too, but only for its samplers,
+# and evaluate what it needs of chapter 08. The other exercises teach, but no run depends on them.
 NEEDED = ("1.2", "1.4", "03", "4.1", "4.2", "4.4", "05", "06")
+
+
+def of_sampler(sampler: str) -> tuple[str, ...]:
+    """What a sampler needs beside that."""
+    return () if sampler == "ancestral" else ("07",)
 
 
 def require_passing(impl, doing: str, also: tuple[str, ...] = ()) -> None:

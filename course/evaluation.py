@@ -382,6 +382,7 @@ class Evaluation:
         out: Path,
         count: int = 1000,
         num_steps: int = 50,
+        sampler: str = "ancestral",
         seed: int = 0,
         data: str = "auto",
         device: str = "auto",
@@ -392,7 +393,7 @@ class Evaluation:
         if Path(out).suffix != ".json":
             raise CourseError(f"--out must end in .json, got {str(out)!r}")
         self.impl, self.out, self.quiet = impl, Path(out), quiet
-        self.num_steps, self.seed = num_steps, seed
+        self.num_steps, self.sampler, self.seed = num_steps, sampler, seed
         model, self.config = load_model(model_file, impl)
         if not 2 <= num_steps <= self.config.num_steps:
             raise CourseError(
@@ -410,6 +411,7 @@ class Evaluation:
             "data": self.config.data,
             "count": count,
             "steps": num_steps,
+            "sampler": sampler,
             "seed": seed,
             "recall_k": RECALL_K,
             "coverage_k": COVERAGE_K,
@@ -453,6 +455,7 @@ class Evaluation:
             self.labels.tolist(),
             guidance=guidance,
             num_steps=self.num_steps,
+            sampler=self.sampler,
             seed=self.seed,
             progress=None if self.quiet else f"drawing {len(self.labels)} with w = {guidance:g}",
         )
@@ -500,8 +503,8 @@ def tables(evaluation: Evaluation) -> list[Table]:
     real = evaluation.ruler.real
     rows = evaluation.measured
     count = len(evaluation.labels)
-    title = f"{count} images a column, {evaluation.config.data}, {evaluation.num_steps} steps"
-    table = Table(title=title)
+    walk = f"{evaluation.num_steps} steps, {evaluation.sampler}"
+    table = Table(title=f"{count} images a column, {evaluation.config.data}, {walk}")
     table.add_column("")
     for name in ("held-out images", *(f"w = {guidance:g}" for guidance in rows)):
         table.add_column(name, justify="right")

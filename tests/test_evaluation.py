@@ -354,6 +354,12 @@ def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monke
         for row in found["generated"]:
             row.pop("seconds")
     assert again == report
+    # Another sampler: other digits, against the same real ones.
+    assert main(["evaluate", "mine", *command[1:], "--sampler", "2m"]) == 0
+    assert "20 images a column, scikit-learn digits, 2 steps, 2m" in capsys.readouterr().out
+    other = json.loads((folder / "evaluation.json").read_text())
+    assert other["sampler"] == "2m" and other["real"] == report["real"]
+    assert [row["ink"] for row in other["generated"]] != [row["ink"] for row in report["generated"]]
 
 
 def test_an_interrupted_evaluation_keeps_what_was_finished(tiny, tmp_path, monkeypatch, capsys):
