@@ -26,7 +26,7 @@ def find_submissions(folders: list[Path]) -> dict[str, Path]:
     """Submissions by name.
 
     A folder with chapter files, or with such a folder `exercises` in it, is one submission. In
-    any other folder each folder is one.
+    any other folder each folder is one. What lies below and is a symbolic link has nothing in it.
 
     Raises:
         CourseError: if a folder is missing, or holds neither chapter files nor folders.
@@ -35,6 +35,7 @@ def find_submissions(folders: list[Path]) -> dict[str, Path]:
     for folder in folders:
         if not folder.is_dir():
             raise CourseError(f"there is no folder {str(folder)!r}; give folders with submissions")
+        folder = folder.resolve()
         own = _with_chapters(folder)
         inside = sorted(place for place in folder.iterdir() if place.is_dir())
         if own is None and not inside:
@@ -42,17 +43,19 @@ def find_submissions(folders: list[Path]) -> dict[str, Path]:
                 f"{folder} holds no chapter file such as {chapters()[0].name}.py and no folders"
             )
         for place in [folder] if own else inside:
-            name, number = place.resolve().name, 2
+            name, number = place.name, 2
             while name in found:
-                name, number = f"{place.resolve().name} ({number})", number + 1
+                name, number = f"{place.name} ({number})", number + 1
             found[name] = _with_chapters(place) or place
     return found
 
 
 def _with_chapters(folder: Path) -> Path | None:
     """The folder itself or its `exercises`, whichever has chapter files; None if neither has."""
+    if folder.is_symlink():
+        return None
     for place in (folder, folder / "exercises"):
-        if any(chapter_file(place, chapter.name) for chapter in chapters()):
+        if not place.is_symlink() and any(chapter_file(place, chapter.name) for chapter in chapters()):
             return place
     return None
 

@@ -103,6 +103,20 @@ def test_hostile_submissions_get_what_they_earned_and_hurt_nobody(tmp_path, list
     assert str(batch.sandbox.kit) not in running, "a process is left behind"
 
 
+def test_a_link_to_a_folder_is_not_followed(tmp_path):
+    """Neither a whole submission nor its `exercises` can be the solutions by another name."""
+    everyone = tmp_path / "class"
+    (everyone / "eve").mkdir(parents=True)
+    (everyone / "eve" / "exercises").symlink_to(ROOT / "solutions")
+    (everyone / "mallory").symlink_to(ROOT / "solutions")
+    (tmp_path / "link").symlink_to(everyone)  # what the instructor names may be a link
+    batch = Batch(find_submissions([tmp_path / "link"]), tmp_path / "out", which="1.1")
+    results = batch.grade(quiet=True)
+    assert [result.name for result in results] == ["eve", "mallory"]
+    for result in results:
+        assert result.points == 0 and "no chapter file in it" in result.problem
+
+
 # Without bubblewrap
 
 
