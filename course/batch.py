@@ -55,7 +55,9 @@ def _with_chapters(folder: Path) -> Path | None:
     if folder.is_symlink():
         return None
     for place in (folder, folder / "exercises"):
-        if not place.is_symlink() and any(chapter_file(place, chapter.name) for chapter in chapters()):
+        if not place.is_symlink() and any(
+            chapter_file(place, chapter.name) for chapter in chapters()
+        ):
             return place
     return None
 

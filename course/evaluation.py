@@ -368,7 +368,7 @@ def data_of(trained_on: str, asked: str = "auto") -> tuple[Images, Images]:
         raise CourseError(
             f"this model was trained on {trained_on}, which is not in {data_folder()}, and "
             "against other data it cannot be measured. Set DIFFUSION_DATA to the folder that "
-            "holds MNIST/raw; course train --data mnist fetches it if there is none"
+            "holds MNIST/raw; course train --preset smoke --data mnist fetches it if there is none"
         ) from None
 
 
