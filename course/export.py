@@ -11,7 +11,7 @@ GRADESCOPE_ARCHIVE = "gradescope_autograder.zip"
 
 # What grading needs of the course: these folders' code and lists, and what pip reads.
 FOLDERS = ("course", "checks", "solutions")
-SUFFIXES = (".py", ".toml")
+SUFFIXES = (".py", ".toml", ".json")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 # Gradescope runs this once, when it builds the image. PyTorch's two packages come in one call, so

@@ -126,14 +126,15 @@ def try_an_exercise(tab, number, code, folder):
     mistake = misconceptions_of(exercise.id)[0]
     card = tab.go_to(number).get_by_role("status")
     expect(card).to_contain_text(f"○ {exercise.id} {exercise.title}: not written yet.")
-    for text, said in (
-        (f"{base}\n\n{text_of(mistake)}", mistake.help),
-        ((ROOT / "solutions" / f"{exercise.chapter}.py").read_text("utf-8"), "checks pass."),
-    ):
-        (folder / f"{exercise.chapter}.py").write_text(text, encoding="utf-8")
-        tab.run_cell(number)
-        expect(card).to_contain_text(said)
-    shutil.rmtree(folder)  # for the next notebook nothing is written
+    wrong = f"{base}\n\n{text_of(mistake)}"
+    right = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text("utf-8")
+    try:
+        for text, said in ((wrong, mistake.help), (right, "checks pass.")):
+            (folder / f"{exercise.chapter}.py").write_text(text, encoding="utf-8")
+            tab.run_cell(number)
+            expect(card).to_contain_text(said)
+    finally:
+        shutil.rmtree(folder)  # for the next notebook nothing is written
 
 
 @pytest.mark.parametrize("app", ["lab", "voila"])
