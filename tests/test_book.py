@@ -17,9 +17,9 @@ from course import ROOT, CourseError, book
 from course.book import POSITIONS, build, chosen, glossary, slider_pictures
 from course.catalogue import chapters
 from course.cli import main
+from tests.browser import CHROMIUM, FLAGS
 
 NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 # Running every notebook takes minutes. This one, with two sliders, stands for all.
@@ -206,8 +206,7 @@ def browser():
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt install chromium")
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 

@@ -652,6 +652,8 @@ def checkpoint_stranger(impl, inputs):
         for file in ("zip.pt", "pickle.pt"):
             try:
                 impl.load_checkpoint(folder / file, *TinyRun(inputs["seed"]).objects())
+            except NotImplementedError:  # an exercise that is not written yet
+                raise
             except Exception:
                 pass  # neither file is a checkpoint, so it is right to refuse them
             ran.append(proof.exists())
