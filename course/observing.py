@@ -71,15 +71,19 @@ def observe(
     return Observation(evidence, raised, error, unwritten, changed)
 
 
+IMPORT_SECONDS = 20.0
+
+
 def import_problem(load: Callable[[], ModuleType]) -> str:
     """Why a chapter file cannot be imported; empty if it can. `load` imports it."""
     try:
-        with torch_as_it_was(), time_limit(20):
+        with torch_as_it_was(), time_limit(IMPORT_SECONDS):
             load()
     except (CannotLoad, Tampered) as error:
         return str(error)
     except OutOfTime:
-        return "its import was stopped after 20 seconds; a chapter file only defines things"
+        why = f"its import was stopped after {IMPORT_SECONDS:g} seconds"
+        return f"{why}; a chapter file only defines things"
     except RecursionError:
         return "a function calls itself without end while the file is imported"
     return ""

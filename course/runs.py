@@ -114,6 +114,13 @@ class Processes:
         return total.item() / self.count
 
 
+def _write_json(path: Path, content: dict, indent: int | None = None) -> None:
+    """Write a file so that whoever reads it meanwhile, or after a crash, finds it whole."""
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(content, indent=indent) + "\n")
+    os.replace(unfinished, path)
+
+
 class Run:
     """One training run and its folder.
 
@@ -289,16 +296,19 @@ class Run:
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         if config_file.is_file():
             found = json.loads(config_file.read_text())
-            if found != config:
-                different = [key for key in config if found.get(key) != config[key]]
+            different = [key for key in {**found, **config} if found.get(key) != config.get(key)]
+            # Where the learning rate does not fall, nothing before an epoch depends on how many
+            # come after it: a longer run goes on with a shorter one.
+            longer = different == ["epochs"] and self.preset.epochs > found["epochs"]
+            if different and not (longer and not self.preset.lr_decay):
                 raise CourseError(
                     f"{self.folder} holds a run with another {', '.join(different)}; "
                     "choose another --name, or the same settings to go on with it"
                 )
-        elif self.main:
+        if self.main:
             for part in ("models", "generated_samples", "denoising_steps"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
-            config_file.write_text(json.dumps(config, indent=2) + "\n")
+            _write_json(config_file, config, indent=2)
         if self.processes.count > 1:
             dist.barrier()
         if not last.is_file():
@@ -319,9 +329,7 @@ class Run:
         self.ch05.save_checkpoint(
             unfinished, self.model, self.ema, self.optimizer, self.generator, step
         )
-        metrics = self.folder / "metrics.json"
-        metrics.with_suffix(".part").write_text(json.dumps(self.metrics))
-        os.replace(metrics.with_suffix(".part"), metrics)
+        _write_json(self.folder / "metrics.json", self.metrics)
         os.replace(unfinished, path)
 
     def _end_of_epoch(self, epoch: int, seconds: float) -> None:

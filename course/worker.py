@@ -26,7 +26,7 @@ import torch
 from course import evidence, observing
 from course.evidence import MAX_FRAME, pack, read_frame, unpack, write_frame
 from course.loading import load_file
-from course.observing import import_problem, missing_name, nothing, observe
+from course.observing import IMPORT_SECONDS, import_problem, missing_name, nothing, observe
 
 READY = b"ready"
 MEMORY = 2 << 30  # bytes beyond what Python and torch take
@@ -48,13 +48,25 @@ def main(folder: str, job_file: str) -> None:
         # seconds: here once, and not in each child.
         importlib.import_module("torch._dynamo")
     write_frame(out, READY)
+    endless: dict[str, tuple[int | str, bytes]] = {}  # by chapter whose import took all its time
     for exercise in given:
-        _run_apart(exercise, Path(folder), job["hidden"], out)
+        chapter = exercise["chapter"]
+        if chapter in endless:
+            _pass_on(out, exercise, *endless[chapter])
+        elif frame := _run_apart(exercise, Path(folder), job["hidden"], out):
+            endless[chapter] = frame
     out.close()
 
 
-def _run_apart(exercise: dict, folder: Path, hidden: list[str], out: BinaryIO) -> None:
-    """Run an exercise in a child, and pass on its frames until it ends or falls silent."""
+def _run_apart(
+    exercise: dict, folder: Path, hidden: list[str], out: BinaryIO
+) -> tuple[int | str, bytes] | None:
+    """Run an exercise in a child, and pass on its frames until it ends or falls silent.
+
+    Returns:
+        where importing the file took all its time: the frame that says so, which then holds for
+        the chapter's other exercises too. Waiting once is enough.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -68,8 +80,8 @@ def _run_apart(exercise: dict, folder: Path, hidden: list[str], out: BinaryIO) -
             os._exit(0)
     os.close(writing)
     # The first frame tells whether the file can be imported, each further one is a check's.
-    patience = [20.0, *(check["seconds"] for check in exercise["checks"])]
-    number, silent = 0, False
+    patience = [IMPORT_SECONDS, *(check["seconds"] for check in exercise["checks"])]
+    number, silent, start, frame = 0, False, time.monotonic(), None
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         while number < len(patience):
             if not select.select([pipe], [], [], patience[number] + GRACE)[0]:
@@ -78,15 +90,23 @@ def _run_apart(exercise: dict, folder: Path, hidden: list[str], out: BinaryIO) -
             content = read_frame(pipe)
             if content is None:
                 break
-            write_frame(out, json.dumps([exercise["id"], number]).encode())
-            write_frame(out, content)
+            _pass_on(out, exercise, number, content)
+            if number == 0 and time.monotonic() - start >= IMPORT_SECONDS:
+                frame = 0, content
             number += 1
     status = _end(child)
     if number < len(patience):
         seen = nothing(_why(status, silent, patience[number]), out_of_time=silent)
-        write_frame(out, json.dumps([exercise["id"], "rest"]).encode())
-        write_frame(out, pack(vars(seen)))
-    out.flush()
+        rest = "rest", pack(vars(seen))
+        _pass_on(out, exercise, *rest)
+        if number == 0 and silent:
+            frame = rest
+    return frame
+
+
+def _pass_on(out: BinaryIO, exercise: dict, label: int | str, content: bytes) -> None:
+    write_frame(out, json.dumps([exercise["id"], label]).encode())
+    write_frame(out, content)
 
 
 def _end(child: int) -> int:

@@ -147,6 +147,49 @@ def limits_only():
         yield sandbox
 
 
+IMPATIENT = """
+import sys
+from course import observing, worker
+observing.IMPORT_SECONDS = worker.IMPORT_SECONDS = 3.0
+worker.GRACE = 1.0
+apart, started = worker._run_apart, []
+def run_apart(exercise, *others):
+    started.append(exercise["id"][0])
+    assert started.count("1") < 2, "waits once more"
+    return apart(exercise, *others)
+worker._run_apart = run_apart
+worker.main(*sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "top, words",
+    [
+        ("while True: pass", "its import was stopped after 3 seconds"),
+        (
+            "while True:\n    try:\n        sum(range(1000))\n    except BaseException: pass",
+            "stopped after 3 seconds. Is there an endless loop?",
+        ),
+    ],
+)
+def test_an_import_without_end_is_waited_for_once_a_chapter(monkeypatch, tmp_path, top, words):
+    """All of the chapter's exercises say so, and the chapters after it are graded."""
+
+    def impatient(kit, submission):
+        return [sys.executable, "-P", "-c", IMPATIENT, str(submission), str(kit / "job")]
+
+    monkeypatch.setattr("course.sandbox._worker", impatient)
+    for chapter, above in ((CH01, top), (CH02, "")):
+        text = (ROOT / "solutions" / f"{chapter}.py").read_text()
+        (tmp_path / f"{chapter}.py").write_text(f"{above}\n{text}")
+    with Sandbox(seed=3, box=Box("limits only")) as sandbox:
+        found = Grader(sandbox.run(tmp_path), sandbox.seed).grade()
+    first = [result for result in found if result.exercise.id.startswith("1.")]
+    second = [result for result in found if result.exercise.id.startswith("2.")]
+    assert [r.message for r in first if words not in r.message] == []
+    assert [r.message for r in second if r.status != PASSED] == []
+
+
 def test_limits_alone_grade_the_reference(limits_only):
     results = Grader(limits_only.run(ROOT / "solutions"), limits_only.seed).grade("01")
     assert [r.message for r in results if r.status != PASSED] == []

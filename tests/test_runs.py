@@ -107,9 +107,23 @@ def test_bfloat16_rounds_the_products_and_keeps_the_weights(tmp_path, finished, 
 
 
 def test_a_folder_with_other_settings_is_refused(finished, solutions):
-    run = make_run(finished, solutions, replace(SMOKE, lr=1e-5))
-    with pytest.raises(CourseError, match="holds a run with another lr"):
-        run.train()
+    for other, name in (({"lr": 1e-5}, "lr"), ({"epochs": 3}, "epochs")):
+        run = make_run(finished, solutions, replace(SMOKE, **other))
+        with pytest.raises(CourseError, match=f"holds a run with another {name};"):
+            run.train()
+
+
+def test_a_run_goes_on_with_more_epochs_where_the_learning_rate_stays(tmp_path, solutions):
+    """As if it had been that long from the start; fewer epochs, or a falling rate, are refused."""
+    steady = replace(SMOKE, lr_decay=False)
+    make_run(tmp_path / "long", solutions, replace(steady, epochs=3)).train()
+    make_run(tmp_path / "short", solutions, steady).train()
+    make_run(tmp_path / "short", solutions, replace(steady, epochs=3)).train()
+    assert_same_weights(tmp_path / "short", tmp_path / "long")
+    config = json.loads((tmp_path / "short" / "config.json").read_text())
+    assert config["epochs"] == 3
+    with pytest.raises(CourseError, match="holds a run with another epochs"):
+        make_run(tmp_path / "short", solutions, steady).train()
 
 
 def test_training_again_leaves_a_finished_run_as_it_is(finished, solutions):
