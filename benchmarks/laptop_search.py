@@ -9,7 +9,7 @@ guidance by 20 steps of 2M, and the judge counts the right ones. Few steps and n
 where variants differ most. Every finished variant is kept in
 benchmarks/results/laptop_search.json at once.
 
-Compiling is not counted: for the one variant that compiles, the trial before the run does it.
+Compiling is not counted: for the one variant that compiles, it is over before steps are timed.
 """
 
 import argparse
@@ -76,10 +76,9 @@ def variants() -> dict[str, Variant]:
 
 
 def weight_loss(impl: Implementation) -> None:
-    """Weight v's error by min(SNR, 5) / (SNR + 1): little where hardly anything is drowned.
+    """Weight v's error by min(SNR, 5) / (SNR + 1): most at SNR = 5, next to nothing at both ends.
 
-    Source: Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy",
-    section 3.4.
+    Source: Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy".
     """
     ch05 = impl.chapter("ch05_training")
     plain = ch05.diffusion_loss

@@ -114,6 +114,11 @@ class Processes:
         return total.item() / self.count
 
 
+def _flat(config: dict) -> dict:
+    """The model's settings beside those of the run."""
+    return {**config.get("model", {}), **{key: config[key] for key in config if key != "model"}}
+
+
 def _write_json(path: Path, content: dict, indent: int | None = None) -> None:
     """Write a file so that whoever reads it meanwhile, or after a crash, finds it whole."""
     unfinished = path.with_suffix(".part")
@@ -296,13 +301,15 @@ class Run:
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         if config_file.is_file():
             found = json.loads(config_file.read_text())
-            different = [key for key in {**found, **config} if found.get(key) != config.get(key)]
+            there, here = _flat(found), _flat(config)
+            different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
             # Where the learning rate does not fall, nothing before an epoch depends on how many
             # come after it: a longer run goes on with a shorter one.
             longer = different == ["epochs"] and self.preset.epochs > found["epochs"]
             if different and not (longer and not self.preset.lr_decay):
+                which = (f"{k} is {there.get(k)} there and {here.get(k)} here" for k in different)
                 raise CourseError(
-                    f"{self.folder} holds a run with another {', '.join(different)}; "
+                    f"{self.folder} holds a run with other settings: {', '.join(which)}; "
                     "choose another --name, or the same settings to go on with it"
                 )
         if self.main:

@@ -1,6 +1,7 @@
 """Fixtures that several tests use."""
 
 import os
+from functools import partial
 
 # One core for each worker and for what it starts; and a process in which torch has threads must
 # not be forked, as some tests do. Has to stand before torch is imported.
@@ -8,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from course.data import data_folder, load_images
 from course.grading import LocalCode
 from course.skeletons import write_missing
 
@@ -15,6 +17,14 @@ from course.skeletons import write_missing
 @pytest.fixture(scope="session")
 def solutions() -> LocalCode:
     return LocalCode("solutions")
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """Load MNIST, called as mnist(train=False). Skips only where no folder is, not on an error."""
+    if not (data_folder() / "MNIST").is_dir():
+        pytest.skip(f"MNIST is not in {data_folder()}; set DIFFUSION_DATA to the folder it is in")
+    return partial(load_images, "mnist")
 
 
 @pytest.fixture

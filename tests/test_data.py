@@ -1,8 +1,5 @@
 """Where images come from, with and without MNIST."""
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -46,9 +43,6 @@ def test_mnist_that_cannot_be_had_is_told(offline):
         load_images("mnist", download=True)
 
 
-def test_mnist_is_read_where_it_is():
-    folder = os.environ.get("DIFFUSION_DATA")
-    if not folder or not (Path(folder) / "MNIST").exists():
-        pytest.skip("needs MNIST in DIFFUSION_DATA")
-    images = load_images("mnist")
+def test_mnist_is_read_where_it_is(mnist):
+    images = mnist()
     assert len(images) == 60_000 and images.name == "MNIST"

@@ -72,8 +72,8 @@ def test_the_shipped_networks_say_what_they_are(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_their_accuracy_on_mnist_is_as_claimed(name):
-    images = mnist_or_skip(train=False)
+def test_their_accuracy_on_mnist_is_as_claimed(name, mnist):
+    images = mnist(train=False)
     model, metadata = load_judge(name)
     assert len(images) == int(metadata["test_count"])
     # Another version of PyTorch may tip an image that lies on the boundary.
@@ -158,18 +158,12 @@ def test_distortion_is_light_and_leaves_the_background_black():
 # Failures planted among real digits
 
 
-def mnist_or_skip(train):
-    try:
-        return load_images("mnist", train=train)
-    except CourseError:
-        pytest.skip("MNIST is not here; set DIFFUSION_DATA to the folder that holds MNIST/raw")
-
-
 @pytest.fixture(scope="module", params=["digits", "mnist"])
 def planted(request, solutions):
     """A ruler, its labels, and the two parts of the data that it measures against."""
     if request.param == "mnist":
-        train_set, test_set = mnist_or_skip(train=True), mnist_or_skip(train=False)
+        mnist = request.getfixturevalue("mnist")
+        train_set, test_set = mnist(train=True), mnist(train=False)
         labels = torch.arange(500) % 10
         train_set = type(train_set)(
             train_set.pixels[:10_000], train_set.labels[:10_000], train_set.name

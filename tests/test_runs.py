@@ -107,14 +107,20 @@ def test_bfloat16_rounds_the_products_and_keeps_the_weights(tmp_path, finished, 
 
 
 def test_a_folder_with_other_settings_is_refused(finished, solutions):
-    for other, name in (({"lr": 1e-5}, "lr"), ({"epochs": 3}, "epochs")):
+    """With the setting, the value of the run there and the value asked for."""
+    wide = replace(SMOKE.model, base_channels=16)
+    for other, said in (
+        ({"lr": 1e-5}, "lr is 0.002 there and 1e-05 here;"),
+        ({"epochs": 3}, "epochs is 2 there and 3 here;"),
+        ({"model": wide, "seed": 1}, "base_channels is 8 there and 16 here, seed is 0 there"),
+    ):
         run = make_run(finished, solutions, replace(SMOKE, **other))
-        with pytest.raises(CourseError, match=f"holds a run with another {name};"):
+        with pytest.raises(CourseError, match=f"holds a run with other settings: {said}"):
             run.train()
 
 
 def test_a_run_goes_on_with_more_epochs_where_the_learning_rate_stays(tmp_path, solutions):
-    """As if it had been that long from the start; fewer epochs, or a falling rate, are refused."""
+    """As if it had been that long from the start. With fewer epochs it is refused."""
     steady = replace(SMOKE, lr_decay=False)
     make_run(tmp_path / "long", solutions, replace(steady, epochs=3)).train()
     make_run(tmp_path / "short", solutions, steady).train()
@@ -122,7 +128,7 @@ def test_a_run_goes_on_with_more_epochs_where_the_learning_rate_stays(tmp_path, 
     assert_same_weights(tmp_path / "short", tmp_path / "long")
     config = json.loads((tmp_path / "short" / "config.json").read_text())
     assert config["epochs"] == 3
-    with pytest.raises(CourseError, match="holds a run with another epochs"):
+    with pytest.raises(CourseError, match="epochs is 3 there and 2 here"):
         make_run(tmp_path / "short", solutions, steady).train()
 
 

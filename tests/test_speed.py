@@ -7,8 +7,6 @@ import torch
 
 from benchmarks import training_speed
 from benchmarks.sampling_speed import diffusers_draw
-from course import CourseError
-from course.data import load_images
 from course.loading import Implementation
 from course.models import SHIPPED, load_model
 from course.runs import PRESETS, Run
@@ -17,12 +15,7 @@ from course.sampling import draw
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def mnist():
-    try:
-        return load_images("mnist")
-    except CourseError:
-        pytest.skip("needs MNIST")
+pytestmark = pytest.mark.usefixtures("mnist")
 
 
 @pytest.fixture(params=["diffusers", "denoising_diffusion_pytorch"])
@@ -41,13 +34,13 @@ def test_the_networks_are_of_like_size(peer):
 def test_every_loop_learns_and_is_measured_with_what_it_learned(peer, mnist):
     held_out = training_speed.HeldOut(CPU, 64)
     before = held_out.error(peer)
-    source = training_speed.batches(mnist)
+    source = training_speed.batches(mnist())
     given = [tuple(part[:8] for part in next(source)) for _ in range(25)]
     training_speed.train(peer, given, 0)
     assert held_out.error(peer) < 0.8 * before
 
 
-def test_the_error_is_the_one_that_runs_report(tmp_path, mnist):
+def test_the_error_is_the_one_that_runs_report(tmp_path):
     run = Run(tmp_path, PRESETS["laptop"], Implementation("solutions"), "mnist", "cpu", quiet=True)
     entry = training_speed.course(CPU)
     assert training_speed.HeldOut(CPU, 128).error(entry) == pytest.approx(run.held_out_eps_mse(128))
