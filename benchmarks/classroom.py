@@ -22,19 +22,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from course import ROOT
-from course.answers import Answer
-from course.batch import Batch, find_submissions
-from course.catalogue import Chapter, chapters
-from course.grading import (
-    FAILED,
-    NOT_WRITTEN,
-    PASSED,
-    equivalents_of,
-    misconceptions_of,
-    names_used,
-)
-from course.results import SubmissionResult
-from course.skeletons import skeleton
+from course.classroom.batch import Batch, find_submissions
+from course.classroom.results import SubmissionResult
+from course.grading.answers import Answer, equivalents_of, misconceptions_of
+from course.grading.source import names_used
+from course.learner.skeletons import skeleton
+from course.syllabus import FAILED, NOT_WRITTEN, PASSED, Chapter, chapters, exercises
 from tests.hostile import HOSTILE
 
 RESULTS = ROOT / "benchmarks" / "results" / "classroom.json"
@@ -67,7 +60,7 @@ def base_text(chapter: Chapter, kind: str) -> str:
 def _is_helper(node: ast.stmt) -> bool:
     """Is this part of a file of known answers needed by them, and no answer itself?"""
     if isinstance(node, ast.ImportFrom):
-        return node.module not in ("course.answers", "solutions")
+        return node.module not in ("course.grading.answers", "solutions")
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return not any(ast.unparse(d).startswith("answers.") for d in node.decorator_list)
     if isinstance(node, ast.Assign):
@@ -195,7 +188,9 @@ def main() -> int:
         folder = Path(place) / "class"
         folder.mkdir()
         expected = make_class(folder, options.size, random.Random(options.seed))
-        batch = Batch(find_submissions([folder]), Path(place) / "out", jobs=options.jobs)
+        batch = Batch(
+            find_submissions([folder]), Path(place) / "out", wanted=exercises(), jobs=options.jobs
+        )
         start = time.monotonic()
         results = batch.grade()
         seconds = time.monotonic() - start

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 from course import ROOT
-from course.loading import Implementation
-from course.models import SHIPPED, load_model
-from course.sampling import draw
+from course.model.models import SHIPPED, load_model
+from course.model.sampling import draw
+from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "fast_sampling.json"
 STEPS = (5, 10, 20, 40, 80)

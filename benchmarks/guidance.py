@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from course import ROOT
-from course.evaluation import Ruler, as_dict, data_of
-from course.loading import Implementation
-from course.models import SHIPPED, load_model
-from course.pictures import save_picture
-from course.sampling import draw
+from course.model.evaluation import Ruler, as_dict, data_of
+from course.model.models import SHIPPED, load_model
+from course.model.pictures import save_picture
+from course.model.sampling import draw
+from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "guidance.json"
 PICTURE = RESULTS.with_suffix(".png")

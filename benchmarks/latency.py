@@ -22,8 +22,8 @@ from pathlib import Path
 
 from benchmarks.classroom import base_text, solution_of, text_of
 from course import ROOT
-from course.catalogue import Exercise, exercises, find_chapter
-from course.grading import misconceptions_of
+from course.grading.answers import misconceptions_of
+from course.syllabus import Exercise, exercises, find_chapter
 from tests.terminal import Terminal
 
 RESULTS = ROOT / "benchmarks" / "results" / "latency.json"
@@ -62,7 +62,7 @@ def watch_times(exercise: Exercise, count: int) -> list[float]:
 
 def notebook_times(exercise: Exercise, count: int) -> list[float]:
     """Seconds of `check("1.2")` after a save, in this process."""
-    from course.notebook import check
+    from course.pages.notebook import check
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COURSE_EXERCISES"] = str(Path(folder) / "exercises")

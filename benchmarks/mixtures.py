@@ -24,9 +24,12 @@ from tqdm import tqdm
 
 from benchmarks.mutator import Mutant, mutants_of
 from course import ROOT
-from course.catalogue import Exercise, exercises, find_exercise
-from course.grading import FAILED, Outcome, checks_of, judge, warm_up
-from course.watch import run_apart
+from course.grading.checking import checks_of
+from course.grading.code import LoadedCode
+from course.grading.grader import Outcome, judge
+from course.grading.recognition import warm_up
+from course.learner.watch import run_apart
+from course.syllabus import FAILED, Exercise, exercises, find_exercise
 
 RESULTS = ROOT / "benchmarks" / "results" / "mixtures.json"
 SECONDS = 30.0
@@ -41,7 +44,7 @@ def verdict(exercise: Exercise, source: str) -> Outcome | None:
         sys.modules["_mixture"] = module  # dataclasses look their module up here
         exec(compile(source, path, "exec"), module.__dict__)
         for check in checks_of(exercise.id):
-            outcome = judge(check, module, path)
+            outcome = judge(check, LoadedCode(module, path))
             if outcome.status == FAILED:
                 break
         return outcome

@@ -42,9 +42,10 @@ from tqdm import tqdm
 
 from benchmarks.mutator import Mutant, mutants_of
 from course import ROOT
-from course.catalogue import Exercise, chapters, exercises, select
-from course.checking import Check
-from course.grading import checks_of, failure_of, observe_check, reference_evidence
+from course.grading.checking import Check, checks_of
+from course.grading.code import LoadedCode, reference_evidence
+from course.grading.judging import failure_of
+from course.syllabus import Exercise, chapters, exercises, select
 
 EQUIVALENTS = ROOT / "benchmarks" / "equivalent_mutants.toml"
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
@@ -53,9 +54,9 @@ BROKEN = "an error inside the check: "
 MEMORY = 4 * 2**30  # bytes of data that one mutant may hold
 
 
-def passes(check: Check, impl: ModuleType, path: str, seed: int) -> bool:
-    """Does the check accept this module? Without asking which misconception it shows."""
-    seen = observe_check(check, impl, path, seed)
+def passes(check: Check, code: LoadedCode, seed: int) -> bool:
+    """Does the check accept this code? Without asking which misconception it shows."""
+    seen = code.observe(check, seed)
     return not seen.unwritten and failure_of(check, seen, seed) is None
 
 
@@ -73,7 +74,7 @@ def killer_of(mutant: Mutant, seed: int) -> str:
         return NO_IMPORT
     for check in checks_of(mutant.exercise):
         try:
-            if not passes(check, module, path, seed):
+            if not passes(check, LoadedCode(module, path), seed):
                 return check.title
         except Exception as error:
             return f"{BROKEN}{check.title}: {type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
 """Make mutants of an exercise's reference: copies of its file, each with one small change.
 
-Mutated is what the learner writes (course.skeletons decides what that is: no docstrings, no
+Mutated is what the learner writes (course.learner.skeletons decides what that is: no docstrings, no
 guards, no call of super().__init__(), and in the U-Net nothing above "Yours to write"), together
 with the default values in the signatures and the decorators that the skeleton leaves out.
 Annotations and f-strings are left alone.
@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.operators import OPERATORS, Name, Place, Replacement, Scope, changed
-from course.catalogue import Exercise
-from course.skeletons import _cuts, find_definition
+from course.grading.source import find_definition
+from course.learner.skeletons import cuts_of
+from course.syllabus import Exercise
 
 UNTOUCHED = {"annotation", "returns", "ctx", "op", "ops"}
 
@@ -45,7 +46,7 @@ def mutants_of(source: str, exercise: Exercise) -> list[Mutant]:
     found = []
     for symbol in exercise.symbols:
         definition = find_definition(tree, symbol)
-        cuts = _cuts(definition, exercise, source.splitlines())
+        cuts = cuts_of(definition, exercise, source.splitlines())
         lines = {number for first, last, _ in cuts for number in range(first, last + 1)}
         scope = _scope(definition, tree)
         seen = {ast.unparse(definition)}

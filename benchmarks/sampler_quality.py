@@ -19,10 +19,10 @@ import torch
 
 from benchmarks import kept
 from course import ROOT, CourseError
-from course.evaluation import Ruler, data_of
-from course.loading import Implementation
-from course.models import SHIPPED, load_model
-from course.sampling import draw
+from course.model.evaluation import Ruler, data_of
+from course.model.models import SHIPPED, load_model
+from course.model.sampling import draw
+from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "sampler_quality.json"
 WALKS = {

@@ -3,7 +3,7 @@
 python -m benchmarks.sampling_speed            a table
 python -m benchmarks.sampling_speed --write    into benchmarks/results/sampling_speed.json
 
-The shipped model draws guided digits (w = 1) by `course.sampling.draw`, and by a loop around
+The shipped model draws guided digits (w = 1) by `course.model.sampling.draw`, and by a loop around
 diffusers' schedulers as its pipelines have it: one call of the network with a batch of 2B, then
 `scheduler.step`. Both take the same noise, steps and labels, and take turns, so that whatever else
 the machine does hits both alike; the calls of the network alone take turns with them. All in one
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from benchmarks.training_speed import machine, seconds_of
 from course import ROOT, CourseError
-from course.loading import Implementation
-from course.models import SHIPPED, ModelConfig, choose_device, load_model
-from course.sampling import draw
+from course.model.models import SHIPPED, ModelConfig, choose_device, load_model
+from course.model.sampling import draw
+from course.probing.loading import Implementation
 
 try:
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler

@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from benchmarks import kept
 from course import ROOT, CourseError
-from course.judges import count_right, load_judge, quantise
-from course.loading import Implementation
-from course.runs import Preset, Run, get_preset
-from course.sampling import draw
+from course.model.digit_networks import count_right, load_judge, quantise
+from course.model.sampling import draw
+from course.model.training import Preset, Run, get_preset
+from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "sensitivity.json"
 STEPS = 600  # of every run

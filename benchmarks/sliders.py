@@ -19,14 +19,14 @@ import sys
 from pathlib import Path
 
 from course import ROOT
-from course.build_notebooks import execute
+from course.pages.build_notebooks import execute
 
 RESULTS = ROOT / "benchmarks" / "results" / "sliders.json"
 BAR = 100  # milliseconds, in the median, for a picture that has to be drawn
 
 MOVE_AND_TIME = """
 import json as _json, time as _time
-from course.notebook import SliderPicture
+from course.pages.notebook import SliderPicture
 for _picture in SliderPicture.made:
     _first, _again = [], []
     _slider = _picture.slider

@@ -51,11 +51,11 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from course import ROOT, CourseError
-from course.data import Images, load_images
-from course.loading import Implementation
-from course.models import choose_device
-from course.runs import PRESETS, Run
-from course.sampling import eps_network
+from course.model.data import Images, load_images
+from course.model.models import choose_device
+from course.model.sampling import eps_network
+from course.model.training import PRESETS, Run
+from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "training_speed.json"
 BATCH_SIZE = 32

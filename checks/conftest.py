@@ -2,9 +2,11 @@
 
 import pytest
 
-from course.checking import Check
-from course.grading import PASSED, Grader, LocalCode, checks_of
-from course.scoreboard import score_lines
+from course.grading.checking import Check, checks_of
+from course.grading.code import LocalCode
+from course.grading.grader import Grader
+from course.learner.scoreboard import score_lines
+from course.syllabus import PASSED
 
 GRADER = pytest.StashKey[Grader]()
 
@@ -29,7 +31,7 @@ def show(impl, request):
     grader = request.config.stash.setdefault(GRADER, Grader(impl))
 
     def report(check: Check) -> None:
-        outcomes = grader.exercise(check.exercise).outcomes
+        outcomes = grader.grade_exercise(check.exercise).outcomes
         position = checks_of(check.exercise).index(check)
         if position >= len(outcomes):
             pytest.skip(f"comes after the first failure of {check.exercise}")

@@ -5,7 +5,7 @@ import math
 import torch
 
 from checks.probes import ch01_noise_schedule as probes
-from course.checking import check, require, require_close, require_tensor
+from course.grading.checking import check, require, require_close, require_tensor
 
 
 def draw_betas(g: torch.Generator, num_steps: int) -> torch.Tensor:

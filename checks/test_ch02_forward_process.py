@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch02_forward_process as probes
-from course.checking import check, require, require_close, require_tensor
+from course.grading.checking import check, require, require_close, require_tensor
 
 # Most checks have as many images as columns: there a table of shape (B,) meets the image's width
 # without an error, and the evidence shows what it does. The checks with OTHER, where no two sizes

@@ -5,7 +5,7 @@ import math
 import torch
 
 from checks.probes import ch03_embeddings as probes
-from course.checking import check, require, require_close, require_tensor
+from course.grading.checking import check, require, require_close, require_tensor
 
 
 def parameters(sides: list[list[int]]) -> str:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.probes import ch04_unet as probes
-from course.checking import Wrong, check, require, require_close, require_tensor
+from course.grading.checking import Wrong, check, require, require_close, require_tensor
 
 # Two or three convolutions with float32 sums of some dozens of terms: errors of about 1e-6,
 # more where a norm divides by a small spread. Wrong formulas are off by 1e-2 and more.

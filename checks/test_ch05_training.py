@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch05_training as probes
-from course.checking import (
+from course.grading.checking import (
     brief,
     check,
     require,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch06_guided_sampling as probes
-from course.checking import check, require, require_close, require_tensor
+from course.grading.checking import check, require, require_close, require_tensor
 
 
 def tables(betas: Tensor) -> dict[str, Tensor]:

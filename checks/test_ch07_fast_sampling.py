@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch07_fast_sampling as probes
-from course.checking import check, require, require_close, require_tensor
+from course.grading.checking import check, require, require_close, require_tensor
 
 
 def bars_of(betas: Tensor) -> Tensor:

@@ -8,7 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.probes import ch08_evaluation as probes
-from course.checking import brief, check, require, require_close, require_number, require_tensor
+from course.grading.checking import (
+    brief,
+    check,
+    require,
+    require_close,
+    require_number,
+    require_tensor,
+)
 
 # Real images of few pixels, for failures to be planted among: scikit-learn's 8 x 8 digits.
 

@@ -13,11 +13,19 @@ from rich.markup import escape
 from rich.syntax import Syntax
 
 from course import ROOT, CourseError
-from course.catalogue import find_chapter, find_exercise, select
-from course.workspace import Workspace, definition_text
+from course.grading.source import definition_text
+from course.learner.workspace import Workspace
+from course.syllabus import (
+    NOT_WRITTEN,
+    PASSED,
+    exercises,
+    find_chapter,
+    find_exercise,
+    select,
+)
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
-JUPYTER_CONFIG = ROOT / "course" / "jupyter"  # how `course lab` sets up Jupyter
+JUPYTER_CONFIG = ROOT / "course" / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -67,6 +75,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("platform", choices=["gradescope"], help="gradescope")
     sub.add_argument("--out", type=Path, default=Path("."), help="folder to write it to")
 
+    sub = command("export-model", export_model, "for maintainers: a run's model becomes what ships")
+    sub.add_argument("run_name", metavar="RUN", help="in runs/")
+
     sub = command("watch", watch, "check an exercise again at every save")
     sub.add_argument("exercise", nargs="?", help="for example 1.2; the next one if left out")
 
@@ -99,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--any", action="store_true", help="unconditional: whatever digit comes")
     sub.add_argument("--count", type=int, help="how many; 1 of a digit, or 1 of each")
     sub.add_argument("--guidance", type=float, default=1.0, help="w; 0 is none (default 1)")
-    samplers = ["ancestral", "ddim", "2m"]  # as in course.sampling, which needs torch
+    samplers = ["ancestral", "ddim", "2m"]  # as in course.model.sampling, which needs torch
     sub.add_argument("--sampler", default="ancestral", choices=samplers, help=", ".join(samplers))
     sub.add_argument("--eta", type=float, default=0.0, help="noise of ddim, 0 ... 1 (default 0)")
     sub.add_argument("--steps", type=int, default=100, help="2 ... 1000 (default 100)")
@@ -137,7 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def scoreboard(options) -> int:
-    from course.scoreboard import next_exercise, score_table
+    from course.learner.scoreboard import next_exercise, score_table
 
     statuses = Workspace().statuses()
     console.print(score_table(statuses))
@@ -154,18 +165,18 @@ def scoreboard(options) -> int:
 
 
 def check(options) -> int:
-    from course.grading import NOT_WRITTEN, PASSED
-    from course.scoreboard import COLOURS, SIGNS, score_lines
+    wanted = select(options.which)  # a wrong number is told before anything is graded
+    from course.learner.scoreboard import score_lines, signed
 
-    select(options.which)  # a wrong number is told before anything is graded
     if options.impl:
-        from course.grading import Grader, LocalCode
+        from course.grading.code import LocalCode
+        from course.grading.grader import Grader
 
-        results = Grader(LocalCode(options.impl)).grade(options.which)
+        results = Grader(LocalCode(options.impl)).grade(wanted)
     else:
-        results = Workspace().grade(options.which)
+        results = Workspace().grade(wanted)
     for result in results:
-        sign = f"[{COLOURS[result.status]}]{SIGNS[result.status]}[/]"
+        sign = signed(result.status)
         if result.status == NOT_WRITTEN:
             console.print(f"{sign} {result.exercise.id} {result.exercise.title}: not written yet")
         else:
@@ -179,16 +190,16 @@ def check(options) -> int:
 def grade(options) -> int:
     if options.jobs is not None and options.jobs < 1:
         raise CourseError(f"--jobs must be at least 1, got {options.jobs}")
-    select(options.only)  # a wrong number is told before anything is graded
+    wanted = select(options.only)  # a wrong number is told before anything is graded
     if options.seconds <= 0:
         raise CourseError(f"--seconds must be more than 0, got {options.seconds}")
-    from course.batch import Batch, find_submissions
-    from course.reports import table, write_reports
+    from course.classroom.batch import Batch, find_submissions
+    from course.classroom.reports import table, write_reports
 
     batch = Batch(
         find_submissions(options.folders),
         options.out,
-        which=options.only,
+        wanted,
         seed=options.seed,
         jobs=options.jobs,
         seconds=options.seconds,
@@ -208,16 +219,29 @@ def grade(options) -> int:
 
 
 def export(options) -> int:
-    from course.export import export_gradescope
+    from course.classroom import gradescope
 
-    console.print(f"wrote {export_gradescope(options.out)}")
+    console.print(f"wrote {gradescope.export(options.out)}")
+    return 0
+
+
+def export_model(options) -> int:
+    from course.model.models import SHIPPED, ship
+    from course.probing.loading import Implementation
+
+    change, size = ship(ROOT / "runs" / options.run_name, Implementation("solutions"))
+    console.print(f"wrote {SHIPPED} ({SHIPPED.stat().st_size:,} bytes)")
+    console.print(
+        f"half precision changes the output for fixed inputs by at most {change:.1e} "
+        f"(it is of size {size:.2f}, root mean square)"
+    )
     return 0
 
 
 def watch(options) -> int:
     if options.exercise:
         find_exercise(options.exercise)  # a wrong number is told before torch is imported
-    from course.watch import Watch
+    from course.learner.watch import Watch
 
     Watch(Workspace(), options.exercise, console).run()
     return 0
@@ -244,10 +268,9 @@ def reset(options) -> int:
 
 
 def solution(options) -> int:
-    from course.grading import PASSED
 
     exercise = find_exercise(options.exercise)
-    if Workspace().grade(exercise.id)[0].status != PASSED:
+    if Workspace().grade((exercise,))[0].status != PASSED:
         console.print(
             f"{exercise.id} does not pass yet. The reference is more use when you have your own to "
             f"compare with; until then: course hint {exercise.id}"
@@ -261,11 +284,12 @@ def solution(options) -> int:
 
 
 def demo(options) -> int:
-    from course.grading import PASSED, Grader, LocalCode
-    from course.models import SHIPPED, load_model
-    from course.pictures import save_picture
-    from course.sampling import draw
-    from course.scoreboard import score_lines
+    from course.grading.code import LocalCode
+    from course.grading.grader import Grader
+    from course.learner.scoreboard import score_lines
+    from course.model.models import SHIPPED, load_model
+    from course.model.pictures import save_picture
+    from course.model.sampling import draw
 
     solutions = LocalCode("solutions")
     model, config = load_model(SHIPPED, solutions)
@@ -274,7 +298,7 @@ def demo(options) -> int:
     path = save_picture(grid, ROOT / "pictures" / "ten_digits.png", zoom=4)
     console.print(f"The shipped model, trained on {config.data}, drew all ten digits: {path}")
     console.print("The reference in solutions/, graded by the course's own checks:")
-    results = Grader(solutions).grade()
+    results = Grader(solutions).grade(exercises())
     for line in score_lines(results):
         console.print(f"  {line}")
     console.print("Next: open chapter 00 with [bold]course lab[/]")
@@ -282,8 +306,8 @@ def demo(options) -> int:
 
 
 def train(options) -> int:
-    from course.loading import Implementation
-    from course.runs import Run, get_preset
+    from course.model.training import Run, get_preset
+    from course.probing.loading import Implementation
 
     preset = get_preset(options.preset)
     if options.epochs is not None:
@@ -315,10 +339,10 @@ def train(options) -> int:
 def sample(options) -> int:
     import torch
 
-    from course.loading import Implementation
-    from course.models import SHIPPED, choose_device, load_model
-    from course.pictures import save_film, save_picture, to_image
-    from course.sampling import draw
+    from course.model.models import SHIPPED, choose_device, load_model
+    from course.model.pictures import save_film, save_picture, to_image
+    from course.model.sampling import draw
+    from course.probing.loading import Implementation
 
     if options.count is not None and options.count < 1:
         raise CourseError(f"--count must be at least 1, got {options.count}")
@@ -367,9 +391,9 @@ def sample(options) -> int:
 
 
 def evaluate(options) -> int:
-    from course.evaluation import Evaluation, flags, tables
-    from course.loading import Implementation
-    from course.models import SHIPPED
+    from course.model.evaluation import Evaluation, flags, tables
+    from course.model.models import SHIPPED
+    from course.probing.loading import Implementation
 
     impl = Implementation(options.impl)
     measures = ("8.1", "8.2", "8.3", "8.5", "8.6")
@@ -425,12 +449,13 @@ def of_sampler(sampler: str) -> tuple[str, ...]:
 
 def require_passing(impl, doing: str, also: tuple[str, ...] = ()) -> None:
     """Refuse to run code whose exercises do not pass, and say which ones those are."""
-    from course.grading import PASSED, Grader, LocalCode
+    from course.grading.code import LocalCode
+    from course.grading.grader import Grader
 
     if impl.folder == ROOT / "solutions":
         return
     grader = Grader(LocalCode(impl.folder))
-    results = [result for which in (*NEEDED, *also) for result in grader.grade(which)]
+    results = [result for which in (*NEEDED, *also) for result in grader.grade(select(which))]
     missing = [result.exercise.id for result in results if result.status != PASSED]
     if missing:
         raise CourseError(
@@ -456,7 +481,7 @@ def lab(options) -> int:
 
 
 def book(options) -> int:
-    from course.book import build
+    from course.pages.book import build
 
     pages = build(options.out, builder="linkcheck" if options.links else "html")
     console.print(f"wrote {pages / ('output.txt' if options.links else 'index.html')}")

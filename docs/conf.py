@@ -2,7 +2,7 @@
 
 import re
 
-from course.open_anywhere import repository
+from course.pages.open_anywhere import repository
 
 project = "Diffusion from scratch"
 html_title = project

@@ -9,9 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from course.data import data_folder, load_images
-from course.grading import LocalCode
-from course.skeletons import write_missing
+from course.grading.code import LocalCode
+from course.learner.skeletons import write_missing
+from course.model.data import data_folder, load_images
 
 
 @pytest.fixture(scope="session")

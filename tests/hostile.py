@@ -102,9 +102,9 @@ HOSTILE = [
     ),
     Hostile(
         "replaces the observer",
-        top="import course.observing as observing\n"
+        top="import course.probing.observing as observing\n"
         "observing.observe = lambda *a: observing.Observation(evidence={})",
-        words="replaced course.observing.observe",
+        words="replaced course.probing.observing.observe",
     ),
     Hostile(
         "replaces the checks and the reference",
@@ -115,8 +115,8 @@ HOSTILE = [
     ),
     Hostile(
         "replaces the grader",
-        top="import course.grading as grading\ngrading.judge = lambda *a: None",
-        words="No module named 'course.grading'",
+        top="import course.grading.grader as grading\ngrading.judge = lambda *a: None",
+        words="No module named 'course.grading.grader'",
     ),
     Hostile(
         "brings a conftest.py, a pytest.ini and a torch.py",

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from course import ROOT
-from course.text import printable
+from course.probing.text import printable
 
 
 class Terminal:

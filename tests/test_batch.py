@@ -13,22 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from course import ROOT, CourseError, worker
-from course.batch import Batch, find_submissions
-from course.catalogue import exercises
-from course.evidence import Unreadable, pack, unpack
-from course.grading import (
-    FAILED,
-    PASSED,
-    Grader,
-    LocalCode,
-    checks_of,
-    draw_inputs,
-    reference_evidence,
-)
-from course.observing import same
-from course.results import SubmissionResult
-from course.sandbox import Box, Sandbox
+from course import ROOT, CourseError
+from course.classroom.batch import Batch, find_submissions
+from course.classroom.results import SubmissionResult
+from course.classroom.sandbox import Box, Sandbox
+from course.grading.checking import checks_of, draw_inputs
+from course.grading.code import LocalCode, reference_evidence
+from course.grading.grader import Grader
+from course.probing import worker
+from course.probing.evidence import Unreadable, pack, unpack
+from course.probing.observing import same
+from course.syllabus import FAILED, PASSED, exercises, select
 from tests.hostile import CH01, CH02, HOSTILE, Hostile
 
 
@@ -82,12 +77,12 @@ def complaint(hostile: Hostile, result: SubmissionResult) -> str:
 
 # One test and not many, so that the batch runs once, on one of the workers.
 def test_hostile_submissions_get_what_they_earned_and_hurt_nobody(tmp_path, listener):
-    with Sandbox(seed=0, which="1.1") as sandbox:
+    with Sandbox(seed=0, wanted=select("1.1")) as sandbox:
         if sandbox.box.name != "bubblewrap":
             pytest.skip("needs bubblewrap")
     port, connected = listener
     make_bank(tmp_path / "class", port)
-    batch = Batch(find_submissions([tmp_path / "class"]), tmp_path / "out", jobs=2)
+    batch = Batch(find_submissions([tmp_path / "class"]), tmp_path / "out", exercises(), jobs=2)
     results = {result.name: result for result in batch.grade(quiet=True)}
 
     assert [c for h in HOSTILE if (c := complaint(h, results[h.name]))] == []
@@ -110,7 +105,7 @@ def test_a_link_to_a_folder_is_not_followed(tmp_path):
     (everyone / "eve" / "exercises").symlink_to(ROOT / "solutions")
     (everyone / "mallory").symlink_to(ROOT / "solutions")
     (tmp_path / "link").symlink_to(everyone)  # what the instructor names may be a link
-    batch = Batch(find_submissions([tmp_path / "link"]), tmp_path / "out", which="1.1")
+    batch = Batch(find_submissions([tmp_path / "link"]), tmp_path / "out", wanted=select("1.1"))
     results = batch.grade(quiet=True)
     assert [result.name for result in results] == ["eve", "mallory"]
     for result in results:
@@ -135,21 +130,22 @@ WITHOUT_BUBBLEWRAP = (
 def test_limits_alone_refuse_the_plain_tricks(name, tmp_path, limits_only):
     hostile = next(h for h in HOSTILE if h.name == name)
     replace(hostile, body=hostile.body.replace("PORT", "9")).write(tmp_path / "one")
-    results = Grader(limits_only.run(tmp_path / "one"), limits_only.seed).grade("01")
+    results = Grader(limits_only.run(tmp_path / "one"), limits_only.seed).grade(select("01"))
     assert [r.exercise.id for r in results if r.status == PASSED] == []
     assert not (ROOT / "hostile_was_here").exists()
 
 
 @pytest.fixture(scope="module")
 def limits_only():
-    with Sandbox(seed=3, which="01", box=Box("limits only")) as sandbox:
+    with Sandbox(seed=3, wanted=select("01"), box=Box("limits only")) as sandbox:
         assert "bubblewrap is not installed" in sandbox.warning
         yield sandbox
 
 
 IMPATIENT = """
 import sys
-from course import observing, worker
+from course.probing import observing
+from course.probing import worker
 observing.IMPORT_SECONDS = worker.IMPORT_SECONDS = 3.0
 worker.GRACE = 1.0
 apart, started = worker._run_apart, []
@@ -178,12 +174,12 @@ def test_an_import_without_end_is_waited_for_once_a_chapter(monkeypatch, tmp_pat
     def impatient(kit, submission):
         return [sys.executable, "-P", "-c", IMPATIENT, str(submission), str(kit / "job")]
 
-    monkeypatch.setattr("course.sandbox._worker", impatient)
+    monkeypatch.setattr("course.classroom.sandbox._worker", impatient)
     for chapter, above in ((CH01, top), (CH02, "")):
         text = (ROOT / "solutions" / f"{chapter}.py").read_text()
         (tmp_path / f"{chapter}.py").write_text(f"{above}\n{text}")
-    with Sandbox(seed=3, box=Box("limits only")) as sandbox:
-        found = Grader(sandbox.run(tmp_path), sandbox.seed).grade()
+    with Sandbox(seed=3, wanted=exercises(), box=Box("limits only")) as sandbox:
+        found = Grader(sandbox.run(tmp_path), sandbox.seed).grade(exercises())
     first = [result for result in found if result.exercise.id.startswith("1.")]
     second = [result for result in found if result.exercise.id.startswith("2.")]
     assert [r.message for r in first if words not in r.message] == []
@@ -191,14 +187,14 @@ def test_an_import_without_end_is_waited_for_once_a_chapter(monkeypatch, tmp_pat
 
 
 def test_limits_alone_grade_the_reference(limits_only):
-    results = Grader(limits_only.run(ROOT / "solutions"), limits_only.seed).grade("01")
+    results = Grader(limits_only.run(ROOT / "solutions"), limits_only.seed).grade(select("01"))
     assert [r.message for r in results if r.status != PASSED] == []
 
 
 def test_a_worker_that_does_not_start_is_no_fault_of_the_submission(monkeypatch, tmp_path):
-    monkeypatch.setattr("course.sandbox._worker", lambda *_: ["/no/such/program"])
+    monkeypatch.setattr("course.classroom.sandbox._worker", lambda *_: ["/no/such/program"])
     with pytest.raises(CourseError, match="no process for submissions can be started"):
-        Sandbox(seed=1, which="1.1")
+        Sandbox(seed=1, wanted=select("1.1"))
 
 
 # Batches
@@ -246,7 +242,7 @@ def test_what_changed_is_graded_again_and_a_damaged_result_too(tmp_path):
     folder, out = make_class(tmp_path / "class", "a", "b"), tmp_path / "out"
 
     def grade() -> list[int]:
-        batch = Batch(find_submissions([folder]), out, which="1.1", jobs=2)
+        batch = Batch(find_submissions([folder]), out, wanted=select("1.1"), jobs=2)
         return [result.points for result in batch.grade(quiet=True)]
 
     assert grade() == [2, 2]
@@ -259,7 +255,9 @@ def test_what_changed_is_graded_again_and_a_damaged_result_too(tmp_path):
 def test_a_folder_without_chapters_is_told_and_stops_nothing(tmp_path):
     folder = make_class(tmp_path / "class", "a")
     (folder / "empty").mkdir()
-    results = Batch(find_submissions([folder]), tmp_path / "out", which="1.1").grade(quiet=True)
+    results = Batch(find_submissions([folder]), tmp_path / "out", wanted=select("1.1")).grade(
+        quiet=True
+    )
     assert [(r.name, r.points) for r in results] == [("a", 2), ("empty", 0)]
     assert "no chapter file in it" in results[1].problem
 
@@ -321,8 +319,8 @@ def test_right_code_may_use_what_is_installed(tmp_path):
     imports = "import matplotlib.pyplot, numpy, scipy.stats, sklearn, torchvision.utils\n"
     (tmp_path / f"{CH01}.py").write_text(f"{text}\n{imports}", encoding="utf-8")
     for box in (None, Box("limits only")):
-        with Sandbox(seed=8, which="01", box=box) as sandbox:
-            results = Grader(sandbox.run(tmp_path), 8).grade("01")
+        with Sandbox(seed=8, wanted=select("01"), box=box) as sandbox:
+            results = Grader(sandbox.run(tmp_path), 8).grade(select("01"))
         assert [r.message for r in results if r.status != PASSED] == []
 
 
@@ -331,9 +329,9 @@ def test_the_sandbox_names_the_same_misconceptions_as_a_learners_own_check(tmp_p
     text = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
     wrong = text.replace("** 2  # (T+1,)", "# (T+1,)").replace("(signal / noise)", "(noise)")
     (tmp_path / f"{CH01}.py").write_text(wrong, encoding="utf-8")
-    with Sandbox(seed=8, which="01") as sandbox:
-        apart = Grader(sandbox.run(tmp_path), 8).grade("01")
-    here = Grader(LocalCode(tmp_path), 8).grade("01")
+    with Sandbox(seed=8, wanted=select("01")) as sandbox:
+        apart = Grader(sandbox.run(tmp_path), 8).grade(select("01"))
+    here = Grader(LocalCode(tmp_path), 8).grade(select("01"))
     assert [r.message for r in apart] == [r.message for r in here]
     assert [r.exercise.id for r in apart if r.status == FAILED] == ["1.2", "1.5"]
     assert "the cosine is not squared" in apart[1].message

@@ -13,10 +13,11 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
-from course import ROOT, CourseError, book
-from course.book import POSITIONS, build, chosen, glossary, slider_pictures
-from course.catalogue import chapters
+from course import ROOT, CourseError
 from course.cli import main
+from course.pages import book
+from course.pages.book import POSITIONS, build, chosen, glossary, slider_pictures
+from course.syllabus import chapters
 from tests.browser import CHROMIUM, FLAGS
 
 NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))

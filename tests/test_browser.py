@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.classroom import base_text, text_of
 from course import ROOT
-from course.catalogue import find_chapter, find_exercise
-from course.grading import misconceptions_of
+from course.grading.answers import misconceptions_of
+from course.syllabus import find_chapter, find_exercise
 
 pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[test]'")
 from playwright.sync_api import expect, sync_playwright
@@ -35,7 +35,7 @@ NOTEBOOKS = sorted(path.name for path in (ROOT / "chapters").glob("[0-9]*.ipynb"
 # Asked of the kernel: the slider number {number}, and what it must show at a position.
 IMPORTS = """
 from hashlib import sha256
-from course.notebook import SliderPicture
+from course.pages.notebook import SliderPicture
 
 def state_of(picture):
     return picture.slider.description, picture.slider.index, len(picture.slider.options)

@@ -2,20 +2,12 @@
 
 import pytest
 
-from course.catalogue import exercises
-from course.grading import (
-    FAILED,
-    NOT_WRITTEN,
-    PASSED,
-    Grader,
-    LocalCode,
-    checks_of,
-    equivalents_of,
-    judge,
-    misconceptions_of,
-    overlay,
-)
-from course.known_answers import verdict
+from course.grading.answer_report import verdict
+from course.grading.answers import equivalents_of, misconceptions_of
+from course.grading.checking import checks_of
+from course.grading.code import LocalCode, answer_code
+from course.grading.grader import Grader, judge
+from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises
 
 EXERCISES = [exercise.id for exercise in exercises()]
 WRONG = [(i, answer) for i in EXERCISES for answer in misconceptions_of(i)]
@@ -28,14 +20,14 @@ def name(value) -> str:
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
 def test_the_reference_passes(exercise_id, solutions):
-    result = Grader(solutions).exercise(exercise_id)
+    result = Grader(solutions).grade_exercise(exercise_id)
     assert result.status == PASSED, result.message
     assert len(result.outcomes) == len(checks_of(exercise_id)) >= 1
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
 def test_the_skeleton_is_not_written_yet(exercise_id, empty_exercises):
-    result = Grader(LocalCode(empty_exercises)).exercise(exercise_id)
+    result = Grader(LocalCode(empty_exercises)).grade_exercise(exercise_id)
     assert result.status == NOT_WRITTEN, result.message
     assert result.points == 0
 
@@ -65,6 +57,6 @@ def test_every_check_can_fail(exercise_id):
     """Each check, run alone, rejects at least one misconception."""
     for check in checks_of(exercise_id):
         assert any(
-            judge(check, overlay(answer), answer.file).status == FAILED
+            judge(check, answer_code(answer)).status == FAILED
             for answer in misconceptions_of(exercise_id)
         ), f"no misconception fails {check.title!r}"

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from course import ROOT
-from course.catalogue import chapters
 from course.cli import main
-from course.workspace import definition_text
+from course.grading.source import definition_text
+from course.syllabus import chapters
 
 
 @pytest.fixture(autouse=True)

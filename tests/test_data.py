@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course import CourseError
-from course.data import load_images
+from course.model.data import load_images
 
 
 @pytest.fixture

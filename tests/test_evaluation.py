@@ -10,20 +10,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from course import CourseError, judges
+from course import CourseError
 from course.cli import main
-from course.data import load_images
-from course.evaluation import (
-    Evaluation,
-    Ruler,
-    data_of,
-    eps_mse_by_band,
-    flags,
-    ink,
-    matching,
-    sharpness,
-)
-from course.judges import (
+from course.model import digit_networks as judges
+from course.model.data import load_images
+from course.model.digit_networks import (
     CONFIGS,
     FOLDER,
     count_right,
@@ -33,7 +24,17 @@ from course.judges import (
     save_judge,
     train,
 )
-from course.models import SHIPPED, ModelConfig, build_model, save_model
+from course.model.evaluation import (
+    Evaluation,
+    Ruler,
+    data_of,
+    eps_mse_by_band,
+    flags,
+    ink,
+    matching,
+    sharpness,
+)
+from course.model.models import SHIPPED, ModelConfig, build_model, save_model
 
 # Pixels
 
@@ -64,7 +65,7 @@ def test_the_shipped_networks_say_what_they_are(name):
     assert (FOLDER / f"{name}.safetensors").stat().st_size < 1e6
     assert json.loads(metadata["config"])["network"] == name
     assert int(metadata["test_right"]) / int(metadata["test_count"]) >= 0.994
-    assert metadata["command"] == "python -m course.judges --write"
+    assert metadata["command"] == "python -m course.model.digit_networks --write"
     assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
     card = (FOLDER / "judges.md").read_text()
     assert f"{int(metadata['test_right']):,} of 10,000" in card
@@ -321,7 +322,7 @@ def tiny(tmp_path, solutions):
 
 
 def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("course.models.SHIPPED", tiny)
+    monkeypatch.setattr("course.model.models.SHIPPED", tiny)
     command = ["evaluate", "--count", "20", "--steps", "2", "--guidance", "0", "2"]
     one = tmp_path / "one.json"
     assert main([*command, "--out", str(one)]) == 0
@@ -357,7 +358,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monke
 
 
 def test_an_interrupted_evaluation_keeps_what_was_finished(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("course.models.SHIPPED", tiny)
+    monkeypatch.setattr("course.model.models.SHIPPED", tiny)
     row = Evaluation.row
 
     def interrupt(self, guidance):

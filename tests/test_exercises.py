@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from course import ROOT
-from course.catalogue import chapters, exercises
-from course.skeletons import skeleton
+from course.learner.skeletons import skeleton
+from course.syllabus import chapters, exercises
 
 CHAPTERS = [chapter.name for chapter in chapters()]
 
@@ -25,7 +25,7 @@ def committed(path: str) -> str:
 def test_the_committed_skeleton_is_the_one_the_solution_gives(chapter):
     assert committed(f"exercises/{chapter}.py") == skeleton(chapter), (
         f"exercises/{chapter}.py differs from its solution; delete it and run "
-        "python -m course.skeletons"
+        "python -m course.learner.skeletons"
     )
 
 

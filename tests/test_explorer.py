@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from course.explorer import ASKS, FRAMES, Explorer
-from course.sampling import draw
+from course.model.sampling import draw
+from course.pages.explorer import ASKS, FRAMES, Explorer
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from course.classroom.export import course_files, export_gradescope
 
-from course import ROOT, autograder
-from course.catalogue import chapters
-from course.export import course_files, export_gradescope
+from course import ROOT
+from course.classroom import autograder
+from course.syllabus import chapters
 
 CHAPTER_FILES = [f"{chapter.name}.py" for chapter in chapters()]
 
@@ -149,7 +150,7 @@ def test_the_script_runs_the_archives_own_copy(unpacked):
     write_files(unpacked, "venv/bin/python")
     (unpacked / "venv/bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (unpacked / "venv/bin/python").chmod(0o755)
-    marked = unpacked / "source/course/autograder.py"
+    marked = unpacked / "source/course/classroom/autograder.py"
     marked.write_text(marked.read_text().replace("Nothing could be graded", "From the archive"))
     assert run_script(unpacked).returncode == 0
     assert results_in(unpacked)["output"].startswith("From the archive: there is no chapter file")

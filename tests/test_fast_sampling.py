@@ -5,9 +5,9 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from course import CourseError
-from course.loading import Implementation
-from course.models import SHIPPED, load_model
-from course.sampling import draw
+from course.model.models import SHIPPED, load_model
+from course.model.sampling import draw
+from course.probing.loading import Implementation
 
 T = 1000
 

@@ -7,18 +7,11 @@ import pytest
 import torch
 
 from course import ROOT
-from course.catalogue import exercises
-from course.grading import (
-    FAILED,
-    NOT_WRITTEN,
-    PASSED,
-    Grader,
-    LocalCode,
-    Overlay,
-    checks_of,
-    judge,
-)
-from course.observing import share_explained
+from course.grading.checking import checks_of
+from course.grading.code import LoadedCode, LocalCode, Overlay
+from course.grading.grader import Grader, judge
+from course.grading.recognition import share_explained
+from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises, select
 
 CH01 = "ch01_noise_schedule"
 
@@ -30,7 +23,7 @@ def submission(empty_exercises):
     def grade(code: str) -> dict:
         path = empty_exercises / f"{CH01}.py"
         path.write_text(path.read_text() + "\n\n" + code)
-        return {r.exercise.id: r for r in Grader(LocalCode(empty_exercises)).grade("01")}
+        return {r.exercise.id: r for r in Grader(LocalCode(empty_exercises)).grade(select("01"))}
 
     return grade
 
@@ -65,7 +58,7 @@ def compute_alpha_bars(betas):
     ],
 )
 def test_a_broken_function_gets_a_clear_message(submission, body, words, monkeypatch):
-    monkeypatch.setattr("course.observing.time_limit", shorter_limit())
+    monkeypatch.setattr("course.probing.observing.time_limit", shorter_limit())
     results = submission(f"def linear_betas(num_steps, *rest, **more):\n    {body}\n" + RIGHT_1_3)
     assert results["1.1"].status == FAILED
     assert words in results["1.1"].message
@@ -75,7 +68,7 @@ def test_a_broken_function_gets_a_clear_message(submission, body, words, monkeyp
 
 
 def shorter_limit():
-    from course.observing import time_limit
+    from course.probing.observing import time_limit
 
     return lambda seconds: time_limit(min(seconds, 1.0))
 
@@ -105,7 +98,7 @@ def test_changing_an_input_in_place_is_told(submission):
 )
 def test_a_file_that_cannot_be_imported(empty_exercises, text, words):
     (empty_exercises / f"{CH01}.py").write_text(text)
-    results = Grader(LocalCode(empty_exercises)).grade()
+    results = Grader(LocalCode(empty_exercises)).grade(exercises())
     for result in results:
         if result.exercise.chapter == CH01:
             assert result.status == FAILED and words in result.message
@@ -115,10 +108,10 @@ def test_a_file_that_cannot_be_imported(empty_exercises, text, words):
 
 def test_a_missing_file_and_a_missing_name(empty_exercises):
     (empty_exercises / f"{CH01}.py").unlink()
-    result = Grader(LocalCode(empty_exercises)).exercise("1.1")
+    result = Grader(LocalCode(empty_exercises)).grade_exercise("1.1")
     assert result.status == FAILED and "is not in" in result.message
     (empty_exercises / f"{CH01}.py").write_text("import torch\n")
-    result = Grader(LocalCode(empty_exercises)).exercise("1.1")
+    result = Grader(LocalCode(empty_exercises)).grade_exercise("1.1")
     assert result.status == FAILED and "no such name" in result.message
 
 
@@ -137,7 +130,7 @@ def q_sample(x0, t, eps, alpha_bars):
     return a.sqrt() * x0 + (1 - a).sqrt() * eps
 """
     )
-    result = Grader(LocalCode(empty_exercises)).exercise("2.3")
+    result = Grader(LocalCode(empty_exercises)).grade_exercise("2.3")
     assert result.status == FAILED
     assert "exercise 2.1 does not pass yet; mend it first" in result.message
 
@@ -149,7 +142,7 @@ def test_calling_an_unwritten_exercise_is_told(empty_exercises):
         + "\n\ndef q_sample(x0, t, eps, alpha_bars):\n"
         + "    return gather_at(alpha_bars, t, 4) * x0\n"
     )
-    result = Grader(LocalCode(empty_exercises)).exercise("2.3")
+    result = Grader(LocalCode(empty_exercises)).grade_exercise("2.3")
     assert result.status == FAILED
     assert "gather_at" in result.message and "2.1" in result.message
 
@@ -158,13 +151,13 @@ def test_grading_leaves_the_global_generator_alone(solutions):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    Grader(solutions).exercise("1.4")
+    Grader(solutions).grade_exercise("1.4")
     assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_the_reference_passes_with_other_inputs(seed, solutions):
-    results = Grader(solutions, seed).grade()
+    results = Grader(solutions, seed).grade(exercises())
     assert [r.message for r in results if r.status != PASSED] == []
 
 
@@ -174,7 +167,7 @@ def test_verdicts_do_not_depend_on_threads(threads, solutions):
     torch.set_num_threads(threads)
     try:
         for check in checks_of("1.2"):
-            assert judge(check, solutions.chapter(CH01), "").status == PASSED
+            assert judge(check, solutions).status == PASSED
     finally:
         torch.set_num_threads(before)
 
@@ -207,7 +200,7 @@ def test_pytest_checks_grades_a_folder_of_skeletons_with_zero(empty_exercises):
     assert run.returncode == 1
     assert last_lines(run)[-1].split()[1] == "0"
     assert "not written yet: linear_betas" in run.stdout
-    assert "Traceback" not in run.stdout and "course/grading.py" not in run.stdout
+    assert "Traceback" not in run.stdout and "course/grading/grader.py" not in run.stdout
 
 
 def test_pytest_checks_tells_a_wrong_folder():
@@ -232,7 +225,7 @@ def test_replacing_a_function_of_torch_is_told_and_undone(empty_exercises, line,
     line = line if when == "on import" else ""
     path.write_text(f"{path.read_text()}\n{line}\n{code}")
     before = (torch.allclose, torch.Tensor.__eq__, abs, torch.nn.functional.silu)
-    result = Grader(LocalCode(empty_exercises)).exercise("1.3")
+    result = Grader(LocalCode(empty_exercises)).grade_exercise("1.3")
     assert result.status == FAILED and f"replaced {name}" in result.message
     after = (torch.allclose, torch.Tensor.__eq__, abs, torch.nn.functional.silu)
     assert all(a is b for a, b in zip(before, after))
@@ -269,7 +262,7 @@ def test_of_two_mistakes_one_is_named(empty_exercises, chapter, changes, names):
         assert before in text
         text = text.replace(before, after)
     (empty_exercises / f"{chapter}.py").write_text(text, encoding="utf-8")
-    results = Grader(LocalCode(empty_exercises)).grade(chapter[2:4])
+    results = Grader(LocalCode(empty_exercises)).grade(select(chapter[2:4]))
     last = [r.outcomes[-1] for r in results if r.status == FAILED]
     found = {outcome.misconception for outcome in last}
     assert found & names, [outcome.message() for outcome in last]
@@ -280,7 +273,7 @@ def test_of_two_mistakes_one_is_named(empty_exercises, chapter, changes, names):
 def test_an_unknown_mistake_is_told_by_what_it_breaks(exercise, solutions):
     junk = {symbol: lambda *args, **kwargs: torch.ones(2, 3) for symbol in exercise.symbols}
     impl = Overlay(solutions.chapter(exercise.chapter), **junk)
-    outcome = judge(checks_of(exercise.id)[0], impl, "")
+    outcome = judge(checks_of(exercise.id)[0], LoadedCode(impl, ""))
     assert outcome.status == FAILED
     assert outcome.title and outcome.called and outcome.expected and outcome.got
     assert "Traceback" not in outcome.message()

@@ -9,7 +9,7 @@ from PIL import Image
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from benchmarks import guidance
-from course.models import ModelConfig, build_model, save_model
+from course.model.models import ModelConfig, build_model, save_model
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from course import ROOT, CourseError
-from course.models import (
+from course.model.models import (
     SHIPPED,
     ModelConfig,
     build_model,
@@ -19,7 +19,7 @@ from course.models import (
     save_model,
     ship,
 )
-from course.sampling import draw
+from course.model.sampling import draw
 
 TINY = ModelConfig(base_channels=8, channel_mults=(1, 2), time_dim=16, attention=True)
 

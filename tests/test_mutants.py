@@ -21,9 +21,10 @@ from benchmarks.mutants import (
 )
 from benchmarks.mutator import Mutant, mutants_of, with_definition
 from course import ROOT
-from course.catalogue import chapters, exercises, find_exercise
-from course.grading import checks_of, reference_evidence
-from course.skeletons import find_definition
+from course.grading.checking import checks_of
+from course.grading.code import reference_evidence
+from course.grading.source import find_definition
+from course.syllabus import chapters, exercises, find_exercise
 
 LOG_SNR = find_exercise("1.5")
 SOURCE = (ROOT / "solutions" / f"{LOG_SNR.chapter}.py").read_text(encoding="utf-8")

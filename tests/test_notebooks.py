@@ -10,8 +10,8 @@ import pytest
 from nbclient import NotebookClient
 
 from course import ROOT
-from course.build_notebooks import normalise
-from course.catalogue import chapters
+from course.pages.build_notebooks import normalise
+from course.syllabus import chapters
 
 NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
 CHAPTERS = [path for path in NOTEBOOKS if path.stem != "explorer"]  # that is a playground
@@ -42,7 +42,7 @@ def test_there_is_a_notebook_for_every_chapter():
 
 
 MOVE_EVERY_SLIDER = """
-from course.notebook import SliderPicture
+from course.pages.notebook import SliderPicture
 for picture in SliderPicture.made:
     before, words = picture.image.value, picture.words.value
     here = picture.slider.value

@@ -10,8 +10,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from course import ROOT
-from course.build_notebooks import normalise
-from course.open_anywhere import (
+from course.pages.build_notebooks import normalise
+from course.pages.open_anywhere import (
     FIRST_CELL,
     first_cell,
     link_definitions,
@@ -63,7 +63,9 @@ def test_the_container_is_described_as_its_schema_demands():
 def test_every_notebook_begins_with_the_cell_that_fetches_the_course():
     for path in NOTEBOOKS:
         first = code_cells(read(path))[0]
-        assert first.source == first_cell(), f"{path.name}: run python -m course.open_anywhere"
+        assert first.source == first_cell(), (
+            f"{path.name}: run python -m course.pages.open_anywhere"
+        )
         assert not first.outputs
 
 
@@ -89,7 +91,7 @@ CHAPTERS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
 def test_each_chapter_has_two_badges_in_the_readme_that_lead_to_it():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     links = link_definitions(CHAPTERS)
-    assert with_links(readme, links) == readme, "run python -m course.open_anywhere"
+    assert with_links(readme, links) == readme, "run python -m course.pages.open_anywhere"
     for path in CHAPTERS:
         number = path.name.split("_")[0]
         row = next(line for line in readme.splitlines() if f"(chapters/{path.name})" in line)

@@ -9,10 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from course.catalogue import chapters, exercises
-from course.cohort import chapter_scores, cohort_page
-from course.grading import FAILED, NOT_WRITTEN, PASSED, checks_of, misconceptions_of
-from course.reports import (
+from course.classroom.class_report import chapter_scores, cohort_page
+from course.classroom.reports import (
     classroom50,
     file_names,
     gradescope,
@@ -20,8 +18,11 @@ from course.reports import (
     table,
     write_reports,
 )
-from course.results import ExerciseResult, SubmissionResult
-from course.text import clip, one_line, printable
+from course.classroom.results import ExerciseResult, SubmissionResult
+from course.grading.answers import misconceptions_of
+from course.grading.checking import checks_of
+from course.probing.text import clip, one_line, printable
+from course.syllabus import FAILED, NOT_WRITTEN, PASSED, chapters, exercises
 
 ALL = tuple(exercises())
 LAST = ALL[-1]

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from course import ROOT
-from course.catalogue import chapters, exercises
-from course.grading import checks_of, equivalents_of, misconceptions_of
-from course.known_answers import PAGE, cell
+from course.grading.answer_report import PAGE, cell
+from course.grading.answers import equivalents_of, misconceptions_of
+from course.grading.checking import checks_of
+from course.syllabus import chapters, exercises
 
 
 def tracked_files() -> list[str]:
@@ -60,7 +61,7 @@ def test_the_list_of_misconceptions_is_complete():
     for exercise in exercises():
         for answer in misconceptions_of(exercise.id):
             for text in (answer.name, answer.help):
-                assert cell(text) in page, "run: python -m course.known_answers --write"
+                assert cell(text) in page, "run: python -m course.grading.answer_report --write"
 
 
 def test_the_readme_links_to_files_that_exist():

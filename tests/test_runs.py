@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from course import ROOT, CourseError
-from course.models import load_model
-from course.runs import PRESETS, Run
+from course.model.models import load_model
+from course.model.training import PRESETS, Run
 
 SMOKE = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10)
 
@@ -144,8 +144,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from course.loading import Implementation
-from course.runs import PRESETS, Run
+from course.probing.loading import Implementation
+from course.model.training import PRESETS, Run
 torch.set_num_threads(1)
 preset = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10, lr=0.05)
 run = Run(Path(sys.argv[1]), preset, Implementation("solutions"), "digits", "cpu", quiet=True)
@@ -185,7 +185,7 @@ def test_two_processes_reach_what_one_reaches(tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, solutions, monkeypatch):
-    from course.runs import Processes
+    from course.model.training import Processes
 
     monkeypatch.setattr(Processes, "join", classmethod(lambda cls, device: cls(0, 3)))
     monkeypatch.setattr("torch.distributed.barrier", lambda: None)

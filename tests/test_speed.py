@@ -7,10 +7,10 @@ import torch
 
 from benchmarks import training_speed
 from benchmarks.sampling_speed import diffusers_draw
-from course.loading import Implementation
-from course.models import SHIPPED, load_model
-from course.runs import PRESETS, Run
-from course.sampling import draw
+from course.model.models import SHIPPED, load_model
+from course.model.sampling import draw
+from course.model.training import PRESETS, Run
+from course.probing.loading import Implementation
 
 CPU = torch.device("cpu")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from course import ROOT
-from course.catalogue import exercises
-from course.skeletons import write_missing
-from course.watch import run_apart
+from course.learner.skeletons import write_missing
+from course.learner.watch import run_apart
+from course.syllabus import exercises
 from tests.terminal import Terminal
 
 CH01 = "ch01_noise_schedule.py"

@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 
-from course import ROOT, CourseError, notebook
-from course.catalogue import exercises, find_exercise
-from course.grading import FAILED, NOT_WRITTEN, PASSED, Grader
-from course.skeletons import skeleton
-from course.workspace import Workspace, definition_text
+from course import ROOT, CourseError
+from course.grading.grader import Grader
+from course.grading.source import definition_text
+from course.learner.skeletons import skeleton
+from course.learner.workspace import Workspace
+from course.pages import notebook
+from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises, find_exercise, select
 
 CH01 = "ch01_noise_schedule"
 SOLUTION = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
@@ -165,7 +167,7 @@ def test_where_nothing_can_be_remembered_work_goes_on_but_nothing_is_overwritten
         raise PermissionError(13, "read-only")
 
     write(workspace, SOLUTION)
-    monkeypatch.setattr("course.state.Path.mkdir", refuse)
+    monkeypatch.setattr("course.learner.state.Path.mkdir", refuse)
     assert workspace.next_hint(find_exercise("1.2")) == 1
     assert workspace.statuses()["1.1"] == PASSED
     assert "it is not remembered" in capsys.readouterr().err
@@ -184,7 +186,7 @@ def test_a_save_during_grading_is_not_taken_for_graded(workspace, monkeypatch):
         return results
 
     monkeypatch.setattr(Grader, "grade", save_meanwhile)
-    assert [result.status for result in workspace.grade("1.2")] == [PASSED]
+    assert [result.status for result in workspace.grade(select("1.2"))] == [PASSED]
     monkeypatch.undo()
     assert workspace.statuses()["1.2"] == FAILED
 

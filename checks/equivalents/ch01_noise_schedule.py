@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch01_noise_schedule as ref
 
 answers = Answers()

@@ -6,7 +6,7 @@ from collections import namedtuple
 import numpy as np
 import torch
 
-from course.answers import Answers
+from course.grading.answers import Answers
 
 answers = Answers()
 

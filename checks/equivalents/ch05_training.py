@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from course.answers import Answers
+from course.grading.answers import Answers
 
 answers = Answers()
 

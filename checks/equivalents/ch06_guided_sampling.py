@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torchvision.utils import make_grid
 
-from course.answers import Answers
+from course.grading.answers import Answers
 
 answers = Answers()
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from course.answers import Answers
+from course.grading.answers import Answers
 
 answers = Answers()
 

@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 from torch.nn import functional as F
 
-from course.answers import Answers
+from course.grading.answers import Answers
 
 answers = Answers()
 

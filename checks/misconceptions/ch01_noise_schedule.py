@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch01_noise_schedule as ref
 
 answers = Answers()

@@ -2,7 +2,7 @@
 
 import torch
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch02_forward_process as ref
 
 answers = Answers()

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch04_unet as ref
 
 answers = Answers()

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch05_training as ref
 
 answers = Answers()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch06_guided_sampling as ref
 
 answers = Answers()

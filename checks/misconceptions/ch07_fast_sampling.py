@@ -2,7 +2,7 @@
 
 import torch
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch07_fast_sampling as ref
 
 answers = Answers()

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course.answers import Answers
+from course.grading.answers import Answers
 from solutions import ch08_evaluation as ref
 
 answers = Answers()

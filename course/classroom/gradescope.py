@@ -1,0 +1,201 @@
+"""Gradescope: the archive that is uploaded there, and what runs in it for each submission.
+
+`export` builds the archive. In it, `python -m course.classroom.gradescope` grades
+/autograder/submission and writes the results.json that Gradescope wants. $AUTOGRADER_ROOT names
+another folder than /autograder, so that it can be tried elsewhere.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+import zipfile
+from pathlib import Path
+
+from course import ROOT
+from course.files import write_whole
+from course.syllabus import chapters
+
+ARCHIVE = "gradescope_autograder.zip"
+
+# What grading needs of the course: these folders' code and lists, and what pip reads.
+FOLDERS = ("course", "checks", "solutions")
+SUFFIXES = (".py", ".toml", ".json")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
+
+# Gradescope runs this once, when it builds the image. PyTorch's two packages come in one call, so
+# that their versions fit.
+SETUP = """\
+#!/usr/bin/env bash
+set -eu
+root="${AUTOGRADER_ROOT:-/autograder}"
+apt-get update
+apt-get install -y bubblewrap python3 python3-venv
+python=python3
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    apt-get install -y python3.11 python3.11-venv
+    python=python3.11
+fi
+"$python" -m venv "$root/venv"
+"$root/venv/bin/pip" install --no-cache-dir torch torchvision -e "$root/source"
+# Where bubblewrap may not be used, submissions run as another user, who may not read these.
+chmod -R go-rwx "$root/source/solutions" "$root/source/checks"
+"""
+
+# And this for each submission. The copy stands if Python does not even start.
+RUN = """\
+#!/usr/bin/env bash
+root="${AUTOGRADER_ROOT:-/autograder}"
+mkdir -p "$root/results"
+cp "$root/source/grader_failed.json" "$root/results/results.json"
+cd "$root/source"
+"$root/venv/bin/python" -m course.classroom.gradescope
+exit 0
+"""
+
+
+# The archive
+
+
+def export(path: Path) -> Path:
+    """Build the autograder archive that is uploaded to Gradescope.
+
+    The same course gives the same bytes. Only the course's own files go in: nothing of
+    exercises/, runs/ or .course/.
+
+    Args:
+        path: the file to write, or a folder in which it is called gradescope_autograder.zip.
+
+    Returns:
+        the file written.
+    """
+    if path.is_dir():
+        path = path / ARCHIVE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contents = {name: (ROOT / name).read_bytes() for name in course_files()}
+    contents["grader_failed.json"] = json.dumps(grader_failed(), indent=1).encode()
+    scripts = {"setup.sh": SETUP.encode(), "run_autograder": RUN.encode()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in sorted((contents | scripts).items()):
+            archive.writestr(_entry(name, executable=name in scripts), content)
+    return path
+
+
+def course_files() -> list[str]:
+    """Names, relative to the course's folder, of the files that grading needs."""
+    names = list(FILES)
+    for folder in FOLDERS:
+        for path in (ROOT / folder).rglob("*"):
+            name = path.relative_to(ROOT)
+            hidden = any(part.startswith(".") for part in name.parts)
+            if path.suffix in SUFFIXES and path.is_file() and not hidden:
+                names.append(name.as_posix())
+    return sorted(names)
+
+
+def _entry(name: str, executable: bool) -> zipfile.ZipInfo:
+    """An entry with a fixed date and the rights of a Unix file."""
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3  # Unix, for the rights
+    entry.external_attr = (0o100755 if executable else 0o100644) << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+# In the archive, for each submission
+
+
+# Folders that hold chapter files which no learner wrote.
+NOT_THE_LEARNERS = {"solutions", "checks", "__MACOSX", "__pycache__"}
+
+
+def main() -> int:
+    """Write results/results.json, whatever happens. The return value is always 0."""
+    root = Path(os.environ.get("AUTOGRADER_ROOT", "/autograder"))
+    write_results(grader_failed(), root / "results")  # until there is something better
+    try:
+        write_results(grade(root / "submission"), root / "results")
+    except Exception:
+        traceback.print_exc()  # Gradescope shows the output to the instructors only
+    return 0
+
+
+def grade(submission: Path) -> dict:
+    """What Gradescope is to show for the files in this folder.
+
+    Raises:
+        RuntimeError: if `course grade` left no result.
+    """
+    folder = find_chapters(submission)
+    if folder is None:
+        return nothing_found()
+    with tempfile.TemporaryDirectory() as work:
+        command = [sys.executable, "-m", "course.cli", "grade", str(folder), "--out", work]
+        run = subprocess.run(command, cwd=ROOT)
+        written = list((Path(work) / "gradescope").glob("*.json"))
+        if len(written) != 1:
+            raise RuntimeError(
+                f"course grade ended with {run.returncode} and left {len(written)} results, not one"
+            )
+        return json.loads(written[0].read_text(encoding="utf-8"))
+
+
+def find_chapters(submission: Path) -> Path | None:
+    """The folder with the learner's chapter files: the top one, exercises/, or the next best.
+
+    Returns:
+        None if there is no chapter file.
+    """
+    from course.classroom.sandbox import chapter_file  # needs torch, which may be what fails
+
+    found = []
+    for here, folders, _ in os.walk(submission):
+        folders[:] = [f for f in folders if f not in NOT_THE_LEARNERS and not f.startswith(".")]
+        if any(chapter_file(Path(here), chapter.name) for chapter in chapters()):
+            found.append(Path(here))
+
+    def rank(folder: Path) -> tuple:
+        return folder != submission, folder.name != "exercises", len(folder.parts), str(folder)
+
+    return min(found, key=rank, default=None)
+
+
+def nothing_found() -> dict:
+    """The result for a submission without a chapter file."""
+    names = ", ".join(f"{chapter.name}.py" for chapter in chapters())
+    return _message(
+        "Nothing could be graded: there is no chapter file in this submission. Submit your files "
+        f"from exercises/, at the top of the archive or in one folder, named {names}."
+    )
+
+
+def grader_failed() -> dict:
+    """The result that stands if the grader itself breaks."""
+    return _message(
+        "The grader failed. This is the grader's fault, not yours, and these points say nothing "
+        "about your work. Please tell the course staff; they can see what went wrong and grade "
+        "the submission again."
+    )
+
+
+def _message(text: str) -> dict:
+    return {
+        "score": 0,
+        "output": text,
+        "output_format": "text",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": [],
+    }
+
+
+def write_results(results: dict, folder: Path) -> None:
+    """Write results.json into `folder`; the file is at all times whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "results.json", json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

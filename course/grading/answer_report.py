@@ -1,0 +1,115 @@
+"""Measure the checks with the known answers, and list them.
+
+python -m course.grading.answer_report           prints the README's table
+python -m course.grading.answer_report --write   writes docs/misconceptions.md
+"""
+
+import argparse
+import sys
+
+from course import ROOT
+from course.grading.answers import Answer, equivalents_of, misconceptions_of
+from course.grading.checking import checks_of
+from course.grading.code import answer_code
+from course.grading.grader import Outcome, judge
+from course.syllabus import FAILED, PASSED, Chapter, Exercise, chapters
+
+PAGE = ROOT / "docs" / "misconceptions.md"
+
+INTRODUCTION = """\
+# What the checks recognise
+
+When your result differs from the reference and equals that of a known misunderstanding on the same
+inputs, the message names it. This page lists them all: for every exercise the misunderstanding, the
+check that catches it first, and what you are told. If two mistakes come together, the message names
+the one that explains more of what is wrong, as *one cause*. A result that matches nothing known
+still gets the property that it breaks, the input on which it does, and what came back.
+
+Made by `python -m course.grading.answer_report --write`.
+
+## Ten messages in full
+"""
+
+
+def verdict(answer: Answer, seed: int = 0) -> Outcome:
+    """What the checks say of a known answer: the first failure, or the last pass."""
+    for check in checks_of(answer.exercise):
+        outcome = judge(check, answer_code(answer), seed)
+        if outcome.status != PASSED:
+            break
+    return outcome
+
+
+def row(chapter: Chapter) -> str:
+    """One chapter's figures, as a line of a Markdown table."""
+    ids = [exercise.id for exercise in chapter.exercises]
+    wrong = [answer for i in ids for answer in misconceptions_of(i)]
+    right = [answer for i in ids for answer in equivalents_of(i)]
+    named = 0
+    for answer in wrong:
+        outcome = verdict(answer)
+        named += outcome.status == FAILED and outcome.misconception == answer.name
+    accepted = sum(verdict(answer).status == PASSED for answer in right)
+    checks = sum(len(checks_of(i)) for i in ids)
+    return (
+        f"| {chapter.number} {chapter.title} | {len(ids)} | {checks} "
+        f"| {named} of {len(wrong)} | {accepted} of {len(right)} |"
+    )
+
+
+def page() -> str:
+    """The list of all misconceptions with their messages, as Markdown."""
+    all_exercises = [exercise for chapter in chapters() for exercise in chapter.exercises]
+    lines = [INTRODUCTION]
+    # One exercise in three, and of each another one of its misconceptions.
+    for number, exercise in enumerate(all_exercises[::3] + all_exercises[-1:]):
+        known = misconceptions_of(exercise.id)
+        message = verdict(known[3 * number % len(known)]).message()
+        lines += ["```", f"✘ {exercise.id} {message}", "```", ""]
+    for chapter in chapters():
+        lines += [f"## {chapter.number} {chapter.title}", ""]
+        for exercise in chapter.exercises:
+            lines += _table(exercise)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(exercise: Exercise) -> list[str]:
+    """One exercise's misconceptions, as Markdown."""
+    lines = [
+        f"### {exercise.id} {exercise.title}",
+        "",
+        "| misunderstanding | caught by | expected | what you are told |",
+        "|---|---|---|---|",
+    ]
+    for answer in misconceptions_of(exercise.id):
+        outcome = verdict(answer)
+        cells = (answer.name, outcome.title, outcome.expected, answer.help)
+        lines.append(f"| {' | '.join(cell(text) for text in cells)} |")
+    return [*lines, ""]
+
+
+def cell(text: str) -> str:
+    """Text that stands in a Markdown table as it is."""
+    text = " ".join(text.split())
+    for sign in "\\|*_<>[]`":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    options = parser.parse_args()
+    if options.write:
+        PAGE.write_text(page(), encoding="utf-8")
+        print(f"wrote {PAGE.relative_to(ROOT)}")
+        return 0
+    print("| chapter | exercises | checks | misconceptions named | right answers accepted |")
+    print("|---|---|---|---|---|")
+    for chapter in chapters():
+        print(row(chapter), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Grade code: run an exercise's checks and say, in the learner's words, what is wrong with it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from course.grading.checking import Check, checks_of
+from course.grading.code import Code
+from course.grading.judging import failure_of
+from course.grading.recognition import recognise, recognise_part
+from course.grading.source import names_used
+from course.syllabus import (
+    FAILED,
+    NOT_WRITTEN,
+    PASSED,
+    Exercise,
+    find_chapter,
+    find_exercise,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found."""
+
+    status: str
+    title: str
+    called: str = ""
+    expected: str = ""
+    got: str = ""
+    misconception: str = ""  # name of the known mistake that does just the same
+    help: str = ""  # the sentence that goes with it
+    partly: bool = False  # the known mistake explains a part of what is wrong, not all
+
+    def message(self) -> str:
+        """The outcome as the lines that a learner reads."""
+        if self.status == PASSED:
+            return f"passed: {self.title}"
+        label = "one cause" if self.partly else "looks like"
+        rows = [
+            ("called", self.called),
+            ("expected", self.expected),
+            ("came back", self.got),
+            (label, f"{self.misconception}. {self.help}" if self.misconception else ""),
+            ("", "There is more than one mistake; begin with this one." if self.partly else ""),
+        ]
+        lines = [f"  {label:<11}{text}" for label, text in rows if text]
+        return "\n".join([self.title, *lines])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What all checks of one exercise found; they stop at the first that fails."""
+
+    exercise: Exercise
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def status(self) -> str:
+        return self.outcomes[-1].status
+
+    @property
+    def points(self) -> int:
+        return self.exercise.points if self.status == PASSED else 0
+
+    @property
+    def message(self) -> str:
+        """The failure, or a line of praise."""
+        if self.status == PASSED:
+            return (
+                f"{self.exercise.id} {self.exercise.title}: all {len(self.outcomes)} checks pass."
+            )
+        return f"{self.exercise.id} {self.outcomes[-1].message()}"
+
+
+class Grader:
+    """Grades one folder of code; remembers each exercise's result."""
+
+    def __init__(self, code: Code, seed: int = 0):
+        self.code, self.seed = code, seed
+        self._results: dict[str, Result] = {}
+
+    def grade(self, wanted: Iterable[Exercise]) -> list[Result]:
+        """The results of these exercises."""
+        return [self.grade_exercise(exercise.id) for exercise in wanted]
+
+    def results(self) -> list[Result]:
+        """The results so far, in the order of grading."""
+        return list(self._results.values())
+
+    def grade_exercise(self, exercise_id: str) -> Result:
+        """The result of one exercise's checks, which stop at the first failure."""
+        if exercise_id not in self._results:
+            exercise = find_exercise(exercise_id)
+            self._results[exercise_id] = Result(exercise, tuple(self._outcomes(exercise)))
+        return self._results[exercise_id]
+
+    def _outcomes(self, exercise: Exercise) -> Iterator[Outcome]:
+        if problem := self.code.problem(exercise):
+            yield Outcome(
+                FAILED,
+                "the file can be imported and defines what is asked for",
+                expected=f"{exercise.chapter}.py to define {', '.join(exercise.symbols)}",
+                got=problem,
+            )
+            return
+        for check in checks_of(exercise.id):
+            outcome = judge(check, self.code, self.seed)
+            if outcome.status == FAILED:
+                outcome = self._blame_earlier(exercise, outcome)
+            yield outcome
+            if outcome.status != PASSED:
+                return
+
+    def _blame_earlier(self, exercise: Exercise, outcome: Outcome) -> Outcome:
+        """If the code calls an exercise of the same file that fails itself, say that instead."""
+        names = names_used(self.code.path(exercise.chapter), exercise.symbols)
+        for other in find_chapter(exercise.chapter).exercises:
+            if other.number >= exercise.number or not names & set(other.symbols):
+                continue
+            if self.grade_exercise(other.id).status != PASSED:
+                called = " and ".join(sorted(names & set(other.symbols)))
+                return Outcome(
+                    FAILED,
+                    outcome.title,
+                    expected=f"{called} to work, for {exercise.symbols[0]} calls it",
+                    got=f"exercise {other.id} does not pass yet; mend it first",
+                )
+        return outcome
+
+
+def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
+    """Judge one check and, if it fails, look for the misconception behind it.
+
+    Args:
+        check: what is judged. Other checks are looked at only to find the misconception.
+        code: the code under test.
+        seed: of the inputs.
+    """
+    seen = code.observe(check, seed)
+    if seen.unwritten:
+        return _unwritten(check, seen.unwritten)
+    failure = failure_of(check, seen, seed)
+    if failure is None:
+        return Outcome(PASSED, check.title)
+    known = None if seen.out_of_time else recognise(code, check, seen, seed)
+    partly = False
+    if known is None and not seen.out_of_time:
+        known = recognise_part(code, check, seed)
+        partly = known is not None
+    return Outcome(
+        FAILED,
+        check.title,
+        called=check.call,
+        expected=failure.expected,
+        got=failure.got,
+        misconception=known.name if known else "",
+        help=known.help if known else "",
+        partly=partly,
+    )
+
+
+def _unwritten(check: Check, function: str) -> Outcome:
+    symbols = find_exercise(check.exercise).symbols
+    if function in symbols:
+        return Outcome(NOT_WRITTEN, check.title, got=f"not written yet: {function}")
+    return Outcome(
+        FAILED,
+        check.title,
+        called=check.call,
+        expected="a result",
+        got=f"your code calls {function}, which is not written yet",
+    )

@@ -1,0 +1,4 @@
+"""The learner's side: exercises, skeletons, progress, hints, the scoreboard, a check at every save.
+
+Whatever a learner wrote is kept. Nothing here may overwrite it without a backup.
+"""

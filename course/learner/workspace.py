@@ -1,0 +1,120 @@
+"""The learner's side: the exercises folder, and beside it .course/ with progress and backups.
+
+.course/ can be deleted at any time: progress is found again by grading, hints begin anew, and
+only the backups of files that were reset are lost.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+from course import ROOT
+from course.files import write_whole
+from course.grading.source import replace_definition
+from course.learner.skeletons import skeleton, write_missing
+from course.learner.state import State
+from course.syllabus import STATUSES, Exercise, exercises, find_chapter, find_exercise
+
+
+class Workspace:
+    """One learner's exercises and what the course remembers about them."""
+
+    def __init__(self, exercises: Path | None = None):
+        folder = exercises or os.environ.get("COURSE_EXERCISES") or ROOT / "exercises"
+        self.exercises = Path(folder).resolve()
+        self.state = State(self.exercises.parent / ".course")
+        write_missing(self.exercises)
+
+    def file(self, chapter: str) -> Path:
+        return self.exercises / f"{chapter}.py"
+
+    # Progress
+
+    def statuses(self) -> dict[str, str]:
+        """The status of every exercise, graded anew where a file has changed since."""
+        return {exercise.id: self.status(exercise) for exercise in exercises()}
+
+    def status(self, exercise: Exercise) -> str:
+        """The status of one exercise; its chapter is graded anew if the file has changed since."""
+        entry = self.state.read("progress.json").get(exercise.id)
+        if (
+            isinstance(entry, dict)
+            and entry.get("key") == self.key(exercise.chapter)
+            and entry.get("status") in STATUSES
+        ):
+            return entry["status"]
+        results = self.grade(find_chapter(exercise.chapter).exercises)
+        return next(result.status for result in results if result.exercise == exercise)
+
+    def grade(self, wanted: tuple[Exercise, ...]) -> list:
+        """Grade these exercises and remember the results."""
+        from course.grading.code import LocalCode  # needs torch, which takes seconds
+        from course.grading.grader import Grader
+
+        keys = {exercise.chapter: self.key(exercise.chapter) for exercise in wanted}
+        results = Grader(LocalCode(self.exercises)).grade(wanted)
+        self.remember(results, keys)
+        return results
+
+    def remember(self, results: list, keys: dict[str, str]) -> None:
+        """Keep the statuses of these results.
+
+        Args:
+            results: of a Grader.
+            keys: the chapters' keys as they were before grading began, for a file may be saved
+                while it is graded.
+        """
+        known = self.state.read("progress.json")
+        for result in results:
+            key = keys[result.exercise.chapter]
+            known[result.exercise.id] = {"status": result.status, "key": key}
+        self.state.write("progress.json", known)
+
+    def key(self, chapter: str) -> str:
+        """Changes whenever the learner's file or what grades it changes."""
+        digest = hashlib.sha256()
+        checks = ROOT / "checks"
+        for path in (
+            self.file(chapter),
+            checks / f"test_{chapter}.py",
+            checks / "probes" / f"{chapter}.py",
+            checks / f"{chapter}.toml",
+        ):
+            digest.update(path.read_bytes() if path.is_file() else b"missing")
+        return digest.hexdigest()[:16]
+
+    # Hints
+
+    def next_hint(self, exercise: Exercise) -> int:
+        """The number of hints of this exercise that are open, after opening one more."""
+        used = self.state.read("hints.json")
+        seen = used.get(exercise.id)
+        seen = max(0, seen) if type(seen) is int else 0
+        count = min(seen + 1, len(exercise.hints))
+        used[exercise.id] = count
+        self.state.write("hints.json", used)
+        return count
+
+    # Starting over
+
+    def reset(self, which: str) -> Path:
+        """Put the skeleton of an exercise or a chapter back; the path of the backup.
+
+        Raises:
+            CourseError: if the file cannot be read by Python, so that one exercise cannot be
+                told from the others.
+        """
+        if "." not in which:
+            chapter = find_chapter(which)
+            path = self.file(chapter.name)
+            backup = self.state.back_up(path)
+            write_whole(path, skeleton(chapter.name))
+            return backup
+        exercise = find_exercise(which)
+        path = self.file(exercise.chapter)
+        text, fresh = path.read_text(encoding="utf-8"), skeleton(exercise.chapter)
+        for symbol in exercise.symbols:
+            text = replace_definition(text, fresh, symbol, path)
+        backup = self.state.back_up(path)
+        write_whole(path, text)
+        return backup

@@ -1,0 +1,542 @@
+"""Measure a generator of digits: are they right, do they look real, are they varied, are they new?
+
+Every figure of generated images stands beside the same figure of real, held-out images, measured
+in the same way and at the same number. Only the two together say something: a Fréchet distance
+falls with the number of images, and a nearest neighbour comes nearer in a larger training set.
+
+    reference   real images of the training part, as many of each digit as are measured
+    held out    real images of the test part, as many of each digit; the yardstick
+    measured    the images in question, with the labels that were asked for
+
+All images are in [-1, 1], (N, 1, 28, 28), clamped and rounded to 256 grey levels.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.table import Table
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from course import CourseError
+from course.files import write_whole
+from course.model.data import NAMES, Images, data_folder, load_images
+from course.model.digit_networks import extract, load_judge, logits, quantise
+from course.model.models import Implementation, build_schedule, choose_device, load_model
+from course.model.sampling import draw, eps_network
+
+RECALL_K = 3  # Kynkäänniemi et al. use 3
+COVERAGE_K = 5  # Naeem et al. use 5
+COPY_RATIO = 1 / 3  # Yoon et al. 2023
+CLOSE_QUANTILE = 0.01  # of the held-out images' distances to the training set
+BANDS = 10  # of noise levels
+MSE_IMAGES = 512  # held-out images on which the network's error is measured
+RATIOS = ("frechet", "recall", "coverage", "nearest", "spread", "ink", "sharpness")
+
+# From where on something is flagged. Held-out real images stay clear of every limit.
+ACCURACY_LIMIT = 0.95  # of the accuracy on real images
+DIGIT_LIMIT = 0.8  # the worst digit's accuracy, of that of all
+FRECHET_LIMIT = 5.0  # times real against real, which falls as the number of images grows
+VARIETY_LIMIT = 0.6  # of real against real's recall and coverage
+SPREAD_LIMIT = 0.3  # of the distance between real images that are neighbours
+COPY_LIMIT = 0.05  # more copies among all images than in the held-out ones
+SHARPNESS_LIMITS = (0.75, 1.3)  # times the real images'
+
+
+# A set of images, measured
+
+
+@dataclass(frozen=True)
+class Share:
+    """`part` of `count`, with a 95 % interval."""
+
+    part: int
+    count: int
+    interval: tuple[float, float]
+
+    @property
+    def value(self) -> float:
+        return self.part / self.count if self.count else math.nan
+
+
+@dataclass(frozen=True)
+class Values:
+    """What was measured on one set of images."""
+
+    accuracy: Share  # judged to be the digit that was asked for
+    by_digit: tuple[Share, ...]
+    worst_digit: int
+    frechet: float
+    recall: float
+    coverage: float
+    nearest: float  # median Euclidean distance to the training set, over the pixels
+    close: float  # share nearer to it than all but 1 % of the held-out images
+    copied: float  # share three times as near to one training image as to any other
+    spread: float  # median distance to the nearest other image of the set
+    ink: float
+    sharpness: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A set's figures beside those of held-out real images, at the same number of each digit."""
+
+    values: Values
+    real: Values
+
+    def ratio(self, name: str) -> float:
+        """One figure as a multiple of the real images'; `name` is a field of Values."""
+        real = getattr(self.real, name)
+        return getattr(self.values, name) / real if real else math.nan
+
+
+class Ruler:
+    """Measures sets of images that have the same labels against the same real images.
+
+    What is measured is defined in chapter 08. `real` holds the figures of the held-out images. Two
+    rulers with the same arguments give the same figures.
+    """
+
+    def __init__(
+        self,
+        impl: Implementation,
+        train_set: Images,
+        test_set: Images,
+        labels: Tensor,
+        seed: int = 0,
+    ):
+        """labels: of the images that will be measured, (N,), int64."""
+        self.ch08 = impl.chapter("ch08_evaluation")
+        self.labels = labels
+        self.judge, self.judge_info = load_judge("judge")
+        self.features, self.features_info = load_judge("features")
+        self.training = train_set.batch(slice(None))[0].flatten(1)  # (M, 784)
+        self.reference = extract(self.features, matching(train_set, labels, seed))
+        held_out = matching(test_set, labels, seed)
+        self.moments = self.ch08.feature_moments(self.reference)
+        nearest = self.ch08.two_nearest(held_out.flatten(1), self.training)[:, 0]
+        self.close = float(nearest.quantile(CLOSE_QUANTILE))
+        self.real = self.values(held_out)
+
+    def measure(self, images: Tensor) -> Measurement:
+        """Figures of images (N, 1, 28, 28) that were drawn for the ruler's labels.
+
+        Raises:
+            CourseError: if shape or number do not fit, or a pixel is not a finite number.
+        """
+        expected = (len(self.labels), 1, 28, 28)
+        if tuple(images.shape) != expected:
+            raise CourseError(f"expected images of shape {expected}, got {tuple(images.shape)}")
+        if not bool(images.isfinite().all()):
+            broken = int((~images.isfinite()).flatten(1).any(dim=1).sum())
+            raise CourseError(f"{broken} of {len(images)} images hold infinite values or NaN")
+        return Measurement(self.values(images), self.real)
+
+    def values(self, images: Tensor) -> Values:
+        ch08 = self.ch08
+        images = quantise(images.float().cpu())
+        pixels, features = images.flatten(1), extract(self.features, images)
+        right, count, worst = ch08.right_by_class(logits(self.judge, images), self.labels)
+        near = ch08.two_nearest(pixels, self.training)
+        return Values(
+            accuracy=self.share(right.sum(), count.sum()),
+            by_digit=tuple(self.share(*numbers) for numbers in zip(right, count)),
+            worst_digit=int(worst),
+            frechet=float(ch08.frechet_distance(*self.moments, *ch08.feature_moments(features))),
+            recall=float(ch08.recall(self.reference, features, RECALL_K)),
+            coverage=float(ch08.coverage(self.reference, features, COVERAGE_K)),
+            nearest=float(near[:, 0].median()),
+            close=float((near[:, 0] < self.close).double().mean()),
+            copied=float(ch08.is_copy(near, COPY_RATIO).double().mean()),
+            spread=float(ch08.two_nearest(pixels, pixels)[:, 1].median()),
+            ink=ink(images),
+            sharpness=sharpness(images),
+        )
+
+    def share(self, part: Tensor, count: Tensor) -> Share:
+        part, count = int(part), int(count)
+        low, high = self.ch08.wilson_interval(part, count)
+        return Share(part, count, (float(low), float(high)))
+
+
+# Simple properties of the pixels
+
+
+def ink(images: Tensor) -> float:
+    """Mean brightness, 0 for black and 1 for white."""
+    return float((images.double() + 1).mean() / 2)
+
+
+def sharpness(images: Tensor) -> float:
+    """How much neighbouring pixels differ, against how bright they are.
+
+    The squared differences between neighbours, summed, over the squared brightness, summed: the
+    mean squared frequency of the image. Blur lowers it, noise raises it.
+    """
+    pixels = (images.double() + 1) / 2
+    change = pixels.diff(dim=2).square().sum() + pixels.diff(dim=3).square().sum()
+    return float(change / pixels.square().sum().clamp_min(1e-9))
+
+
+# Real images to compare with, and what is wrong
+
+
+def matching(images: Images, labels: Tensor, seed: int) -> Tensor:
+    """A random real image for each label, none of them twice: (N,) -> (N, 1, 28, 28).
+
+    Raises:
+        CourseError: if the data set has too few images of a digit.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(images), generator=generator)
+    index = torch.empty_like(labels)
+    for digit in labels.unique():
+        places = (labels == digit).nonzero()[:, 0]
+        there = order[images.labels[order] == digit]
+        if len(there) < len(places):
+            raise CourseError(
+                f"{len(labels)} images need {len(places)} real ones of the digit {int(digit)} to "
+                f"be compared with, and this part of {images.name} has {len(there)}; choose a "
+                f"--count of at most {10 * int(images.labels.bincount(minlength=10).min())}"
+            )
+        index[places] = there[: len(places)]
+    return images.batch(index)[0]
+
+
+def flags(measurement: Measurement) -> list[str]:
+    """What is wrong with a set of images, in words; an empty list if nothing shows.
+
+    The limits stand at the top of this module. No flag is no praise: it says only that none of
+    these failures was seen.
+    """
+    checks = (_accuracy_flag, _digit_flag, _polarity_flag, _frechet_flag)
+    checks += (_variety_flag, _repeated_flag, _copy_flag, _sharpness_flag)
+    return [text for text in (check(measurement) for check in checks) if text]
+
+
+def _accuracy_flag(m: Measurement) -> str | None:
+    share, real = m.values.accuracy, m.real.accuracy.value
+    if share.interval[1] < ACCURACY_LIMIT * real:
+        text = f"only {share.value:.1%} of the images are judged to be the digit asked for"
+        if m.ratio("frechet") < FRECHET_LIMIT and share.value < 0.5:
+            text += ", though as a set they look real: the labels are mixed up or ignored"
+        return text
+    return None
+
+
+def _digit_flag(m: Measurement) -> str | None:
+    digit = m.values.worst_digit
+    share = m.values.by_digit[digit]
+    if share.interval[1] < DIGIT_LIMIT * m.values.accuracy.value:
+        return f"only {share.value:.1%} of the images for the digit {digit} are judged to be one"
+    return None
+
+
+def _polarity_flag(m: Measurement) -> str | None:
+    if abs(m.values.ink - (1 - m.real.ink)) < abs(m.values.ink - m.real.ink):
+        return (
+            f"the mean brightness is {m.values.ink:.2f}, that of real images {m.real.ink:.2f}: "
+            "black and white are inverted, or the background is not black"
+        )
+    return None
+
+
+def _frechet_flag(m: Measurement) -> str | None:
+    if m.ratio("frechet") > FRECHET_LIMIT:
+        return (
+            f"the Fréchet distance to real images is {m.ratio('frechet'):.1f} times that between "
+            "real images: as a set they can be told from the data"
+        )
+    return None
+
+
+def _variety_flag(m: Measurement) -> str | None:
+    share = min(m.ratio("recall"), m.ratio("coverage"))
+    if share < VARIETY_LIMIT:
+        return (
+            f"recall is {m.ratio('recall'):.0%} and coverage {m.ratio('coverage'):.0%} of what "
+            "other real images reach: much of the data's variety is missing"
+        )
+    return None
+
+
+def _repeated_flag(m: Measurement) -> str | None:
+    if m.ratio("spread") < SPREAD_LIMIT:
+        return (
+            f"images lie {m.ratio('spread'):.0%} as far from their nearest neighbour in the set as "
+            "real ones do: the same images are repeated"
+        )
+    return None
+
+
+def _copy_flag(m: Measurement) -> str | None:
+    if m.values.copied > m.real.copied + COPY_LIMIT:
+        return (
+            f"{m.values.copied:.1%} of the images lie three times as near to one training image as "
+            f"to any other (held-out images: {m.real.copied:.1%}): the training set is copied"
+        )
+    return None
+
+
+def _sharpness_flag(m: Measurement) -> str | None:
+    low, high = SHARPNESS_LIMITS
+    sharp = m.ratio("sharpness")
+    if _polarity_flag(m):
+        return None  # a bright background changes the measure
+    if sharp < low:
+        return f"neighbouring pixels differ {sharp:.2f} times as much as in real images: blurred"
+    if sharp > high:
+        return f"neighbouring pixels differ {sharp:.2f} times as much as in real images: noise"
+    return None
+
+
+# The network's own error
+
+
+@torch.no_grad()
+def eps_mse_by_band(
+    predict_eps: Callable[[Tensor, Tensor, Tensor], Tensor],
+    alpha_bars: Tensor,
+    images: Images,
+    num_images: int = 512,
+    seed: int = 0,
+    progress: str | None = None,
+) -> list[float]:
+    """Mean squared error of eps on held-out images, for each of ten bands of noise levels.
+
+    Every image is noised once in every band, at a step drawn evenly from it. Steps and noise
+    follow from the seed, so that two networks see the same. The mean of the bands is the error
+    over all t.
+
+    Args:
+        predict_eps: called as predict_eps(x_t, t, labels).
+        alpha_bars: (T,), on the device of the network.
+        images: held-out images; the first `num_images` are used.
+
+    Returns:
+        BANDS numbers, from the least noise to the most.
+    """
+    device, num_steps = alpha_bars.device, len(alpha_bars)
+    generator = torch.Generator().manual_seed(seed)
+    parts = torch.arange(min(num_images, len(images))).split(128)
+    bar = tqdm(total=BANDS * len(parts), desc=progress, disable=progress is None, leave=False)
+    errors = []
+    for band in range(BANDS):
+        low, high = band * num_steps // BANDS, (band + 1) * num_steps // BANDS
+        total = 0.0
+        for index in parts:
+            x0, labels = images.batch(index)
+            t = torch.randint(low, high, (len(index),), generator=generator).to(device)
+            eps = torch.randn(x0.shape, generator=generator).to(device)
+            alpha_bar = alpha_bars[t].view(-1, 1, 1, 1)
+            x_t = alpha_bar.sqrt() * x0.to(device) + (1 - alpha_bar).sqrt() * eps
+            error = (predict_eps(x_t, t, labels.to(device)) - eps).square()
+            total += float(error.flatten(1).mean(dim=1).double().sum())
+            bar.update()
+        errors.append(total / sum(len(index) for index in parts))
+    bar.close()
+    return errors
+
+
+# A model, measured
+
+
+def data_of(trained_on: str, asked: str = "auto") -> tuple[Images, Images]:
+    """Training and test part of the data set that a model was trained on.
+
+    Raises:
+        CourseError: if it is not on this machine, or another one was asked for.
+    """
+    name = {"MNIST": "mnist", "scikit-learn digits": "digits"}.get(trained_on, trained_on)
+    if asked not in NAMES:
+        raise CourseError(f"there is no data set {asked!r}; choose one of {', '.join(NAMES)}")
+    if asked not in ("auto", name):
+        raise CourseError(
+            f"this model was trained on {trained_on}; figures against {asked} would say how the "
+            f"two data sets differ, not how good the model is. Use --data {name}, or leave it out"
+        )
+    try:
+        return load_images(name, train=True), load_images(name, train=False)
+    except CourseError:
+        raise CourseError(
+            f"this model was trained on {trained_on}, which is not in {data_folder()}, and "
+            "against other data it cannot be measured. Set DIFFUSION_DATA to the folder that "
+            "holds MNIST/raw; course train --preset smoke --data mnist fetches it if there is none"
+        ) from None
+
+
+class Evaluation:
+    """One model, measured without guidance and with it; the report is written as it grows."""
+
+    def __init__(
+        self,
+        impl: Implementation,
+        model_file: Path,
+        out: Path,
+        count: int = 1000,
+        num_steps: int = 50,
+        sampler: str = "ancestral",
+        seed: int = 0,
+        data: str = "auto",
+        device: str = "auto",
+        quiet: bool = False,
+    ):
+        if count < 10:
+            raise CourseError(f"--count must be at least 10, one of each digit, got {count}")
+        if Path(out).suffix != ".json":
+            raise CourseError(f"--out must end in .json, got {str(out)!r}")
+        self.impl, self.out, self.quiet = impl, Path(out), quiet
+        self.num_steps, self.sampler, self.seed = num_steps, sampler, seed
+        model, self.config = load_model(model_file, impl)
+        if not 2 <= num_steps <= self.config.num_steps:
+            raise CourseError(
+                f"steps must be between 2 and {self.config.num_steps}, got {num_steps}"
+            )
+        train_set, self.test_set = data_of(self.config.data, data)
+        self.model = model.to(choose_device(device))
+        self.labels = torch.arange(count) % 10
+        self.ruler = Ruler(impl, train_set, self.test_set, self.labels, seed)
+        self.measured: dict[float, Measurement] = {}
+        self.report = {
+            "model": Path(model_file).name,
+            "model_sha256": hashlib.sha256(Path(model_file).read_bytes()).hexdigest(),
+            "implementation": impl.folder.name,
+            "data": self.config.data,
+            "count": count,
+            "steps": num_steps,
+            "sampler": sampler,
+            "seed": seed,
+            "recall_k": RECALL_K,
+            "coverage_k": COVERAGE_K,
+            "judge_sha256": self.ruler.judge_info["sha256"],
+            "features_sha256": self.ruler.features_info["sha256"],
+            "device": str(next(self.model.parameters()).device),
+            "torch": torch.__version__,
+            "real": as_dict(self.ruler.real),
+            "generated": [],
+            "complete": False,
+        }
+
+    def run(self, guidances: list[float]) -> dict:
+        """Measure everything; interrupted, the report keeps what was finished."""
+        self._write()
+        self.report["held_out_eps_mse"] = self.eps_mse()
+        self._write()
+        for guidance in dict.fromkeys(guidances):
+            self.report["generated"].append(self.row(guidance))
+            self._write()
+        self.report["complete"] = True
+        self._write()
+        return self.report
+
+    def eps_mse(self) -> dict:
+        device = next(self.model.parameters()).device
+        alpha_bars = build_schedule(self.impl, self.config).alpha_bars.to(device)
+        network = eps_network(self.impl, self.model, self.config, alpha_bars)
+        progress = None if self.quiet else "held-out error"
+        bands = eps_mse_by_band(network, alpha_bars, self.test_set, MSE_IMAGES, 0, progress)
+        images = min(MSE_IMAGES, len(self.test_set))
+        return {"mean": sum(bands) / len(bands), "bands": bands, "images": images}
+
+    def row(self, guidance: float) -> dict:
+        """Draw with one guidance and measure what comes."""
+        started = time.monotonic()
+        images, _ = draw(
+            self.impl,
+            self.model,
+            self.config,
+            self.labels.tolist(),
+            guidance=guidance,
+            num_steps=self.num_steps,
+            sampler=self.sampler,
+            seed=self.seed,
+            progress=None if self.quiet else f"drawing {len(self.labels)} with w = {guidance:g}",
+        )
+        measurement = self.ruler.measure(images)
+        self.measured[guidance] = measurement
+        return {
+            "guidance": guidance,
+            **as_dict(measurement.values),
+            "against_real": {name: _or_none(measurement.ratio(name)) for name in RATIOS},
+            "flags": flags(measurement),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+
+    def _write(self) -> None:
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.out, json.dumps(self.report, indent=2) + "\n")
+
+
+# For the file and the screen
+
+
+def as_dict(values: Values) -> dict:
+    """The figures as they stand in evaluation.json."""
+    fields = asdict(values)
+    fields["accuracy"] = _share_dict(values.accuracy)
+    fields["by_digit"] = [_share_dict(share) for share in values.by_digit]
+    return fields
+
+
+def _share_dict(share: Share) -> dict:
+    low, high = share.interval
+    return {
+        "part": share.part, "count": share.count, "value": share.value, "low": low, "high": high
+    }  # fmt: skip
+
+
+def _or_none(number: float) -> float | None:
+    return None if math.isnan(number) else number  # JSON knows no NaN
+
+
+def tables(evaluation: Evaluation) -> list[Table]:
+    """The figures with a column for the held-out images and one for each guidance."""
+    real = evaluation.ruler.real
+    rows = evaluation.measured
+    count = len(evaluation.labels)
+    walk = f"{evaluation.num_steps} steps, {evaluation.sampler}"
+    table = Table(title=f"{count} images a column, {evaluation.config.data}, {walk}")
+    table.add_column("")
+    for name in ("held-out images", *(f"w = {guidance:g}" for guidance in rows)):
+        table.add_column(name, justify="right")
+
+    def line(text: str, show: Callable[[Values], str], ratio: str | None = None) -> None:
+        cells = [show(real)]
+        for m in rows.values():
+            beside = f" ({m.ratio(ratio):.2f} x)" if ratio else ""
+            cells.append(show(m.values) + beside)
+        table.add_row(text, *cells)
+
+    line("right digit", lambda v: f"{v.accuracy.value:.1%}")
+    line("  95 % interval", lambda v: "{:.1%} - {:.1%}".format(*v.accuracy.interval))
+    for digit in range(10):
+        line(f"  digit {digit}", lambda v, digit=digit: f"{v.by_digit[digit].value:.1%}")
+    line("  worst digit", lambda v: f"{v.worst_digit}: {v.by_digit[v.worst_digit].value:.1%}")
+    line(
+        "    95 % interval",
+        lambda v: "{:.1%} - {:.1%}".format(*v.by_digit[v.worst_digit].interval),
+    )
+    line("Fréchet distance", lambda v: f"{v.frechet:.3f}", "frechet")
+    line(f"recall, k = {RECALL_K}", lambda v: f"{v.recall:.3f}", "recall")
+    line(f"coverage, k = {COVERAGE_K}", lambda v: f"{v.coverage:.3f}", "coverage")
+    line("distance to training set", lambda v: f"{v.nearest:.2f}", "nearest")
+    line("  nearer than real's 1 %", lambda v: f"{v.close:.1%}")
+    line("  copies", lambda v: f"{v.copied:.1%}")
+    line("distance within the set", lambda v: f"{v.spread:.2f}", "spread")
+    line("mean brightness", lambda v: f"{v.ink:.3f}", "ink")
+    line("sharpness", lambda v: f"{v.sharpness:.3f}", "sharpness")
+
+    mse = evaluation.report["held_out_eps_mse"]
+    errors = Table(title=f"held-out eps-MSE, {mse['images']} test images, mean {mse['mean']:.4f}")
+    for heading in ("t", "eps-MSE"):
+        errors.add_column(heading, justify="right")
+    width = evaluation.config.num_steps / BANDS
+    for band, error in enumerate(mse["bands"]):
+        errors.add_row(f"{band * width:.0f} - {(band + 1) * width - 1:.0f}", f"{error:.4f}")
+    return [table, errors]

@@ -1,0 +1,50 @@
+"""Pictures that a run and a sample leave behind: grids, films and the progress of training."""
+
+import io
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def to_image(picture: Tensor, zoom: int = 1) -> Image.Image:
+    """A (1, H, W) picture with values in [0, 1], each pixel drawn `zoom` times as large."""
+    large = F.interpolate(picture[None], scale_factor=zoom, mode="nearest")[0]
+    return Image.fromarray((large[0] * 255).round().to(torch.uint8).numpy(), mode="L")
+
+
+def save_picture(picture: Tensor, path: Path, zoom: int = 1) -> Path:
+    """Write a (1, H, W) picture as a PNG file and return its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_image(picture, zoom).save(path)
+    return path
+
+
+def save_film(frames: list[Image.Image], target: Path | io.BytesIO) -> None:
+    """Write pictures one after the other as an endless GIF that rests at the last one."""
+    pauses = [150] * (len(frames) - 1) + [2000]  # milliseconds
+    frames[0].save(target, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0)
+
+
+def save_progress(grids: list[Path], path: Path, title: str) -> None:
+    """The sample grids of all epochs side by side, five to a row, under one title."""
+    columns = min(5, len(grids))
+    rows = -(-len(grids) // columns)
+    width, height = Image.open(grids[0]).size
+    panel = 3.2  # inches
+    figure = Figure(
+        figsize=(panel * columns, rows * (panel * height / width + 0.3) + 0.4),
+        dpi=100,
+        layout="constrained",
+    )
+    figure.suptitle(title)
+    for position, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if position < len(grids):
+            axes.imshow(Image.open(grids[position]), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(grids[position].stem.replace("_", " "), fontsize=10)
+    figure.savefig(path, bbox_inches="tight")

@@ -1,0 +1,150 @@
+"""Draw images with a model: the chapters' samplers, wired together."""
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from course import CourseError
+from course.model.models import Implementation, ModelConfig, build_schedule
+
+MAX_BATCH = 100  # images that walk together; a larger request is drawn in several walks
+SAMPLERS = ("ancestral", "ddim", "2m")
+
+
+def eps_network(impl: Implementation, model: nn.Module, config: ModelConfig, alpha_bars: Tensor):
+    """The model as a function (x, t, labels) -> eps, whatever it was trained to predict."""
+    if config.prediction == "eps":
+        return model
+    eps_from_v = impl.chapter("ch05_training").eps_from_v
+
+    def predict_eps(x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        return eps_from_v(x, model(x, t, labels), t, alpha_bars)
+
+    return predict_eps
+
+
+def fast_walk(
+    impl: Implementation, sampler: str, alpha_bars: Tensor, timesteps: Tensor, eta: float = 0.0
+) -> Callable:
+    """Chapter 07's walk with one of its steps, to be called as (predict_eps, x_T, generator, film).
+
+    Args:
+        sampler: "ddim" or "2m".
+        alpha_bars: the full schedule, shape (T,), on the device of the images.
+        timesteps: the grid.
+        eta: how much noise DDIM adds; 0 draws none.
+    """
+    ch07 = impl.chapter("ch07_fast_sampling")
+
+    def ddim(x, t, t_next, eps, noise, memory):
+        return ch07.ddim_step(x, t, t_next, eps, noise, alpha_bars, eta), None
+
+    def second_order(x, t, t_next, eps, noise, memory):
+        return ch07.dpm_2m_step(x, t, t_next, eps, alpha_bars, memory)
+
+    step = ddim if sampler == "ddim" else second_order
+
+    def walk(predict_eps, x_T, generator, film_steps=()):
+        source = generator if eta > 0 else None
+        return ch07.fast_sample(predict_eps, step, x_T, timesteps, source, film_steps)
+
+    return walk
+
+
+def draw(
+    impl: Implementation,
+    model: nn.Module,
+    config: ModelConfig,
+    labels: list[int | None],
+    guidance: float = 1.0,
+    num_steps: int = 100,
+    seed: int = 0,
+    film_frames: int = 0,
+    progress: str | None = None,
+    sampler: str = "ancestral",
+    eta: float = 0.0,
+    on_step: Callable[[int, int], None] | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Draw one image for each label, with guidance.
+
+    Args:
+        labels: the digits to draw; None draws any digit.
+        guidance: w; 0 is plain conditional.
+        num_steps: length of the walk; with fewer than the schedule's steps it is respaced.
+        seed: the same seed gives the same images on the same kind of device.
+        film_frames: how many moments of the walk to keep, evenly spaced, the last one included.
+        progress: show a progress bar with this text.
+        sampler: "ancestral", or chapter 07's "ddim" or "2m".
+        eta: for ddim, how much of the ancestral walk's noise to add, from 0 to 1.
+        on_step: called as on_step(done, total) before each step; what it raises ends the walk.
+
+    Returns:
+        (images, film): (N, 1, 28, 28) in about [-1, 1], and the frames, each of that shape.
+
+    Raises:
+        CourseError: if a label, the number of steps or eta is out of range, or for another sampler.
+    """
+    if sampler not in SAMPLERS:
+        raise CourseError(f"there is no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+    if not 0 <= eta <= 1:
+        raise CourseError(f"eta must be between 0 and 1, got {eta:g}")
+    if eta > 0 and sampler != "ddim":
+        raise CourseError(f"eta is for the ddim sampler; {sampler} has none")
+    for label in labels:
+        if label is not None and not 0 <= label < config.num_classes:
+            raise CourseError(f"digits run from 0 to {config.num_classes - 1}, got {label}")
+    if not 2 <= num_steps <= config.num_steps:
+        raise CourseError(f"steps must be between 2 and {config.num_steps}, got {num_steps}")
+    device = next(model.parameters()).device
+    ch01, ch06 = impl.chapter("ch01_noise_schedule"), impl.chapter("ch06_guided_sampling")
+    full = build_schedule(impl, config)
+    alpha_bars = full.alpha_bars.to(device)
+    network = eps_network(impl, model, config, alpha_bars)
+    if sampler == "ancestral":
+        betas, timesteps = ch06.respace(full.betas, num_steps)
+        schedule = ch01.make_schedule(betas).to(device)
+        timesteps = timesteps.to(device)
+    else:
+        timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
+        walk = fast_walk(impl, sampler, alpha_bars, timesteps, eta)
+
+    null = config.null_label
+    wanted = torch.tensor([null if label is None else label for label in labels], device=device)
+    generator = torch.Generator(device).manual_seed(seed)
+    places = torch.linspace(num_steps - 1, 0, film_frames).round().int().tolist()
+    parts = wanted.split(MAX_BATCH)
+    bar = tqdm(total=len(parts) * num_steps, desc=progress, disable=progress is None, leave=False)
+    steps_done = itertools.count()
+
+    finished, films = [], []
+    for part in parts:
+
+        def predict_eps(x: Tensor, t: Tensor, part: Tensor = part) -> Tensor:
+            if on_step:
+                on_step(next(steps_done), bar.total)
+            bar.update()
+            if guidance == 0:
+                return network(x, t, part)
+            return ch06.guided_eps(network, x, t, part, guidance, null)
+
+        x_T = torch.randn(len(part), 1, 28, 28, generator=generator, device=device)
+        if sampler == "ancestral":
+            x0, film = ch06.ancestral_sample(
+                # The walk counts its own steps; the network knows those of the full schedule.
+                lambda x, step: predict_eps(x, timesteps[step]),
+                ch06.p_sample,
+                x_T,
+                schedule,
+                generator,
+                places,
+            )
+        else:
+            film_steps = [int(timesteps[num_steps - 1 - place]) for place in places]
+            x0, film = walk(predict_eps, x_T, generator, film_steps)
+        finished.append(x0.cpu())
+        films.append([frame.cpu() for frame in film])
+    bar.close()
+    return torch.cat(finished), [torch.cat(frames) for frames in zip(*films)]

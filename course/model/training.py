@@ -1,0 +1,421 @@
+"""Training runs: presets, the run folder, resuming, and several processes with torchrun."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm.auto import tqdm
+
+from course import CourseError
+from course.files import write_whole
+from course.model.data import Images, load_images
+from course.model.models import (
+    Implementation,
+    ModelConfig,
+    build_model,
+    build_schedule,
+    choose_device,
+    save_model,
+)
+from course.model.pictures import save_picture, save_progress
+from course.model.sampling import draw, eps_network
+
+SAMPLES_PER_CLASS = 4
+FILM_FRAMES = 10
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that decides what a run computes."""
+
+    model: ModelConfig
+    epochs: int
+    batch_size: int
+    images_per_epoch: int | None  # None: all of them
+    lr: float
+    warmup: int  # steps
+    lr_decay: bool  # cosine decay to 0 over the run
+    weight_decay: float = 1e-4
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.9999
+    label_dropout: float = 0.1
+    sample_steps: int = 100  # of the sample grids
+    seed: int = 0
+    precision: str = "float32"  # of the network's products in training, or "bfloat16"
+
+
+PRESETS = {
+    "smoke": Preset(
+        ModelConfig(base_channels=8, channel_mults=(1, 2), time_dim=16, prediction="v"),
+        epochs=2,
+        batch_size=16,
+        images_per_epoch=128,
+        lr=2e-3,
+        warmup=4,
+        lr_decay=True,
+        sample_steps=5,
+    ),
+    "laptop": Preset(
+        # Narrow where the image is large: two cores make twice as many steps in the same time.
+        ModelConfig(base_channels=16, channel_mults=(1, 2, 4), prediction="v"),
+        epochs=3,
+        batch_size=32,
+        images_per_epoch=28_800,
+        lr=2e-3,
+        warmup=100,
+        lr_decay=True,
+        sample_steps=50,
+    ),
+    "seed": Preset(
+        ModelConfig(base_channels=64, prediction="eps"),
+        epochs=5,
+        batch_size=128,
+        images_per_epoch=None,
+        lr=2e-4,
+        warmup=0,
+        lr_decay=False,
+    ),
+}
+
+
+def get_preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise CourseError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that train together: one, or those that torchrun started."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def join(cls, device: torch.device) -> "Processes":
+        """Meet the other processes, if torchrun started any."""
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        if count == 1:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), count)
+
+    def share(self, *tensors: Tensor) -> list[Tensor]:
+        """This process's part of a batch that all processes have drawn alike."""
+        return [tensor[self.rank :: self.count] for tensor in tensors]
+
+    def mean(self, value: float, device: torch.device) -> float:
+        """The mean of a number over all processes."""
+        if self.count == 1:
+            return value
+        total = torch.tensor(value, device=device)
+        dist.all_reduce(total)
+        return total.item() / self.count
+
+
+def _flat(config: dict) -> dict:
+    """The model's settings beside those of the run."""
+    return {**config.get("model", {}), **{key: config[key] for key in config if key != "model"}}
+
+
+class Run:
+    """One training run and its folder.
+
+    DIR/config.json            preset, data and implementation, exactly
+    DIR/metrics.json           every step's loss; every epoch's held-out loss and seconds
+    DIR/models/                last.pt to go on from, epoch_N.pt, model.safetensors at the end
+    DIR/generated_samples/     a grid of samples for each epoch
+    DIR/denoising_steps/       the reverse process, frame by frame
+    DIR/progress.png           the epochs side by side
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        preset: Preset,
+        impl: Implementation,
+        data: str = "auto",
+        device: str = "auto",
+        save_every: int = 200,
+        quiet: bool = False,
+    ):
+        self.folder, self.impl, self.save_every = Path(folder), impl, save_every
+        self.device = choose_device(device)
+        self.processes = Processes.join(self.device)
+        if self.device.type == "cuda" and self.processes.count > 1:
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        self.main = self.processes.rank == 0
+        self.quiet = quiet or not self.main
+        self.train_set, self.test_set = self._load_data(data)
+        self.preset = replace(preset, model=replace(preset.model, data=self.train_set.name))
+        self._check_sizes()
+
+        self.ch03, self.ch05 = impl.chapter("ch03_embeddings"), impl.chapter("ch05_training")
+        self.config = self.preset.model
+        self.schedule = build_schedule(impl, self.config).to(self.device)
+        self.target = self.ch05.v_target if self.config.prediction == "v" else self.ch05.eps_target
+        with torch.random.fork_rng():
+            torch.manual_seed(self.preset.seed)
+            self.model = build_model(impl, self.config).to(self.device)
+        self.ema = self.ch05.EMA(self.model, self.preset.ema_decay)
+        self.parallel = self.model  # what the loss is computed with
+        if self.processes.count > 1:
+            self.parallel = DistributedDataParallel(self.model)
+        self.optimizer = self.ch05.make_optimizer(
+            self.model, self.preset.lr, self.preset.weight_decay
+        )
+        self.generator = torch.Generator().manual_seed(self.preset.seed)
+        self.metrics: dict[str, list] = {"losses": [], "epochs": []}
+
+    def _load_data(self, name: str) -> tuple[Images, Images]:
+        if self.main:
+            load_images(name, train=True, download=True)  # one process fetches, the others wait
+        if self.processes.count > 1:
+            dist.barrier()
+        train = load_images(name, train=True)
+        self.say(f"data: {train.name}, {len(train):,} images")
+        if name == "auto" and train.name != "MNIST":
+            self.say("MNIST is neither on this disk nor to be fetched: the model will draw the")
+            self.say("coarser digits of scikit-learn. See DIFFUSION_DATA in the README.")
+        return train, load_images(name, train=False)
+
+    def _check_sizes(self) -> None:
+        if self.preset.batch_size % self.processes.count:
+            raise CourseError(
+                f"a batch of {self.preset.batch_size} cannot be shared by "
+                f"{self.processes.count} processes; choose a number that divides it"
+            )
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            tqdm.write(text)
+
+    # What one step needs
+
+    @property
+    def steps_per_epoch(self) -> int:
+        images = min(self.preset.images_per_epoch or len(self.train_set), len(self.train_set))
+        return images // self.preset.batch_size
+
+    @property
+    def num_steps(self) -> int:
+        return self.preset.epochs * self.steps_per_epoch
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch, in an order that depends on nothing but seed and epoch."""
+        order = torch.Generator().manual_seed(1_000_003 * (self.preset.seed + 1) + epoch)
+        indices = torch.randperm(len(self.train_set), generator=order)
+        batches = indices[: self.steps_per_epoch * self.preset.batch_size].split(
+            self.preset.batch_size
+        )
+        for index in batches[skip:]:
+            yield self.train_set.batch(index)
+
+    def step_once(self, batch: tuple[Tensor, Tensor], step: int) -> float:
+        """One `training_step` of chapter 05, at this step's learning rate."""
+        preset, ch05 = self.preset, self.ch05
+        for group in self.optimizer.param_groups:
+            group["lr"] = ch05.learning_rate(
+                step, self.num_steps, preset.lr, preset.warmup, preset.lr_decay
+            )
+        # Every process draws for the whole batch and keeps its part, so that the result does
+        # not depend on their number.
+        x0, labels = batch
+        t, eps = ch05.draw_noise(x0, self.config.num_steps, self.generator)
+        labels = self.ch03.drop_labels(
+            labels, preset.label_dropout, self.config.null_label, self.generator
+        )
+        x0, t, labels, eps = (
+            part.to(self.device) for part in self.processes.share(x0, t, labels, eps)
+        )
+
+        def compute_loss(model: nn.Module) -> Tensor:
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=preset.precision == "bfloat16"
+            ):
+                return ch05.diffusion_loss(
+                    model, x0, t, labels, eps, self.schedule.alpha_bars, self.target
+                )
+
+        loss = ch05.training_step(
+            self.parallel, self.ema, self.optimizer, compute_loss, preset.max_grad_norm
+        )
+        return self.processes.mean(loss, self.device)
+
+    # The run as a whole
+
+    def train(self) -> None:
+        """Train to the end, from the last checkpoint if there is one."""
+        done = self._begin()
+        per_epoch = self.steps_per_epoch
+        bar = tqdm(
+            total=self.num_steps, initial=done, desc="training", unit="step", disable=self.quiet
+        )
+        started = time.monotonic()
+
+        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            skip = done - epoch * per_epoch if epoch == done // per_epoch else 0
+            return self.batches(epoch, skip)
+
+        def step_once(batch: tuple[Tensor, Tensor], step: int) -> float:
+            loss = self.step_once(batch, step)
+            self.metrics["losses"].append(loss)
+            bar.update()
+            recent = self.metrics["losses"][-50:]
+            bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
+            # The end of an epoch saves by itself, once the epoch's samples are drawn.
+            if (step + 1) % self.save_every == 0 and (step + 1) % per_epoch != 0:
+                self._save("last.pt", step + 1)
+            return loss
+
+        def end_of_epoch(epoch: int, losses: list[float]) -> None:
+            nonlocal started
+            self._end_of_epoch(epoch, time.monotonic() - started)
+            started = time.monotonic()
+
+        try:
+            self.ch05.train(
+                step_once,
+                batches,
+                self.preset.epochs,
+                end_of_epoch,
+                first_epoch=done // per_epoch,
+                first_step=done,
+            )
+        finally:
+            bar.close()
+        self._finish()
+
+    def _begin(self) -> int:
+        """Write or compare the configuration; the number of steps that are already done."""
+        config_file, last = self.folder / "config.json", self.folder / "models" / "last.pt"
+        config = {**asdict(self.preset), "implementation": self.impl.folder.name}
+        config = json.loads(json.dumps(config))  # tuples become lists, as in the file
+        if config_file.is_file():
+            found = json.loads(config_file.read_text())
+            there, here = _flat(found), _flat(config)
+            different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+            # Where the learning rate does not fall, nothing before an epoch depends on how many
+            # come after it: a longer run goes on with a shorter one.
+            longer = different == ["epochs"] and self.preset.epochs > found["epochs"]
+            if different and not (longer and not self.preset.lr_decay):
+                which = (f"{k} is {there.get(k)} there and {here.get(k)} here" for k in different)
+                raise CourseError(
+                    f"{self.folder} holds a run with other settings: {', '.join(which)}; "
+                    "choose another --name, or the same settings to go on with it"
+                )
+        if self.main:
+            for part in ("models", "generated_samples", "denoising_steps"):
+                (self.folder / part).mkdir(parents=True, exist_ok=True)
+            write_whole(config_file, json.dumps(config, indent=2) + "\n")
+        if self.processes.count > 1:
+            dist.barrier()
+        if not last.is_file():
+            return 0
+        done = self.ch05.load_checkpoint(last, self.model, self.ema, self.optimizer, self.generator)
+        self.metrics = json.loads((self.folder / "metrics.json").read_text())
+        self.metrics["losses"] = self.metrics["losses"][:done]
+        self.metrics["epochs"] = self.metrics["epochs"][: done // self.steps_per_epoch]
+        self.say(f"going on after step {done} of {self.num_steps}")
+        return done
+
+    def _save(self, name: str, step: int) -> None:
+        """Write a checkpoint so that a crash in between leaves the old one whole."""
+        if not self.main:
+            return
+        path = self.folder / "models" / name
+        unfinished = path.with_suffix(".part")
+        self.ch05.save_checkpoint(
+            unfinished, self.model, self.ema, self.optimizer, self.generator, step
+        )
+        write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
+        os.replace(unfinished, path)
+
+    def _end_of_epoch(self, epoch: int, seconds: float) -> None:
+        if not self.main:
+            return
+        losses = self.metrics["losses"][-self.steps_per_epoch :]
+        held_out = self.held_out_eps_mse()
+        self.metrics["epochs"].append(
+            {
+                "epoch": epoch + 1,
+                "loss": sum(losses) / len(losses),
+                "held_out_eps_mse": held_out,
+                "seconds": round(seconds, 1),
+            }
+        )
+        self.say(
+            f"epoch {epoch + 1}/{self.preset.epochs}: loss {sum(losses) / len(losses):.4f}, "
+            f"held-out eps-MSE {held_out:.4f}, {seconds:.0f} s"
+        )
+        self._draw_samples(epoch)
+        step = (epoch + 1) * self.steps_per_epoch
+        self._save(f"epoch_{epoch + 1}.pt", step)
+        self._save("last.pt", step)
+
+    def _draw_samples(self, epoch: int) -> None:
+        """The sample grid of one epoch, and the picture of all epochs so far side by side."""
+        ch06 = self.impl.chapter("ch06_guided_sampling")
+        labels = [digit for _ in range(SAMPLES_PER_CLASS) for digit in range(10)]
+        images, _ = draw(
+            self.impl,
+            self.ema.model,
+            self.config,
+            labels,
+            num_steps=self.preset.sample_steps,
+            seed=self.preset.seed,
+            progress=None if self.quiet else f"samples of epoch {epoch + 1}",
+        )
+        grids = self.folder / "generated_samples"
+        save_picture(ch06.image_grid(images, 10), grids / f"epoch_{epoch + 1}.png", zoom=2)
+        done = [grids / f"epoch_{n}.png" for n in range(1, epoch + 2)]
+        save_progress(
+            [path for path in done if path.is_file()],
+            self.folder / "progress.png",
+            f"guided samples, w = 1, trained on {self.config.data}",
+        )
+
+    def _finish(self) -> None:
+        if not self.main:
+            return
+        save_model(self.folder / "models" / "model.safetensors", self.ema.model, self.config)
+        ch06 = self.impl.chapter("ch06_guided_sampling")
+        _, film = draw(
+            self.impl,
+            self.ema.model,
+            self.config,
+            list(range(10)),
+            num_steps=self.preset.sample_steps,
+            seed=self.preset.seed,
+            film_frames=FILM_FRAMES,
+            progress=None if self.quiet else "denoising film",
+        )
+        steps = self.folder / "denoising_steps"
+        for number, frame in enumerate(film):
+            save_picture(ch06.image_grid(frame, 10), steps / f"frame_{number:02d}.png", zoom=2)
+        save_picture(ch06.image_grid(torch.cat(film), 10), steps / "film.png", zoom=2)
+        self.say(f"finished: {self.folder / 'models' / 'model.safetensors'}")
+
+    @torch.no_grad()
+    def held_out_eps_mse(self, num_images: int = 512) -> float:
+        """Mean squared error of the averaged network's eps on held-out images and fixed noise."""
+        generator = torch.Generator().manual_seed(0)
+        network = eps_network(self.impl, self.ema.model, self.config, self.schedule.alpha_bars)
+        total = 0.0
+        for index in torch.arange(min(num_images, len(self.test_set))).split(128):
+            x0, labels = self.test_set.batch(index)
+            t, eps = self.ch05.draw_noise(x0, self.config.num_steps, generator)
+            x0, t, labels, eps = (part.to(self.device) for part in (x0, t, labels, eps))
+            loss = self.ch05.diffusion_loss(
+                network, x0, t, labels, eps, self.schedule.alpha_bars, self.ch05.eps_target
+            )
+            total += loss.item() * len(index)
+        return total / min(num_images, len(self.test_set))

@@ -1,0 +1,92 @@
+"""What Binder and Colab need: the repository's address, in the notebooks and behind the badges.
+
+    python -m course.pages.open_anywhere
+
+takes the address from `pyproject.toml` and writes it into the first cell of each notebook, which
+fetches the course where it is missing, and into the README's links.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from course import ROOT
+from course.pages.build_notebooks import normalise
+
+README = ROOT / "README.md"
+FIRST_CELL = """\
+# Where the course is missing, as in Colab, this fetches and installs it. Elsewhere it does nothing.
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec("course") is None:
+    !git clone --quiet --depth 1 REPOSITORY diffusion-from-scratch
+    # Colab brings what the course needs, and has its reasons for the versions.
+    options = "--no-deps" if "google.colab" in sys.modules else ""
+    %pip install --quiet {options} --editable diffusion-from-scratch
+    sys.path.insert(0, str(Path("diffusion-from-scratch").resolve()))"""
+
+
+def repository() -> str:
+    """The address that pyproject.toml gives."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"]
+
+
+def first_cell() -> str:
+    """The code of each notebook's first code cell."""
+    return FIRST_CELL.replace("REPOSITORY", repository())
+
+
+def is_first_cell(cell: NotebookNode) -> bool:
+    """Whether a cell is the one that fetches the course, with whatever address."""
+    return cell.source.startswith(FIRST_CELL.splitlines()[0])
+
+
+def with_first_cell(notebook: NotebookNode) -> NotebookNode:
+    """Put the cell that fetches a missing course before all code, in place of an older one."""
+    notebook.cells = [cell for cell in notebook.cells if not is_first_cell(cell)]
+    place = [cell.cell_type for cell in notebook.cells].index("code")
+    notebook.cells.insert(place, new_code_cell(first_cell()))
+    return normalise(notebook)
+
+
+def link_definitions(notebooks: list[Path]) -> dict[str, str]:
+    """Where the README's badges lead: name of the link -> address, two for each notebook."""
+    owner_and_name = repository().removeprefix("https://github.com/")
+    links = {}
+    for path in notebooks:
+        place, number = f"chapters/{path.name}", path.name.split("_")[0]
+        links[f"colab-{number}"] = (
+            f"https://colab.research.google.com/github/{owner_and_name}/blob/main/{place}"
+        )
+        links[f"binder-{number}"] = (
+            f"https://mybinder.org/v2/gh/{owner_and_name}/main?urlpath=lab/tree/{place}"
+        )
+    return links
+
+
+def with_links(readme: str, links: dict[str, str]) -> str:
+    """The README with these addresses behind its badges."""
+    for name, address in links.items():
+        readme = re.sub(rf"^\[{name}\]: .*$", f"[{name}]: {address}", readme, flags=re.MULTILINE)
+    return readme
+
+
+def main() -> None:
+    notebooks = sorted((ROOT / "chapters").glob("*.ipynb"))
+    for path in notebooks:
+        nbformat.write(with_first_cell(nbformat.read(path, as_version=4)), path)
+    chapters = [path for path in notebooks if path.name[0].isdigit()]
+    readme = README.read_text(encoding="utf-8")
+    README.write_text(with_links(readme, link_definitions(chapters)), encoding="utf-8")
+    print(f"{len(notebooks)} notebooks and the README lead to {repository()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Load the chapter files of one folder: the exercises, the solutions or a submission."""
+
+import importlib.util
+import itertools
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from course import ROOT, CourseError
+from course.probing.text import one_line
+
+_numbers = itertools.count()
+
+
+class CannotLoad(CourseError):
+    """A chapter file is missing or cannot be imported."""
+
+
+class Implementation:
+    """One folder with a file per chapter, each imported when it is first asked for."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = resolve_folder(folder)
+        self._chapters: dict[str, ModuleType | CannotLoad] = {}
+
+    def path(self, chapter: str) -> Path:
+        return self.folder / f"{chapter}.py"
+
+    def chapter(self, chapter: str) -> ModuleType:
+        """The module of one chapter, for example "ch01_noise_schedule".
+
+        Raises:
+            CannotLoad: if the file is missing or does not import; the text says where and why.
+        """
+        if chapter not in self._chapters:
+            try:
+                self._chapters[chapter] = load_file(self.path(chapter))
+            except CannotLoad as error:
+                self._chapters[chapter] = error
+        loaded = self._chapters[chapter]
+        if isinstance(loaded, CannotLoad):
+            raise loaded
+        return loaded
+
+
+def resolve_folder(folder: str | Path) -> Path:
+    """A folder given by path, or one of the course's own by name ("solutions")."""
+    for candidate in (Path(folder), ROOT / folder):
+        if candidate.is_dir():
+            return candidate.resolve()
+    raise CourseError(
+        f"there is no folder {str(folder)!r}: give exercises, solutions, or the path of a folder "
+        "that holds ch01_noise_schedule.py and the other chapter files"
+    )
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import one file under a name of its own, so that reloading never meets a stale module."""
+    if not path.is_file():
+        raise CannotLoad(f"{path.name} is not in {path.parent}")
+    name = f"_implementation_{next(_numbers)}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up here
+    try:
+        # Compile what is in the file now: a cached .pyc can be stale when two saves fall into
+        # the same second.
+        code = compile(path.read_bytes(), str(path), "exec")
+        exec(code, module.__dict__)
+    except SyntaxError as error:
+        del sys.modules[name]
+        line = (error.text or "").strip()
+        raise CannotLoad(
+            f"{path.name} cannot be read by Python: {error.msg}, at line {error.lineno}: {line}"
+        ) from None
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise CannotLoad(
+            f"{path.name} stops while it is imported: {describe_exception(error, path)}"
+        ) from None
+    return module
+
+
+def describe_exception(error: BaseException, path: Path) -> str:
+    """What was raised, and at which line of the file at `path`, without the frames around it."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    where = f", at line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    try:
+        first_line = one_line(str(error).strip().split("\n")[0], 300)
+    except Exception:  # the error may be of a class of the learner's own
+        first_line = "an error that cannot be shown"
+    return f"{type(error).__name__}: {first_line}{where}"

@@ -1,0 +1,152 @@
+"""Run a probe on the code under test, and keep what happened as plain data.
+
+This half of grading runs beside the learner's code. It knows no expected values.
+"""
+
+import contextlib
+import copy
+import linecache
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course.probing.loading import CannotLoad, describe_exception
+from course.probing.tampering import Tampered, torch_as_it_was
+
+Evidence = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one probe brought back."""
+
+    evidence: Evidence | None = None
+    raised: str = ""  # "ValueError: ..., at line 12: ..."
+    error: str = ""  # the same without the place: type and first line
+    unwritten: str = ""  # name of the function that raised NotImplementedError
+    changed: tuple[str, ...] = ()  # inputs that the code altered
+    out_of_time: bool = False  # the code was stopped
+
+
+def no_result(why: str, out_of_time: bool = False) -> Observation:
+    """The observation where no result came back at all."""
+    return Observation(raised=f"nothing: {why}", error=f"nothing: {why}", out_of_time=out_of_time)
+
+
+def observe(
+    probe: Callable[[Any, dict], Evidence], impl: Any, path: str, inputs: dict, seconds: float
+) -> Observation:
+    """Run a probe on `impl`, whose code stands in the file at `path`, for so many seconds."""
+    handed = copy.deepcopy(inputs)
+    evidence, raised, error, unwritten = None, "", "", ""
+    try:
+        with torch_as_it_was():
+            torch.manual_seed(0)  # code that ignores its generator at least repeats itself
+            with time_limit(seconds):
+                evidence = probe(impl, handed)
+    except OutOfTime:
+        why = f"stopped after {seconds:g} seconds. Is there an endless loop?"
+        return no_result(why, out_of_time=True)
+    except RecursionError:
+        raised = error = "RecursionError: a function calls itself without end"
+    except Tampered as tampered:
+        return no_result(str(tampered))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as caught:  # the learner's code may raise anything, SystemExit too
+        raised = describe_exception(caught, path)
+        error = raised.split(", at line ")[0]
+        if isinstance(caught, NotImplementedError):
+            unwritten = _function_that_raised(caught, path)
+    changed = tuple(name for name in inputs if not same(inputs[name], handed[name], exact=True))
+    return Observation(evidence, raised, error, unwritten, changed)
+
+
+IMPORT_SECONDS = 20.0
+
+
+def import_problem(load: Callable[[], ModuleType]) -> str:
+    """Why a chapter file cannot be imported; empty if it can. `load` imports it."""
+    try:
+        with torch_as_it_was(), time_limit(IMPORT_SECONDS):
+            load()
+    except (CannotLoad, Tampered) as error:
+        return str(error)
+    except OutOfTime:
+        why = f"its import was stopped after {IMPORT_SECONDS:g} seconds"
+        return f"{why}; a chapter file only defines things"
+    except RecursionError:
+        return "a function calls itself without end while the file is imported"
+    return ""
+
+
+def missing_name(module: ModuleType, symbols: tuple[str, ...]) -> str:
+    """Which of the exercise's functions and classes a chapter lacks; empty if it has them all."""
+    for symbol in symbols:
+        if not callable(getattr(module, symbol, None)):
+            return f"no such name: {symbol}; compare with: course reset (a backup is kept)"
+    return ""
+
+
+class OutOfTime(BaseException):
+    """Raised inside code that runs too long. Not an Exception, so `except Exception` lets it by."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt the block with OutOfTime after so many seconds.
+
+    Works in the main thread of systems that have SIGALRM; elsewhere there is no limit.
+    """
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum, frame):
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    # Again every second, in case the code under test swallows the first interruption.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _function_that_raised(error: BaseException, path: str) -> str:
+    """The function or class of the learner's file that says `raise NotImplementedError`.
+
+    Empty if it is torch that raised it, as it does where it cannot do what a line asks for.
+    """
+    frame, number = list(traceback.walk_tb(error.__traceback__))[-1]
+    linecache.checkcache(path)
+    line = linecache.getline(path, number).strip()
+    if frame.f_code.co_filename != path or not line.startswith("raise"):
+        return ""
+    return frame.f_code.co_qualname.split(".")[0]
+
+
+def same(a: Any, b: Any, exact: bool = False) -> bool:
+    """Do two pieces of evidence agree, up to float32 rounding?"""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+            return False
+        if exact or not a.is_floating_point():
+            return torch.equal(a.nan_to_num(), b.nan_to_num())
+        return torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key], exact) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(same(x, y, exact) for x, y in zip(a, b))
+    if isinstance(a, float) and isinstance(b, float) and not exact:
+        return abs(a - b) <= 1e-6 + 1e-4 * abs(b) or (a != a and b != b)
+    return type(a) is type(b) and bool(a == b)
