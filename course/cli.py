@@ -15,6 +15,7 @@ from rich.syntax import Syntax
 from course import ROOT, CourseError
 from course.grading.source import definition_text
 from course.learner.workspace import Workspace
+from course.model import SAMPLERS
 from course.syllabus import (
     NOT_WRITTEN,
     PASSED,
@@ -110,8 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--any", action="store_true", help="unconditional: whatever digit comes")
     sub.add_argument("--count", type=int, help="how many; 1 of a digit, or 1 of each")
     sub.add_argument("--guidance", type=float, default=1.0, help="w; 0 is none (default 1)")
-    samplers = ["ancestral", "ddim", "2m"]  # as in course.model.sampling, which needs torch
-    sub.add_argument("--sampler", default="ancestral", choices=samplers, help=", ".join(samplers))
+    sub.add_argument("--sampler", default="ancestral", choices=SAMPLERS, help=", ".join(SAMPLERS))
     sub.add_argument("--eta", type=float, default=0.0, help="noise of ddim, 0 ... 1 (default 0)")
     sub.add_argument("--steps", type=int, default=100, help="2 ... 1000 (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="same seed, same digits (default 0)")
@@ -129,7 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--guidance", type=float, nargs="+", default=[0.0, 1.0], help="one w or more (default 0 1)"
     )
-    sub.add_argument("--sampler", default="ancestral", choices=samplers, help=", ".join(samplers))
+    sub.add_argument("--sampler", default="ancestral", choices=SAMPLERS, help=", ".join(SAMPLERS))
     sub.add_argument("--steps", type=int, default=50, help="2 ... 1000 (default 50)")
     sub.add_argument("--seed", type=int, default=0, help="same seed, same figures (default 0)")
     sub.add_argument("--data", default="auto", help="auto: what the model was trained on")

@@ -19,21 +19,21 @@ from course.model.digit_networks import (
     FOLDER,
     count_right,
     distort,
-    load_judge,
+    load_network,
     quantise,
-    save_judge,
+    save_network,
     train,
 )
 from course.model.evaluation import (
     Evaluation,
     Ruler,
     data_of,
-    eps_mse_by_band,
     flags,
     ink,
     matching,
     sharpness,
 )
+from course.model.held_out import eps_mse_by_band
 from course.model.models import SHIPPED, ModelConfig, build_model, save_model
 
 # Pixels
@@ -61,7 +61,7 @@ def test_ink_and_sharpness_of_simple_pictures():
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_shipped_networks_say_what_they_are(name):
-    model, metadata = load_judge(name)
+    model, metadata = load_network(name)
     assert (FOLDER / f"{name}.safetensors").stat().st_size < 1e6
     assert json.loads(metadata["config"])["network"] == name
     assert int(metadata["test_right"]) / int(metadata["test_count"]) >= 0.994
@@ -75,7 +75,7 @@ def test_the_shipped_networks_say_what_they_are(name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_their_accuracy_on_mnist_is_as_claimed(name, mnist):
     images = mnist(train=False)
-    model, metadata = load_judge(name)
+    model, metadata = load_network(name)
     assert len(images) == int(metadata["test_count"])
     # Another version of PyTorch may tip an image that lies on the boundary.
     assert abs(count_right(model, *images.batch(slice(None))) - int(metadata["test_right"])) <= 2
@@ -108,7 +108,7 @@ def test_wrong_and_damaged_files_are_told(tmp_path):
 
     def told(words, name="judge"):
         with pytest.raises(CourseError, match=words):
-            load_judge(name, path)
+            load_network(name, path)
 
     told("there is no judge network at")
     path.write_bytes((FOLDER / "judge.safetensors").read_bytes()[:-100])
@@ -116,7 +116,7 @@ def test_wrong_and_damaged_files_are_told(tmp_path):
     save_file({"weight": torch.zeros(3)}, path)
     told("was not written by this course: its metadata should hold config and sha256")
     altered(path, lambda tensors, metadata: None)
-    load_judge("judge", path)
+    load_network("judge", path)
     told("holds the network 'judge', not 'features'", name="features")
     altered(path, lambda tensors, metadata: tensors["head.weight"].mul_(1.001))
     told("are not those it was written with")
@@ -124,8 +124,8 @@ def test_wrong_and_damaged_files_are_told(tmp_path):
     told("was not written by this course: .* sha256 is missing")
     altered(path, lambda tensors, metadata: metadata.update(config='{"network": "judge"}'))
     told("is not that of a judge .*missing 4 required")
-    features, _ = load_judge("features")
-    save_judge(path, features, CONFIGS["judge"], 1, 1)  # hash and name fit, the shapes do not
+    features, _ = load_network("features")
+    save_network(path, features, CONFIGS["judge"], 1, 1)  # hash and name fit, the shapes do not
     told("do not fit the network")
 
 

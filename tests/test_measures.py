@@ -212,11 +212,3 @@ def test_the_command_behind_the_slider_measures_each_scale(solutions, tmp_path, 
     drawn = torch.from_numpy(np.array(image)).view(2, -1)
     assert not torch.equal(*drawn), "both scales drew the same"
     assert len(guidance.table(stored)) == 2 + 1 + 2
-
-
-def test_the_mosaic_has_ten_images_to_a_row():
-    images = torch.linspace(-1, 1, 20).view(20, 1, 1, 1).expand(20, 1, 28, 28)
-    whole = guidance.mosaic(images)
-    assert whole.shape == (1, 56, 280)
-    assert whole[0, 10, 14 * 2 + 5] == pytest.approx(1 / 19, abs=1e-6)
-    assert whole[0, 30, 5] == pytest.approx(10 / 19, abs=1e-6)

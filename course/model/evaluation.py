@@ -22,12 +22,12 @@ from pathlib import Path
 import torch
 from rich.table import Table
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from course import CourseError
 from course.files import write_whole
 from course.model.data import NAMES, Images, data_folder, load_images
-from course.model.digit_networks import extract, load_judge, logits, quantise
+from course.model.digit_networks import extract, load_network, logits, quantise
+from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import Implementation, build_schedule, choose_device, load_model
 from course.model.sampling import draw, eps_network
 
@@ -35,7 +35,6 @@ RECALL_K = 3  # Kynkäänniemi et al. use 3
 COVERAGE_K = 5  # Naeem et al. use 5
 COPY_RATIO = 1 / 3  # Yoon et al. 2023
 CLOSE_QUANTILE = 0.01  # of the held-out images' distances to the training set
-BANDS = 10  # of noise levels
 MSE_IMAGES = 512  # held-out images on which the network's error is measured
 RATIOS = ("frechet", "recall", "coverage", "nearest", "spread", "ink", "sharpness")
 
@@ -114,8 +113,8 @@ class Ruler:
         """labels: of the images that will be measured, (N,), int64."""
         self.ch08 = impl.chapter("ch08_evaluation")
         self.labels = labels
-        self.judge, self.judge_info = load_judge("judge")
-        self.features, self.features_info = load_judge("features")
+        self.judge, self.judge_info = load_network("judge")
+        self.features, self.features_info = load_network("features")
         self.training = train_set.batch(slice(None))[0].flatten(1)  # (M, 784)
         self.reference = extract(self.features, matching(train_set, labels, seed))
         held_out = matching(test_set, labels, seed)
@@ -294,54 +293,6 @@ def _sharpness_flag(m: Measurement) -> str | None:
     if sharp > high:
         return f"neighbouring pixels differ {sharp:.2f} times as much as in real images: noise"
     return None
-
-
-# The network's own error
-
-
-@torch.no_grad()
-def eps_mse_by_band(
-    predict_eps: Callable[[Tensor, Tensor, Tensor], Tensor],
-    alpha_bars: Tensor,
-    images: Images,
-    num_images: int = 512,
-    seed: int = 0,
-    progress: str | None = None,
-) -> list[float]:
-    """Mean squared error of eps on held-out images, for each of ten bands of noise levels.
-
-    Every image is noised once in every band, at a step drawn evenly from it. Steps and noise
-    follow from the seed, so that two networks see the same. The mean of the bands is the error
-    over all t.
-
-    Args:
-        predict_eps: called as predict_eps(x_t, t, labels).
-        alpha_bars: (T,), on the device of the network.
-        images: held-out images; the first `num_images` are used.
-
-    Returns:
-        BANDS numbers, from the least noise to the most.
-    """
-    device, num_steps = alpha_bars.device, len(alpha_bars)
-    generator = torch.Generator().manual_seed(seed)
-    parts = torch.arange(min(num_images, len(images))).split(128)
-    bar = tqdm(total=BANDS * len(parts), desc=progress, disable=progress is None, leave=False)
-    errors = []
-    for band in range(BANDS):
-        low, high = band * num_steps // BANDS, (band + 1) * num_steps // BANDS
-        total = 0.0
-        for index in parts:
-            x0, labels = images.batch(index)
-            t = torch.randint(low, high, (len(index),), generator=generator).to(device)
-            eps = torch.randn(x0.shape, generator=generator).to(device)
-            alpha_bar = alpha_bars[t].view(-1, 1, 1, 1)
-            x_t = alpha_bar.sqrt() * x0.to(device) + (1 - alpha_bar).sqrt() * eps
-            error = (predict_eps(x_t, t, labels.to(device)) - eps).square()
-            total += float(error.flatten(1).mean(dim=1).double().sum())
-            bar.update()
-        errors.append(total / sum(len(index) for index in parts))
-    bar.close()
-    return errors
 
 
 # A model, measured
