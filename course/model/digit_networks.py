@@ -12,7 +12,6 @@ python -m course.model.digit_networks --check    how well the shipped ones do on
 import argparse
 import json
 import math
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from course import ROOT, CourseError
+from course.files import replacing
 from course.model.data import Images, load_images
 from course.model.weights import fill, read_weights, to_half, write_weights
 
@@ -197,8 +197,8 @@ def _train_epoch(
 def _keep(checkpoint: Path, config: NetworkConfig, parts: dict, done: int) -> None:
     states = {name: part.state_dict() for name, part in parts.items()}
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"config": asdict(config), "done": done, **states}, checkpoint.with_suffix(".part"))
-    os.replace(checkpoint.with_suffix(".part"), checkpoint)
+    with replacing(checkpoint) as unfinished:
+        torch.save({"config": asdict(config), "done": done, **states}, unfinished)
 
 
 def _resume(checkpoint: Path, config: NetworkConfig, parts: dict) -> int:
@@ -268,7 +268,8 @@ def load_network(name: str, path: Path | None = None) -> tuple[nn.Module, dict[s
         config = NetworkConfig(**json.loads(metadata["config"]))
     except (TypeError, ValueError) as error:
         raise CourseError(
-            f"the configuration in {path} is not that of a digit network ({error}); get the file again"
+            f"the configuration in {path} is not that of a digit network ({error}); get the file "
+            "again"
         ) from None
     if config.network != name:
         raise CourseError(f"{path} holds the network {config.network!r}, not {name!r}")

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from course import CourseError
-from course.files import write_whole
+from course.files import replacing, write_whole
 from course.model.data import Images, load_images
 from course.model.held_out import eps_mse
 from course.model.models import (
@@ -333,13 +333,11 @@ class Run:
         """Write a checkpoint so that a crash in between leaves the old one whole."""
         if not self.main:
             return
-        path = self.folder / "models" / name
-        unfinished = path.with_suffix(".part")
-        self.ch05.save_checkpoint(
-            unfinished, self.model, self.ema, self.optimizer, self.generator, step
-        )
-        write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
-        os.replace(unfinished, path)
+        with replacing(self.folder / "models" / name) as unfinished:
+            self.ch05.save_checkpoint(
+                unfinished, self.model, self.ema, self.optimizer, self.generator, step
+            )
+            write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
 
     def _end_of_epoch(self, epoch: int, seconds: float) -> None:
         if not self.main:
