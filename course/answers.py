@@ -13,7 +13,7 @@ A chapter's file in checks/misconceptions/ or checks/equivalents/ lists them:
 An answer that replaces several functions repeats the decorator with the same name. A wrong answer
 that is the reference with a few places changed says just these, each as (old, new):
 
-    answers.edit("1.2", "the cosine is not squared", "alpha_bar falls ...", (".cos() ** 2", ".cos()"))
+    answers.edit("1.2", "the cosine is not squared", "alpha_bar ...", (".cos() ** 2", ".cos()"))
 """
 
 import ast
