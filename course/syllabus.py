@@ -61,8 +61,15 @@ class Chapter:
 
 @functools.cache
 def chapters() -> tuple[Chapter, ...]:
-    """All chapters that have exercises, in order."""
-    return tuple(_read(path) for path in sorted((ROOT / "checks").glob("ch*.toml")))
+    """All chapters that have exercises, in order.
+
+    Raises:
+        CourseError: if there is none.
+    """
+    found = tuple(_read(path) for path in sorted((ROOT / "checks").glob("ch*.toml")))
+    if not found:
+        raise CourseError(f"there are no chapters in {ROOT / 'checks'}; install the course anew")
+    return found
 
 
 def _read(path) -> Chapter:

@@ -281,11 +281,10 @@ def load_network(name: str, path: Path | None = None) -> tuple[nn.Module, dict[s
 # The command
 
 
-def make(config: NetworkConfig, write: bool) -> None:
+def make(config: NetworkConfig, checkpoints: Path, write: bool) -> None:
     """Train one network, say how well it does in the precision that ships, and write it."""
     train_set, test_set = load_images("mnist", train=True), load_images("mnist", train=False)
-    checkpoint = ROOT / "runs" / "digit_networks" / f"{config.network}.pt"
-    model = train(config, train_set, checkpoint)
+    model = train(config, train_set, checkpoints / f"{config.network}.pt")
     exact = count_right(model, *test_set.batch(slice(None)))
     model.load_state_dict(to_half(model.state_dict()))
     right = count_right(model, *test_set.batch(slice(None)))
@@ -304,6 +303,12 @@ def main() -> int:
     parser.add_argument("--only", choices=list(CONFIGS), help="one of the two; both if left out")
     parser.add_argument("--write", action="store_true", help="write what is trained to models/")
     parser.add_argument("--check", action="store_true", help="test the shipped ones, train none")
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=Path("runs", "digit_networks"),
+        help="where training is kept, to go on with (default runs/digit_networks)",
+    )
     options = parser.parse_args()
     try:
         for name in [options.only] if options.only else CONFIGS:
@@ -312,7 +317,7 @@ def main() -> int:
                 right = count_right(load_network(name)[0], *images.batch(slice(None)))
                 print(f"{name}: {right} of {len(images)} test images right")
             else:
-                make(CONFIGS[name], options.write)
+                make(CONFIGS[name], options.checkpoints, options.write)
     except CourseError as error:
         print(f"error: {error}")
         return 2

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from PIL import Image
 
-from course import ROOT, CourseError
+from course import PACKAGE, ROOT, CourseError
 from course.pages.build_notebooks import execute
 from course.pages.open_anywhere import is_first_cell
 from course.syllabus import Exercise, chapters, find_exercise
@@ -32,7 +32,7 @@ from course.syllabus import Exercise, chapters, find_exercise
 KEPT = (".md", ".png", ".gif")  # of models/
 POSITIONS = 25  # of a slider, at most: each is a picture of its own
 WIDGET = "application/vnd.jupyter.widget-view+json"
-DRAWN_BY = ("course/pages/notebook.py", "course/model/pictures.py", "course/pages/plots.py")
+DRAWN_BY = ("pages/notebook.py", "model/pictures.py", "pages/plots.py")
 
 
 def build(folder: Path, builder: str = "html") -> Path:
@@ -207,7 +207,7 @@ def slider_pictures(path: Path, cache: Path) -> Path:
     """The folder with the pictures of a notebook's sliders, for which the notebook is run once."""
     digest = hashlib.sha256(path.read_bytes())
     for name in DRAWN_BY:
-        digest.update((ROOT / name).read_bytes())
+        digest.update((PACKAGE / name).read_bytes())
     for function in (keep_pictures, chosen):
         digest.update(inspect.getsource(function).encode())
     folder = cache / f"{path.stem}-{digest.hexdigest()[:16]}"
