@@ -108,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command("train", train, "train a model; go on with the run if it was interrupted")
     sub.add_argument("--preset", default="laptop", help="smoke, laptop (default) or seed")
     sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
-    sub.add_argument("--data", default="auto", help="auto (default), mnist or digits")
+    sub.add_argument("--data", default="auto", help="auto (default), mnist or mnist5k")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
     sub.add_argument("--epochs", type=int, help="another number of epochs than the preset's")
@@ -450,12 +450,10 @@ def evaluate(options) -> int:
         data=options.data,
         device=options.device,
     )
-    console.print(f"{model_file.name}, trained on {evaluation.config.data}, against that data")
-    if evaluation.config.data != "MNIST":
-        console.print(
-            "[yellow]note:[/] the judge and the features were trained on MNIST. On these coarser "
-            "digits read every figure against the column of held-out images"
-        )
+    data, against = evaluation.config.data, evaluation.test_set.name
+    console.print(f"{model_file.name}, trained on {data}, against {against}")
+    for text in evaluation.notes:
+        console.print(f"[yellow]note:[/] {escape(text)}")
     try:
         evaluation.run(options.guidance)
     except KeyboardInterrupt:

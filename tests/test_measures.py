@@ -197,7 +197,7 @@ def test_real_sets_are_the_further_apart_the_smaller_they_are(ch08, frechet):
 def test_the_command_behind_the_slider_measures_each_scale(solutions, tmp_path, monkeypatch):
     config = ModelConfig(
         base_channels=8, channel_mults=(1, 2), time_dim=16, prediction="v",
-        data="scikit-learn digits",
+        data="mnist5k",
     )  # fmt: skip
     save_model(tmp_path / "tiny.safetensors", build_model(solutions, config), config)
     monkeypatch.setattr(guidance, "SHIPPED", tmp_path / "tiny.safetensors")
@@ -205,7 +205,7 @@ def test_the_command_behind_the_slider_measures_each_scale(solutions, tmp_path, 
     guidance.write(result, picture, tmp_path / "guidance.json")
     stored = json.loads((tmp_path / "guidance.json").read_text())
     assert [row["guidance"] for row in stored["generated"]] == [0, 2]
-    assert stored["data"] == "scikit-learn digits" and stored["images"] == 30
+    assert stored["data"] == "mnist5k" and stored["images"] == 30
     assert stored["real"]["accuracy"]["value"] > 0.8 > stored["generated"][0]["accuracy"]["value"]
     image = Image.open(tmp_path / "guidance.png")
     assert image.size == (280, 2 * guidance.ROWS * 28)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from course import CourseError
 from course.files import write_whole
-from course.model.data import NAMES, Images, data_folder, load_images
+from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
 from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import Implementation, build_schedule, choose_device, load_model
@@ -202,10 +202,15 @@ def matching(images: Images, labels: Tensor, seed: int) -> Tensor:
             raise CourseError(
                 f"{len(labels)} images need {len(places)} real ones of the digit {int(digit)} to "
                 f"be compared with, and this part of {images.name} has {len(there)}; choose a "
-                f"--count of at most {10 * int(images.labels.bincount(minlength=10).min())}"
+                f"--count of at most {largest_count(images)}"
             )
         index[places] = there[: len(places)]
     return images.batch(index)[0]
+
+
+def largest_count(*parts: Images) -> int:
+    """Of how many images, as many of each digit, each of the parts has real ones to compare."""
+    return 10 * min(int(part.labels.bincount(minlength=10).min()) for part in parts)
 
 
 def flags(measurement: Measurement) -> list[str]:
@@ -299,27 +304,47 @@ def _sharpness_flag(m: Measurement) -> str | None:
 
 
 def data_of(trained_on: str, asked: str = "auto") -> tuple[Images, Images]:
-    """Training and test part of the data set that a model was trained on.
+    """Training and test part of the data set that a model was trained on, or of the one asked for.
 
     Raises:
-        CourseError: if it is not on this machine, or another one was asked for.
+        CourseError: if it is not on this machine, or measuring against it would say nothing.
     """
-    name = {"MNIST": "mnist", "scikit-learn digits": "digits"}.get(trained_on, trained_on)
+    name = trained_on.lower()
     if asked not in NAMES:
         raise CourseError(f"there is no data set {asked!r}; choose one of {', '.join(NAMES)}")
-    if asked not in ("auto", name):
+    if name not in ("mnist", "mnist5k"):
         raise CourseError(
-            f"this model was trained on {trained_on}; figures against {asked} would say how the "
-            f"two data sets differ, not how good the model is. Use --data {name}, or leave it out"
+            f"this model was trained on {trained_on}, which the course does not have, and against "
+            "other data it cannot be measured. Train one anew: course train --name NAME"
         )
-    try:
-        return load_images(name, train=True), load_images(name, train=False)
-    except CourseError:
+    if (name, asked) == ("mnist5k", "mnist"):
         raise CourseError(
-            f"this model was trained on {trained_on}, which is not in {data_folder()}, and "
-            "against other data it cannot be measured. Set DIFFUSION_DATA to the folder that "
-            "holds MNIST/raw; course train --preset smoke --data mnist fetches it if there is none"
-        ) from None
+            "this model was trained on mnist5k, and is measured against its 500 held-out digits. "
+            "Use --data mnist5k, or leave it out"
+        )
+    name = name if asked == "auto" else asked
+    return load_images(name, train=True), load_images(name, train=False)
+
+
+def data_at_hand(trained_on: str) -> str:
+    """What to measure a model against: its own data; without MNIST on the disk, mnist5k."""
+    if trained_on == "MNIST" and load_images("auto", train=False).name == "mnist5k":
+        return "mnist5k"
+    return "auto"
+
+
+def remarks(trained_on: str, data: Images) -> list[str]:
+    """What has to be known of the held-out images before a figure is believed."""
+    if data.name != "mnist5k":
+        return []
+    seen = "the judge and the features have seen these held-out digits in their training"
+    if trained_on == "mnist5k":
+        return [f"{seen}: on them both are surer than on new ones"]
+    return [
+        f"{seen}, and so has the model: its error on them is that on training images",
+        "copies are looked for among 4,500 of the model's 60,000 training images; with MNIST on "
+        "the disk (DIFFUSION_DATA) all are searched, and the held-out images are new to everyone",
+    ]
 
 
 class Evaluation:
@@ -349,7 +374,14 @@ class Evaluation:
             raise CourseError(
                 f"steps must be between 2 and {self.config.num_steps}, got {num_steps}"
             )
+        if data == "auto":
+            data = data_at_hand(self.config.data)
         train_set, self.test_set = data_of(self.config.data, data)
+        self.notes = remarks(self.config.data, self.test_set)
+        if count > (largest := largest_count(train_set, self.test_set)):
+            self.notes.append(f"{largest} images for each w, not {count:,}: {self.test_set.name} "
+                              f"holds out {largest // 10} of each digit")  # fmt: skip
+            count = largest
         self.model = model.to(choose_device(device))
         self.labels = torch.arange(count) % 10
         self.ruler = Ruler(impl, train_set, self.test_set, self.labels, seed)
@@ -359,6 +391,8 @@ class Evaluation:
             "model_sha256": hashlib.sha256(Path(model_file).read_bytes()).hexdigest(),
             "implementation": impl.folder.name,
             "data": self.config.data,
+            "against": self.test_set.name,
+            "notes": self.notes,
             "count": count,
             "steps": num_steps,
             "sampler": sampler,
@@ -452,7 +486,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
     rows = evaluation.measured
     count = len(evaluation.labels)
     walk = f"{evaluation.num_steps} steps, {evaluation.sampler}"
-    table = Table(title=f"{count} images a column, {evaluation.config.data}, {walk}")
+    table = Table(title=f"{count} images a column, {evaluation.test_set.name}, {walk}")
     table.add_column("")
     for name in ("held-out images", *(f"w = {guidance:g}" for guidance in rows)):
         table.add_column(name, justify="right")

@@ -40,7 +40,7 @@ class Preset:
     model: ModelConfig
     epochs: int
     batch_size: int
-    images_per_epoch: int | None  # None: all of them
+    images_per_epoch: int | None  # None: each of them once; more than there are: some repeatedly
     lr: float
     warmup: int  # steps
     lr_decay: bool  # cosine decay to 0 over the run
@@ -184,9 +184,6 @@ class Run:
             dist.barrier()
         train = load_images(name, train=True)
         self.say(f"data: {train.name}, {len(train):,} images")
-        if name == "auto" and train.name != "MNIST":
-            self.say("MNIST is neither on this disk nor to be fetched: the model will draw the")
-            self.say("coarser digits of scikit-learn. See DIFFUSION_DATA in the README.")
         return train, load_images(name, train=False)
 
     def _check_sizes(self) -> None:
@@ -204,21 +201,21 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        images = min(self.preset.images_per_epoch or len(self.train_set), len(self.train_set))
-        return images // self.preset.batch_size
+        return (self.preset.images_per_epoch or len(self.train_set)) // self.preset.batch_size
 
     @property
     def num_steps(self) -> int:
         return self.preset.epochs * self.steps_per_epoch
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch, in an order that depends on nothing but seed and epoch."""
+        """The batches of one epoch, in an order that depends on nothing but seed and epoch.
+
+        A set that has fewer images than the epoch is gone through again, each time in a new order.
+        """
         order = torch.Generator().manual_seed(1_000_003 * (self.preset.seed + 1) + epoch)
-        indices = torch.randperm(len(self.train_set), generator=order)
-        batches = indices[: self.steps_per_epoch * self.preset.batch_size].split(
-            self.preset.batch_size
-        )
-        for index in batches[skip:]:
+        wanted, there = self.steps_per_epoch * self.preset.batch_size, len(self.train_set)
+        passes = [torch.randperm(there, generator=order) for _ in range(0, wanted, there)]
+        for index in torch.cat(passes)[:wanted].split(self.preset.batch_size)[skip:]:
             yield self.train_set.batch(index)
 
     def step_once(self, batch: tuple[Tensor, Tensor], step: int) -> float:
