@@ -199,7 +199,7 @@ def test_the_way_of_a_batch_is_as_described(calls, tmp_path, monkeypatch, soluti
     monkeypatch.setattr(
         training, "load_images", lambda name, train=True, download=False: load_images("auto", train)
     )
-    preset = replace(PRESETS["smoke"], epochs=1, images_per_epoch=32)
+    preset = replace(PRESETS["smoke"], epochs=1, images_per_epoch=32, sample_steps=2)
     training.Run(tmp_path, preset, solutions, device="cpu", quiet=True).train()
     assert_called_in_this_order(ways("The way of a batch `x0` through training"), calls)
 
