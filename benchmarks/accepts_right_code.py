@@ -5,8 +5,8 @@ python -m benchmarks.accepts_right_code --only 03        one chapter
 
 Judged are the right answers in checks/equivalents/ and the reference itself. Each seed draws other
 inputs for every check. Run it under the oldest and the newest torch that the course supports:
-benchmarks/results/equivalents.json holds a record for each version, and keeps each chapter as soon
-as it is measured.
+benchmarks/results/accepts_right_code.json holds a record for each version, and keeps each chapter
+as soon as it is measured.
 """
 
 import argparse

@@ -65,13 +65,8 @@ def measure(
         "real": as_dict(ruler.real),
         "generated": rows,
     }
-    return result, mosaic(torch.cat(pictures))
-
-
-def mosaic(images: Tensor) -> Tensor:
-    """(N, 1, 28, 28) in [-1, 1] -> (1, 28 * N / 10, 280) in [0, 1], ten to a row."""
-    rows = images.clamp(-1, 1).view(-1, 10, 28, 28)  # (N / 10, 10, 28, 28)
-    return (rows.permute(0, 2, 1, 3).reshape(1, -1, 280) + 1) / 2
+    image_grid = solutions.chapter("ch06_guided_sampling").image_grid
+    return result, image_grid(torch.cat(pictures), num_columns=10, gap=0)
 
 
 def table(result: dict) -> list[str]:

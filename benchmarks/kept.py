@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from course.files import write_whole
+
 
 def load(path: Path, settings: dict) -> dict:
     """What an earlier run has measured under the same settings; otherwise an empty record.
@@ -21,4 +23,4 @@ def load(path: Path, settings: dict) -> dict:
 def save(path: Path, record: dict) -> None:
     """Write the record; call it after each measurement."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(record, indent=1) + "\n")

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks import kept
 from course import ROOT, CourseError
-from course.model.digit_networks import count_right, load_judge, quantise
+from course.model.digit_networks import count_right, load_network, quantise
 from course.model.models import ModelConfig
 from course.model.sampling import draw
 from course.model.training import Preset, Run, get_preset
@@ -179,7 +179,7 @@ def measure(variant: Variant) -> dict:
     """What a variant comes to."""
     run, count = train(variant)
     labels = [n % 10 for n in range(IMAGES)]
-    judge, _ = load_judge("judge")
+    judge, _ = load_network("judge")
     images, _ = draw(run.impl, run.ema.model, run.config, labels, 0, CALLS, seed=1, sampler="2m")
     right = count_right(judge, quantise(images), torch.tensor(labels))
     return {

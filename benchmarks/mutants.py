@@ -45,7 +45,7 @@ from course import ROOT
 from course.grading.checking import Check, checks_of
 from course.grading.code import LoadedCode, reference_evidence
 from course.grading.judging import failure_of
-from course.syllabus import Exercise, chapters, exercises, select
+from course.syllabus import Exercise, chapters, exercises, number_of, select
 
 EQUIVALENTS = ROOT / "benchmarks" / "equivalent_mutants.toml"
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
@@ -262,7 +262,7 @@ def write(tallies: list[Tally], path: Path = RESULTS) -> None:
             ],
         }
     path.parent.mkdir(exist_ok=True)
-    content = [records[exercise] for exercise in sorted(records)]
+    content = [records[exercise] for exercise in sorted(records, key=number_of)]
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks import kept
 from course import ROOT, CourseError
-from course.model.digit_networks import count_right, load_judge, quantise
+from course.model.digit_networks import count_right, load_network, quantise
 from course.model.sampling import draw
 from course.model.training import Preset, Run, get_preset
 from course.probing.loading import Implementation
@@ -105,7 +105,7 @@ def measured(run: Run, network: nn.Module) -> dict:
     network.eval()
     run.ema.model = network  # the held-out error is that of the run's average
     labels = [n % 10 for n in range(IMAGES)]
-    judge, _ = load_judge("judge")
+    judge, _ = load_network("judge")
     ch08 = run.impl.chapter("ch08_evaluation")
     figures = {"held_out_eps_mse": round(run.held_out_eps_mse(), 4)}
     for guidance in (0, 1):

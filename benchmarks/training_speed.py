@@ -52,14 +52,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course import ROOT, CourseError
 from course.model.data import Images, load_images
-from course.model.models import choose_device
+from course.model.held_out import eps_mse
+from course.model.models import ModelConfig, build_schedule, choose_device
 from course.model.sampling import eps_network
-from course.model.training import PRESETS, Run
+from course.model.training import MSE_IMAGES, PRESETS, Run
 from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "training_speed.json"
 BATCH_SIZE = 32
-HELD_OUT = 512  # images
 
 
 @dataclass(frozen=True)
@@ -260,33 +260,6 @@ def speed(
 # Time to a good prediction
 
 
-class HeldOut:
-    """Held-out images with fixed steps and noise: those of `Run.held_out_eps_mse`."""
-
-    def __init__(self, device: torch.device, count: int = HELD_OUT):
-        solutions = Implementation("solutions")
-        ch01, self.ch05 = (
-            solutions.chapter("ch01_noise_schedule"),
-            solutions.chapter("ch05_training"),
-        )
-        self.alpha_bars = ch01.compute_alpha_bars(ch01.cosine_betas(1000)).to(device)
-        images, generator = load_images("mnist", train=False), torch.Generator().manual_seed(0)
-        self.batches = []
-        for index in torch.arange(count).split(128):
-            x0, labels = images.batch(index)
-            t, eps = self.ch05.draw_noise(x0, 1000, generator)
-            self.batches.append([part.to(device) for part in (x0, t, labels, eps)])
-
-    @torch.no_grad()
-    def error(self, entry: Contestant) -> float:
-        """The mean squared error of the predicted noise."""
-        losses = [
-            self.ch05.diffusion_loss(entry.predict_eps, *batch, self.alpha_bars).item()
-            for batch in self.batches
-        ]
-        return statistics.fmean(losses)  # of batches of one size
-
-
 def race(
     entries: list[Contestant],
     images: Images,
@@ -300,7 +273,8 @@ def race(
     Returns:
         for each, what was measured after every turn: steps, seconds, eps_mse.
     """
-    held_out = HeldOut(device)
+    held_out = load_images("mnist", train=False)
+    alpha_bars = build_schedule(Implementation("solutions"), ModelConfig()).to(device).alpha_bars
     sources = {entry.name: batches(images) for entry in entries}
     curves: dict[str, list[dict]] = {entry.name: [] for entry in entries}
     seconds = dict.fromkeys(curves, 0.0)
@@ -311,9 +285,9 @@ def race(
             done = len(curves[name]) * every
             given = [next(sources[name]) for _ in range(every)]
             seconds[name] += seconds_of(partial(train, entry, given, done), device)[0]
-            done, error = done + every, round(held_out.error(entry), 4)
+            done, error = done + every, eps_mse(entry.predict_eps, alpha_bars, held_out, MSE_IMAGES)
             curves[name].append(
-                {"steps": done, "seconds": round(seconds[name], 1), "eps_mse": error}
+                {"steps": done, "seconds": round(seconds[name], 1), "eps_mse": round(error, 4)}
             )
             time_is_up = seconds[name] >= 60 * minutes or done + every > entry.most_steps
             if error <= target or time_is_up:

@@ -6,6 +6,7 @@ from course.grading.checking import Check, checks_of
 from course.grading.code import LocalCode
 from course.grading.grader import Grader
 from course.learner.scoreboard import score_lines
+from course.learner.workspace import code_folder
 from course.syllabus import PASSED
 
 GRADER = pytest.StashKey[Grader]()
@@ -22,7 +23,7 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def impl(request) -> LocalCode:
     """The code under test."""
-    return LocalCode(request.config.getoption("--impl"))
+    return LocalCode(code_folder(request.config.getoption("--impl")))
 
 
 @pytest.fixture

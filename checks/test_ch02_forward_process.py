@@ -86,11 +86,11 @@ def require_same_alone(together: Tensor, alone: list, name: str) -> None:
         )
 
 
-def require_elsewhere(devices: str | list) -> None:
+def require_elsewhere(devices: list[str]) -> None:
     """Fail if the code makes a tensor on the CPU while its inputs lie on another device."""
     expected = "new tensors to be made on the device of the inputs, a graphics card for instance"
     require(
-        devices != "two devices meet",
+        "two devices meet" not in devices,
         expected,
         "a new tensor on the CPU, where it cannot meet the inputs",
     )

@@ -22,7 +22,7 @@ def require_place(place: str, name: str) -> None:
         place in ("meta", "unknown"),
         f"new tensors to be made on the device of {name}: on a GPU, code has to stay there",
         "an error: a tensor on the CPU met one on the other device"
-        if place == "both"
+        if place == "two devices meet"
         else "a result on the CPU",
     )
 

@@ -9,7 +9,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+
+# Where chapters/, checks/, solutions/ and models/ lie: the top of a clone or, as a wheel carries
+# them inside the package, course/material.
+CLONED = not (PACKAGE / "material").is_dir()
+ROOT = PACKAGE.parent if CLONED else PACKAGE / "material"
 
 
 class CourseError(Exception):

@@ -3,8 +3,10 @@
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
-from course import ROOT, CourseError
+from course import CLONED, PACKAGE, ROOT, CourseError
 from course.grading.source import definition_text
-from course.learner.workspace import Workspace
+from course.learner.workspace import (
+    Workspace,
+    code_folder,
+    find_workspace,
+    home,
+    pictures_folder,
+)
+from course.model import SAMPLERS
 from course.syllabus import (
     NOT_WRITTEN,
     PASSED,
@@ -25,7 +34,7 @@ from course.syllabus import (
 )
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
-JUPYTER_CONFIG = ROOT / "course" / "pages" / "jupyter"  # how `course lab` sets up Jupyter
+JUPYTER_CONFIG = PACKAGE / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -52,12 +61,16 @@ def make_parser() -> argparse.ArgumentParser:
         "Without a command: your scoreboard, and what is next.",
     )
     parser.set_defaults(run=scoreboard)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     commands = parser.add_subparsers(title="commands", metavar="")
 
     def command(name: str, run, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         return sub
+
+    sub = command("start", start, "lay out a folder to work in: notebooks and exercises")
+    sub.add_argument("folder", type=Path, help="a new folder, or one that lacks something")
 
     sub = command("check", check, "grade your exercises, one chapter (01) or one exercise (1.2)")
     sub.add_argument("which", nargs="?", help="01 or 1.2; all if left out")
@@ -95,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command("train", train, "train a model; go on with the run if it was interrupted")
     sub.add_argument("--preset", default="laptop", help="smoke, laptop (default) or seed")
     sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
-    sub.add_argument("--data", default="auto", help="auto (default), mnist or digits")
+    sub.add_argument("--data", default="auto", help="auto (default), mnist or mnist5k")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
     sub.add_argument("--epochs", type=int, help="another number of epochs than the preset's")
@@ -110,8 +123,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--any", action="store_true", help="unconditional: whatever digit comes")
     sub.add_argument("--count", type=int, help="how many; 1 of a digit, or 1 of each")
     sub.add_argument("--guidance", type=float, default=1.0, help="w; 0 is none (default 1)")
-    samplers = ["ancestral", "ddim", "2m"]  # as in course.model.sampling, which needs torch
-    sub.add_argument("--sampler", default="ancestral", choices=samplers, help=", ".join(samplers))
+    sub.add_argument("--sampler", default="ancestral", choices=SAMPLERS, help=", ".join(SAMPLERS))
     sub.add_argument("--eta", type=float, default=0.0, help="noise of ddim, 0 ... 1 (default 0)")
     sub.add_argument("--steps", type=int, default=100, help="2 ... 1000 (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="same seed, same digits (default 0)")
@@ -129,7 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--guidance", type=float, nargs="+", default=[0.0, 1.0], help="one w or more (default 0 1)"
     )
-    sub.add_argument("--sampler", default="ancestral", choices=samplers, help=", ".join(samplers))
+    sub.add_argument("--sampler", default="ancestral", choices=SAMPLERS, help=", ".join(SAMPLERS))
     sub.add_argument("--steps", type=int, default=50, help="2 ... 1000 (default 50)")
     sub.add_argument("--seed", type=int, default=0, help="same seed, same figures (default 0)")
     sub.add_argument("--data", default="auto", help="auto: what the model was trained on")
@@ -140,11 +152,16 @@ def make_parser() -> argparse.ArgumentParser:
     command("lab", lab, "open JupyterLab at chapter 00")
 
     sub = command("book", book, "build the web book: book/html/index.html")
-    sub.add_argument("--out", type=Path, default=ROOT / "book", help="folder (default book/)")
+    sub.add_argument("--out", type=Path, help="folder (default book/)")
     sub.add_argument(
         "--links", action="store_true", help="check its links to other hosts (needs the internet)"
     )
     return parser
+
+
+def version() -> str:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]["version"]
 
 
 def scoreboard(options) -> int:
@@ -164,6 +181,21 @@ def scoreboard(options) -> int:
     return 0
 
 
+def start(options) -> int:
+    from course.learner.layout import lay_out
+
+    written, kept = lay_out(options.folder)
+    console.print(f"{len(written)} files written in {escape(str(options.folder))}")
+    if kept:
+        console.print("These were there, differ from the course's, and stay as they are:")
+        for name in kept:
+            console.print(f"  {name}")
+        console.print("To get the course's version of one, move yours away and run this again.")
+    go = f"cd {shlex.quote(str(options.folder))}, and there: " if options.folder != Path() else ""
+    console.print(f"next: {escape(go)}course lab")
+    return 0
+
+
 def check(options) -> int:
     wanted = select(options.which)  # a wrong number is told before anything is graded
     from course.learner.scoreboard import score_lines, signed
@@ -172,7 +204,7 @@ def check(options) -> int:
         from course.grading.code import LocalCode
         from course.grading.grader import Grader
 
-        results = Grader(LocalCode(options.impl)).grade(wanted)
+        results = Grader(LocalCode(code_folder(options.impl))).grade(wanted)
     else:
         results = Workspace().grade(wanted)
     for result in results:
@@ -229,7 +261,9 @@ def export_model(options) -> int:
     from course.model.models import SHIPPED, ship
     from course.probing.loading import Implementation
 
-    change, size = ship(ROOT / "runs" / options.run_name, Implementation("solutions"))
+    if not CLONED:
+        raise CourseError("what ships is made in a clone of the course, and this is none")
+    change, size = ship(home() / "runs" / options.run_name, Implementation("solutions"))
     console.print(f"wrote {SHIPPED} ({SHIPPED.stat().st_size:,} bytes)")
     console.print(
         f"half precision changes the output for fixed inputs by at most {change:.1e} "
@@ -268,7 +302,6 @@ def reset(options) -> int:
 
 
 def solution(options) -> int:
-
     exercise = find_exercise(options.exercise)
     if Workspace().grade((exercise,))[0].status != PASSED:
         console.print(
@@ -295,13 +328,16 @@ def demo(options) -> int:
     model, config = load_model(SHIPPED, solutions)
     images, _ = draw(solutions, model, config, list(range(10)), progress="drawing ten digits")
     grid = solutions.chapter("ch06_guided_sampling").image_grid(images, 5)
-    path = save_picture(grid, ROOT / "pictures" / "ten_digits.png", zoom=4)
+    path = save_picture(grid, pictures_folder() / "ten_digits.png", zoom=4)
     console.print(f"The shipped model, trained on {config.data}, drew all ten digits: {path}")
     console.print("The reference in solutions/, graded by the course's own checks:")
     results = Grader(solutions).grade(exercises())
     for line in score_lines(results):
         console.print(f"  {line}")
-    console.print("Next: open chapter 00 with [bold]course lab[/]")
+    if find_workspace() is None:
+        console.print("Next: a folder to work in, with [bold]course start FOLDER[/]")
+    else:
+        console.print("Next: open chapter 00 with [bold]course lab[/]")
     return 0 if all(result.status == PASSED for result in results) else 1
 
 
@@ -316,14 +352,14 @@ def train(options) -> int:
         preset = replace(preset, epochs=options.epochs)
     if options.precision:
         preset = replace(preset, precision=options.precision)
-    impl = Implementation(options.impl)
+    impl = Implementation(code_folder(options.impl))
     require_passing(impl, "train")
     name = options.name or options.preset
     if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         raise CourseError(
             f"--name is the name of a folder in runs/: letters, digits, - and _; got {name!r}"
         )
-    folder = ROOT / "runs" / name
+    folder = home() / "runs" / name
     run = Run(folder, preset, impl, options.data, options.device)
     try:
         run.train()
@@ -355,11 +391,11 @@ def sample(options) -> int:
         labels, name = [options.digit] * count, f"digit_{options.digit}"
     else:
         labels, name = list(range(10)) * count, "all_digits"
-    impl = Implementation(options.impl)
+    impl = Implementation(code_folder(options.impl))
     require_passing(impl, "sample", also=of_sampler(options.sampler))
     path = SHIPPED
     if options.run_name:
-        path = ROOT / "runs" / options.run_name / "models" / "model.safetensors"
+        path = home() / "runs" / options.run_name / "models" / "model.safetensors"
     model, config = load_model(path, impl)
     model = model.to(choose_device(options.device))
     images, film = draw(
@@ -376,7 +412,7 @@ def sample(options) -> int:
         eta=options.eta,
     )
     image_grid = impl.chapter("ch06_guided_sampling").image_grid
-    out = options.out or ROOT / "pictures" / f"{name}.png"
+    out = options.out or pictures_folder() / f"{name}.png"
     columns = min(10, len(images))
     save_picture(image_grid(images, columns), out, zoom=16 if len(images) == 1 else 3)
     console.print(f"{len(images)} drawn ({config.data} model): {out}")
@@ -395,12 +431,12 @@ def evaluate(options) -> int:
     from course.model.models import SHIPPED
     from course.probing.loading import Implementation
 
-    impl = Implementation(options.impl)
+    impl = Implementation(code_folder(options.impl))
     measures = ("8.1", "8.2", "8.3", "8.5", "8.6")
     require_passing(impl, "evaluate", also=(*of_sampler(options.sampler), *measures))
-    model_file, folder = SHIPPED, ROOT / "pictures"
+    model_file, folder = SHIPPED, pictures_folder()
     if options.run_name:
-        folder = ROOT / "runs" / options.run_name
+        folder = home() / "runs" / options.run_name
         model_file = folder / "models" / "model.safetensors"
     out = options.out or folder / "evaluation.json"
     evaluation = Evaluation(
@@ -414,12 +450,10 @@ def evaluate(options) -> int:
         data=options.data,
         device=options.device,
     )
-    console.print(f"{model_file.name}, trained on {evaluation.config.data}, against that data")
-    if evaluation.config.data != "MNIST":
-        console.print(
-            "[yellow]note:[/] the judge and the features were trained on MNIST. On these coarser "
-            "digits read every figure against the column of held-out images"
-        )
+    data, against = evaluation.config.data, evaluation.test_set.name
+    console.print(f"{model_file.name}, trained on {data}, against {against}")
+    for text in evaluation.notes:
+        console.print(f"[yellow]note:[/] {escape(text)}")
     try:
         evaluation.run(options.guidance)
     except KeyboardInterrupt:
@@ -465,9 +499,13 @@ def require_passing(impl, doing: str, also: tuple[str, ...] = ()) -> None:
 
 
 def lab(options) -> int:
+    # $COURSE_EXERCISES may lie apart from the notebooks.
+    folder = home() if (home() / "chapters").is_dir() else find_workspace()
+    if folder is None:
+        raise CourseError(f"{home()} holds no chapters/; go to a workspace, and try again there")
     command = [sys.executable, "-m", "jupyter", "lab"]
     command += [
-        f"--notebook-dir={ROOT}",
+        f"--notebook-dir={folder}",
         # A setting, and not a file to open: so the address that Jupyter prints leads there as well.
         "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb",
     ]
@@ -483,7 +521,7 @@ def lab(options) -> int:
 def book(options) -> int:
     from course.pages.book import build
 
-    pages = build(options.out, builder="linkcheck" if options.links else "html")
+    pages = build(options.out or home() / "book", builder="linkcheck" if options.links else "html")
     console.print(f"wrote {pages / ('output.txt' if options.links else 'index.html')}")
     return 0
 

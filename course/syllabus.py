@@ -1,8 +1,10 @@
 """The one list of chapters and exercises, read from checks/chNN_topic.toml."""
 
 import functools
+import re
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from course import ROOT, CourseError
 
@@ -38,9 +40,13 @@ class Exercise:
 
     @property
     def number(self) -> tuple[int, int]:
-        """(1, 2) for "1.2", so that exercises and chapters beyond 9 keep their order."""
-        chapter, _, position = self.id.partition(".")
-        return int(chapter), int(position)
+        return number_of(self.id)
+
+
+def number_of(exercise_id: str) -> tuple[int, int]:
+    """(1, 2) for "1.2", so that exercises and chapters beyond 9 keep their order."""
+    chapter, _, position = exercise_id.partition(".")
+    return int(chapter), int(position)
 
 
 @dataclass(frozen=True)
@@ -59,28 +65,97 @@ class Chapter:
         return f"chapters/{self.name[2:]}.ipynb"
 
 
+# What checks/NAME.toml must say of an exercise. It is looked at when the list is read, so that a
+# gap is an error at once, and not when a learner meets it.
+FIELDS = {
+    "id": str,
+    "symbols": list,
+    "title": str,
+    "points": int,
+    "difficulty": int,
+    "minutes": int,
+    "hints": list,
+}
+KINDS = {str: "a text", int: "a whole number above 0", list: "a list of texts"}
+FILES = (  # what a chapter has beside that list
+    "solutions/{}.py",
+    "checks/test_{}.py",
+    "checks/probes/{}.py",
+    "checks/misconceptions/{}.py",
+    "checks/equivalents/{}.py",
+)
+
+
 @functools.cache
 def chapters() -> tuple[Chapter, ...]:
-    """All chapters that have exercises, in order."""
-    return tuple(_read(path) for path in sorted((ROOT / "checks").glob("ch*.toml")))
+    """All chapters that have exercises, in order.
+
+    Raises:
+        CourseError: if a chapter's list or one of its files is missing or wrong, or none is there.
+    """
+    found = tuple(_read(path) for path in sorted((ROOT / "checks").glob("ch*.toml")))
+    if not found:
+        raise CourseError(f"there are no chapters in {ROOT / 'checks'}; install the course anew")
+    taken: dict[str, str] = {}  # by which exercise
+    for exercise in (exercise for chapter in found for exercise in chapter.exercises):
+        names = [("id", exercise.id), *(("symbols", symbol) for symbol in exercise.symbols)]
+        for field, name in names:
+            if name in taken:
+                raise CourseError(
+                    f"checks/{exercise.chapter}.toml, exercise {exercise.id}: {field} gives "
+                    f"{name}, which exercise {taken[name]} has already"
+                )
+            taken[name] = exercise.id
+    return found
 
 
-def _read(path) -> Chapter:
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    exercises = tuple(
-        Exercise(
-            id=entry["id"],
-            chapter=path.stem,
-            symbols=tuple(entry["symbols"]),
-            title=entry["title"],
-            points=entry["points"],
-            difficulty=entry["difficulty"],
-            minutes=entry["minutes"],
-            hints=tuple(entry["hints"]),
-        )
-        for entry in content["exercise"]
-    )
-    return Chapter(path.stem, content["title"], exercises)
+def _read(path: Path) -> Chapter:
+    """One chapter's list, with its exercises in order."""
+    place = f"checks/{path.name}"
+    if not re.fullmatch(r"ch\d\d_\w+", path.stem):
+        raise CourseError(f"{place}: the name must be like ch01_noise_schedule.toml")
+    for file in (file.format(path.stem) for file in FILES):
+        if not (ROOT / file).is_file():
+            raise CourseError(f"{place} lists a chapter, but its file {file} is missing")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CourseError(f"{place} cannot be read: {error}") from None
+    title, entries = _field(content, "title", str, place), content.get("exercise")
+    if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
+        raise CourseError(f"{place}: each exercise must begin with a line [[exercise]]")
+    found = [_read_exercise(entry, path) for entry in entries]
+    return Chapter(path.stem, title, tuple(sorted(found, key=lambda e: e.number)))
+
+
+def _read_exercise(entry: dict, path: Path) -> Exercise:
+    """One exercise of the list at `path`."""
+    place = f"checks/{path.name}, exercise {entry.get('id', 'without an id')}"
+    fields = {name: _field(entry, name, kind, place) for name, kind in FIELDS.items()}
+    chapter = int(path.stem[2:4])
+    if not re.fullmatch(rf"{chapter}\.[1-9]\d*", fields["id"]):
+        raise CourseError(f"{place}: the id must be {chapter}. and a number, like {chapter}.1")
+    solution = (ROOT / "solutions" / f"{path.stem}.py").read_text(encoding="utf-8")
+    for symbol in fields["symbols"]:
+        if not re.search(rf"^(def|class) {re.escape(symbol)}\b", solution, re.MULTILINE):
+            raise CourseError(
+                f"{place}: symbols names {symbol}, which solutions/{path.stem}.py does not define"
+            )
+    return Exercise(chapter=path.stem, **fields)
+
+
+def _field(entry: dict, name: str, kind: type, place: str) -> str | int | tuple[str, ...]:
+    """The field `name`, if it is of this kind and not empty; a list as a tuple."""
+    value = entry.get(name)
+    if (
+        type(value) is not kind
+        or not value
+        or (kind is int and value < 0)
+        or (kind is list and not all(isinstance(part, str) and part for part in value))
+    ):
+        got = "it is missing" if value is None else f"got {value!r}"
+        raise CourseError(f"{place}: {name} must be {KINDS[kind]}, {got}")
+    return tuple(value) if kind is list else value
 
 
 def exercises() -> tuple[Exercise, ...]:

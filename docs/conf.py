@@ -23,6 +23,13 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # the README's two commands are headings of a low level
 
+# At the top of each chapter, once there is an address that they can lead to.
+LAUNCH_BUTTONS = {
+    "colab_url": "https://colab.research.google.com",
+    "binderhub_url": "https://mybinder.org",
+    "notebook_interface": "jupyterlab",
+}
+
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
@@ -37,11 +44,7 @@ html_theme_options = {
     "repository_url": repository(),
     "repository_branch": "main",
     "path_to_docs": "",
-    "launch_buttons": {
-        "colab_url": "https://colab.research.google.com",
-        "binderhub_url": "https://mybinder.org",
-        "notebook_interface": "jupyterlab",
-    },
+    "launch_buttons": LAUNCH_BUTTONS if "/OWNER/" not in repository() else {},
     "use_download_button": False,
     "use_repository_button": False,
     "footer_content_items": [],  # the book names no author

@@ -26,6 +26,11 @@ import torch
 from torch import Tensor, nn
 
 
+def alpha_bar_at(alpha_bars: Tensor, t: Tensor) -> Tensor:
+    """alpha_bar at each image's step: (T,) and (B,) -> (B, 1, 1, 1)."""
+    return alpha_bars[t].view(-1, 1, 1, 1)
+
+
 def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw, for every image of the batch, a step and the noise.
 

@@ -24,6 +24,12 @@ import torch
 from torch import Tensor
 
 
+def alpha_bar_at(alpha_bars: Tensor, t: Tensor) -> Tensor:
+    """alpha_bar at each image's step, 1 where t = -1: (T,) and (B,) -> (B, 1, 1, 1)."""
+    values = torch.where(t < 0, 1.0, alpha_bars[t])  # (B,)
+    return values.view(-1, 1, 1, 1)
+
+
 def time_grid(
     alpha_bars: Tensor, num_steps: int, spacing: str = "trailing", lambda_min: float = -5.0
 ) -> Tensor:
@@ -95,7 +101,6 @@ def ddim_step(
     Returns:
         x_next, shape (B, C, H, W).
     """
-
     raise NotImplementedError("exercise 7.2 is not written yet")
 
 
@@ -122,7 +127,6 @@ def dpm_step(x_t: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, alpha_bars: Te
     Returns:
         x_next, shape (B, C, H, W).
     """
-
     raise NotImplementedError("exercise 7.3 is not written yet")
 
 

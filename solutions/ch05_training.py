@@ -23,6 +23,11 @@ import torch
 from torch import Tensor, nn
 
 
+def alpha_bar_at(alpha_bars: Tensor, t: Tensor) -> Tensor:
+    """alpha_bar at each image's step: (T,) and (B,) -> (B, 1, 1, 1)."""
+    return alpha_bars[t].view(-1, 1, 1, 1)
+
+
 def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw, for every image of the batch, a step and the noise.
 
@@ -78,7 +83,7 @@ def diffusion_loss(
     Returns:
         the loss, a tensor without axes, through which gradients flow to the model.
     """
-    alpha_bar = alpha_bars[t].view(-1, 1, 1, 1)  # (B,) -> (B, 1, 1, 1)
+    alpha_bar = alpha_bar_at(alpha_bars, t)  # (B, 1, 1, 1)
     x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps  # (B, C, H, W)
     predicted = model(x_t, t, labels)  # (B, C, H, W)
     error = target(x0, eps, t, alpha_bars) - predicted
@@ -104,7 +109,7 @@ def v_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
     Returns:
         v, shape (B, C, H, W).
     """
-    alpha_bar = alpha_bars[t].view(-1, 1, 1, 1)  # (B,) -> (B, 1, 1, 1)
+    alpha_bar = alpha_bar_at(alpha_bars, t)  # (B, 1, 1, 1)
     return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0
 
 
@@ -124,7 +129,7 @@ def eps_from_v(x_t: Tensor, v: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
     Returns:
         eps, shape (B, C, H, W).
     """
-    alpha_bar = alpha_bars[t].view(-1, 1, 1, 1)  # (B,) -> (B, 1, 1, 1)
+    alpha_bar = alpha_bar_at(alpha_bars, t)  # (B, 1, 1, 1)
     return (1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v
 
 

@@ -21,6 +21,12 @@ import torch
 from torch import Tensor
 
 
+def alpha_bar_at(alpha_bars: Tensor, t: Tensor) -> Tensor:
+    """alpha_bar at each image's step, 1 where t = -1: (T,) and (B,) -> (B, 1, 1, 1)."""
+    values = torch.where(t < 0, 1.0, alpha_bars[t])  # (B,)
+    return values.view(-1, 1, 1, 1)
+
+
 def time_grid(
     alpha_bars: Tensor, num_steps: int, spacing: str = "trailing", lambda_min: float = -5.0
 ) -> Tensor:
@@ -105,12 +111,7 @@ def ddim_step(
     Returns:
         x_next, shape (B, C, H, W).
     """
-
-    def at(step: Tensor) -> Tensor:
-        values = torch.where(step < 0, 1.0, alpha_bars[step])  # (B,)
-        return values.view(-1, 1, 1, 1)  # (B, 1, 1, 1)
-
-    a, a_next = at(t), at(t_next)
+    a, a_next = alpha_bar_at(alpha_bars, t), alpha_bar_at(alpha_bars, t_next)
     x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
     eps = (x_t - a.sqrt() * x0) / (1 - a).sqrt()
     sigma = eta * ((1 - a_next) / (1 - a)).sqrt() * (1 - a / a_next).sqrt()
@@ -143,12 +144,7 @@ def dpm_step(x_t: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, alpha_bars: Te
     Returns:
         x_next, shape (B, C, H, W).
     """
-
-    def at(step: Tensor) -> Tensor:
-        values = torch.where(step < 0, 1.0, alpha_bars[step])  # (B,)
-        return values.view(-1, 1, 1, 1)  # (B, 1, 1, 1)
-
-    a, a_next = at(t), at(t_next)
+    a, a_next = alpha_bar_at(alpha_bars, t), alpha_bar_at(alpha_bars, t_next)
     x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
     h = torch.log(a_next / (1 - a_next)) / 2 - torch.log(a / (1 - a)) / 2
     return ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * x0
@@ -189,20 +185,16 @@ def dpm_2m_step(
         of this one.
     """
 
-    def at(step: Tensor) -> Tensor:
-        values = torch.where(step < 0, 1.0, alpha_bars[step])  # (B,)
-        return values.view(-1, 1, 1, 1)  # (B, 1, 1, 1)
-
     def half_log_snr(alpha_bar: Tensor) -> Tensor:
         return torch.log(alpha_bar / (1 - alpha_bar)) / 2
 
-    a, a_next = at(t), at(t_next)
+    a, a_next = alpha_bar_at(alpha_bars, t), alpha_bar_at(alpha_bars, t_next)
     x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
     h = half_log_snr(a_next) - half_log_snr(a)
     D = x0
     if memory is not None:
         t_before, x0_before = memory
-        r = (half_log_snr(a) - half_log_snr(at(t_before))) / h
+        r = (half_log_snr(a) - half_log_snr(alpha_bar_at(alpha_bars, t_before))) / h
         second_order = x0 + (x0 - x0_before) / (2 * r)
         D = torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, second_order)
     x_next = ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * D

@@ -74,7 +74,7 @@ class Server:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "COURSE_EXERCISES": str(self.exercises),
-            "DIFFUSION_DATA": str(folder / "data"),  # no MNIST
+            "DIFFUSION_DATA": str(folder),  # no MNIST
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "JUPYTER_CONFIG_DIR": str(folder / "config"),

@@ -11,7 +11,7 @@ import pytest
 
 from course.grading.code import LocalCode
 from course.learner.skeletons import write_missing
-from course.model.data import data_folder, load_images
+from course.model.data import data_folder, load_images, mnist_is_there
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +21,8 @@ def solutions() -> LocalCode:
 
 @pytest.fixture(scope="session")
 def mnist():
-    """Load MNIST, called as mnist(train=False). Skips only where no folder is, not on an error."""
-    if not (data_folder() / "MNIST").is_dir():
+    """Load MNIST, called as mnist(train=False). Skips only where it is not, not if damaged."""
+    if not mnist_is_there():
         pytest.skip(f"MNIST is not in {data_folder()}; set DIFFUSION_DATA to the folder it is in")
     return partial(load_images, "mnist")
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -257,12 +258,12 @@ OUTSIDE = """
   })
   .map(element => element.outerHTML.slice(0, 100))
 """
-PAGES = ["index", "glossary", "api", "misconceptions", "instructors", "open_anywhere", "README"]
+PAGES = [*(Path(name).stem for name in book.PAGES), *(p.stem for p in (ROOT / "docs").glob("*.md"))]
+PAGES += [f"models/{path.stem}" for path in (ROOT / "models").glob("*.md")]
+PAGES += [f"chapters/{path.stem}" for path in NOTEBOOKS]
 
 
-@pytest.mark.parametrize(
-    "name", [*PAGES, "models/mnist", "models/judges", *(f"chapters/{p.stem}" for p in NOTEBOOKS)]
-)
+@pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_page_fits_a_phone_and_its_formulas_are_drawn(name, visit, pages):
     """Wide tables, listings and figures scroll inside themselves."""
     page = visit(name, width=390)

@@ -13,7 +13,7 @@ from course.syllabus import chapters
 def learner(tmp_path, monkeypatch):
     """Every command works on exercises of its own."""
     monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
-    monkeypatch.setenv("DIFFUSION_DATA", str(tmp_path / "no_data"))
+    monkeypatch.setenv("DIFFUSION_DATA", str(tmp_path))
     return tmp_path / "exercises"
 
 
@@ -67,7 +67,7 @@ def test_check_names_a_misconception(learner, capsys):
         (["hint", "0.1"], "there is no exercise '0.1'"),
         (["train", "--preset", "giant"], "choose one of smoke, laptop, seed"),
         (["train", "--preset", "smoke", "--epochs", "0"], "--epochs must be at least 1, got 0"),
-        (["train", "--preset", "smoke", "--data", "cats"], "choose one of auto, mnist, digits"),
+        (["train", "--preset", "smoke", "--data", "cats"], "choose one of auto, mnist, mnist5k"),
         (["train", "--preset", "smoke", "--device", "abacus"], "there is no device 'abacus'"),
         (["sample", "--digit", "12"], "digits run from 0 to 9, got 12"),
         (["sample", "--steps", "1"], "steps must be between 2 and 1000, got 1"),

@@ -19,21 +19,21 @@ from course.model.digit_networks import (
     FOLDER,
     count_right,
     distort,
-    load_judge,
+    load_network,
     quantise,
-    save_judge,
+    save_network,
     train,
 )
 from course.model.evaluation import (
     Evaluation,
     Ruler,
     data_of,
-    eps_mse_by_band,
     flags,
     ink,
     matching,
     sharpness,
 )
+from course.model.held_out import eps_mse_by_band
 from course.model.models import SHIPPED, ModelConfig, build_model, save_model
 
 # Pixels
@@ -61,13 +61,13 @@ def test_ink_and_sharpness_of_simple_pictures():
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_shipped_networks_say_what_they_are(name):
-    model, metadata = load_judge(name)
+    model, metadata = load_network(name)
     assert (FOLDER / f"{name}.safetensors").stat().st_size < 1e6
     assert json.loads(metadata["config"])["network"] == name
     assert int(metadata["test_right"]) / int(metadata["test_count"]) >= 0.994
     assert metadata["command"] == "python -m course.model.digit_networks --write"
     assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
-    card = (FOLDER / "judges.md").read_text()
+    card = (FOLDER / "digit_networks.md").read_text()
     assert f"{int(metadata['test_right']):,} of 10,000" in card
     assert f"{sum(p.numel() for p in model.parameters()):,}" in card
 
@@ -75,7 +75,7 @@ def test_the_shipped_networks_say_what_they_are(name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_their_accuracy_on_mnist_is_as_claimed(name, mnist):
     images = mnist(train=False)
-    model, metadata = load_judge(name)
+    model, metadata = load_network(name)
     assert len(images) == int(metadata["test_count"])
     # Another version of PyTorch may tip an image that lies on the boundary.
     assert abs(count_right(model, *images.batch(slice(None))) - int(metadata["test_right"])) <= 2
@@ -108,7 +108,7 @@ def test_wrong_and_damaged_files_are_told(tmp_path):
 
     def told(words, name="judge"):
         with pytest.raises(CourseError, match=words):
-            load_judge(name, path)
+            load_network(name, path)
 
     told("there is no judge network at")
     path.write_bytes((FOLDER / "judge.safetensors").read_bytes()[:-100])
@@ -116,7 +116,7 @@ def test_wrong_and_damaged_files_are_told(tmp_path):
     save_file({"weight": torch.zeros(3)}, path)
     told("was not written by this course: its metadata should hold config and sha256")
     altered(path, lambda tensors, metadata: None)
-    load_judge("judge", path)
+    load_network("judge", path)
     told("holds the network 'judge', not 'features'", name="features")
     altered(path, lambda tensors, metadata: tensors["head.weight"].mul_(1.001))
     told("are not those it was written with")
@@ -124,13 +124,13 @@ def test_wrong_and_damaged_files_are_told(tmp_path):
     told("was not written by this course: .* sha256 is missing")
     altered(path, lambda tensors, metadata: metadata.update(config='{"network": "judge"}'))
     told("is not that of a judge .*missing 4 required")
-    features, _ = load_judge("features")
-    save_judge(path, features, CONFIGS["judge"], 1, 1)  # hash and name fit, the shapes do not
+    features, _ = load_network("features")
+    save_network(path, features, CONFIGS["judge"], 1, 1)  # hash and name fit, the shapes do not
     told("do not fit the network")
 
 
 def test_training_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
-    images = load_images("digits")
+    images = load_images("mnist5k")
     config = replace(CONFIGS["features"], epochs=2, batch_size=300)
     whole = train(config, images, tmp_path / "whole.pt", quiet=True)
     keep = judges._keep
@@ -149,7 +149,7 @@ def test_training_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
 
 
 def test_distortion_is_light_and_leaves_the_background_black():
-    images = load_images("digits").batch(slice(0, 50))[0]
+    images = load_images("mnist5k").batch(slice(0, 50))[0]
     moved = distort(images, CONFIGS["features"], torch.Generator().manual_seed(0))
     assert moved.shape == images.shape and not torch.equal(moved, images)
     assert moved.amin() >= -1 and moved.amax() <= 1 + 1e-6
@@ -159,7 +159,7 @@ def test_distortion_is_light_and_leaves_the_background_black():
 # Failures planted among real digits
 
 
-@pytest.fixture(scope="module", params=["digits", "mnist"])
+@pytest.fixture(scope="module", params=["mnist5k", "mnist"])
 def planted(request, solutions):
     """A ruler, its labels, and the two parts of the data that it measures against."""
     if request.param == "mnist":
@@ -170,7 +170,10 @@ def planted(request, solutions):
             train_set.pixels[:10_000], train_set.labels[:10_000], train_set.name
         )
     else:
-        train_set, test_set = load_images("digits", train=True), load_images("digits", train=False)
+        train_set, test_set = (
+            load_images("mnist5k", train=True),
+            load_images("mnist5k", train=False),
+        )
         labels = torch.arange(250) % 10
     return Ruler(solutions, train_set, test_set, labels), labels, train_set, test_set
 
@@ -266,7 +269,7 @@ def test_what_cannot_be_measured_is_told(planted):
 
 
 def test_eps_mse_of_networks_whose_error_is_known():
-    images = load_images("digits", train=False)
+    images = load_images("mnist5k", train=False)
     alpha_bars = torch.linspace(0.99, 0.01, 100)
     # A network that says 0 errs by the noise's variance; 64 x 784 draws hold 1 to 0.03.
     zero = eps_mse_by_band(lambda x, t, labels: 0 * x, alpha_bars, images, num_images=64)
@@ -289,7 +292,7 @@ def test_eps_mse_of_networks_whose_error_is_known():
 
 def test_eps_mse_of_the_perfect_network_is_zero():
     """Images that are all -1 let the noise be read off x_t."""
-    images = load_images("digits", train=False)
+    images = load_images("mnist5k", train=False)
     black = type(images)(torch.zeros_like(images.pixels), images.labels, "black")
     alpha_bars = torch.linspace(0.99, 0.01, 100)
 
@@ -306,13 +309,13 @@ def test_eps_mse_of_the_perfect_network_is_zero():
 
 @pytest.fixture
 def tiny(tmp_path, solutions):
-    """The file of an untrained model that says it was trained on scikit-learn's digits."""
+    """The file of an untrained model that says it was trained on mnist5k."""
     config = ModelConfig(
         base_channels=8,
         channel_mults=(1, 2),
         time_dim=16,
         prediction="v",
-        data="scikit-learn digits",
+        data="mnist5k",
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -327,17 +330,17 @@ def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monke
     one = tmp_path / "one.json"
     assert main([*command, "--out", str(one)]) == 0
     out = capsys.readouterr().out
-    for words in ("scikit-learn digits", "w = 0", "w = 2", "Fréchet distance", "worst digit"):
+    for words in ("mnist5k", "w = 0", "w = 2", "Fréchet distance", "worst digit"):
         assert words in out
     assert "w = 0: only" in " ".join(out.split()), "an untrained model draws no digits"
     report = json.loads(one.read_text())
-    assert report["complete"] and report["data"] == "scikit-learn digits"
+    assert report["complete"] and report["data"] == "mnist5k"
     assert [row["guidance"] for row in report["generated"]] == [0, 2]
     assert report["count"] == 20 and report["real"]["accuracy"]["count"] == 20
     assert len(report["held_out_eps_mse"]["bands"]) == 10
     assert all(row["flags"] for row in report["generated"])
     # A run of the same model: the file lies beside it, with the same figures.
-    monkeypatch.setattr("course.cli.ROOT", tmp_path)
+    monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
     monkeypatch.setattr("course.cli.require_passing", lambda *args, **options: None)
     folder = tmp_path / "runs" / "mine"
     (folder / "models").mkdir(parents=True)
@@ -351,7 +354,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(tiny, tmp_path, monke
     assert again == report
     # Another sampler: other digits, against the same real ones.
     assert main(["evaluate", "mine", *command[1:], "--sampler", "2m"]) == 0
-    assert "20 images a column, scikit-learn digits, 2 steps, 2m" in capsys.readouterr().out
+    assert "20 images a column, mnist5k, 2 steps, 2m" in capsys.readouterr().out
     other = json.loads((folder / "evaluation.json").read_text())
     assert other["sampler"] == "2m" and other["real"] == report["real"]
     assert [row["ink"] for row in other["generated"]] != [row["ink"] for row in report["generated"]]
@@ -376,15 +379,55 @@ def test_an_interrupted_evaluation_keeps_what_was_finished(tiny, tmp_path, monke
     assert [row["guidance"] for row in report["generated"]] == [0]
 
 
-def test_a_model_is_measured_against_its_own_data_only(monkeypatch, tmp_path, capsys):
-    assert data_of("scikit-learn digits")[0].name == "scikit-learn digits"
+def test_a_model_is_measured_against_its_own_data_only(monkeypatch, tmp_path):
     monkeypatch.setenv("DIFFUSION_DATA", str(tmp_path))
-    with pytest.raises(CourseError, match="was trained on MNIST, which is not in"):
+    for part, count in zip(data_of("mnist5k"), (4500, 500)):
+        assert part.name == "mnist5k" and len(part) == count
+    with pytest.raises(CourseError, match="MNIST is not in"):
         data_of("MNIST")
-    with pytest.raises(CourseError, match="figures against digits would say how"):
-        data_of("MNIST", "digits")
-    assert SHIPPED.is_file() and main(["evaluate", "--count", "10"]) == 2
-    assert "against other data it cannot be measured" in " ".join(capsys.readouterr().out.split())
+    assert data_of("MNIST", "mnist5k")[1].name == "mnist5k"
+    with pytest.raises(CourseError, match="trained on mnist5k, and is measured against its 500"):
+        data_of("mnist5k", "mnist")
+    with pytest.raises(CourseError, match="trained on scikit-learn digits, which the course does"):
+        data_of("scikit-learn digits")
+
+
+def test_the_shipped_model_is_measured_without_mnist_too(monkeypatch, tmp_path, capsys, solutions):
+    monkeypatch.setenv("DIFFUSION_DATA", str(tmp_path))
+    out = tmp_path / "evaluation.json"
+    command = ["evaluate", "--count", "20", "--steps", "2", "--guidance", "0", "--sampler", "2m"]
+    assert main([*command, "--out", str(out)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "trained on MNIST, against mnist5k" in printed
+    report = json.loads(out.read_text())
+    assert report["data"] == "MNIST" and report["against"] == "mnist5k" and report["count"] == 20
+    seen, copies = report["notes"]
+    assert "judge and the features have seen" in seen and "so has the model" in seen
+    assert "4,500 of the model's 60,000" in copies
+    assert seen in printed and copies in printed
+
+
+def test_with_mnist_the_shipped_model_is_measured_against_its_test_part(mnist, solutions, tmp_path):
+    evaluation = Evaluation(solutions, SHIPPED, tmp_path / "e.json", count=10, quiet=True)
+    assert len(evaluation.test_set) == 10_000
+    assert evaluation.notes == [] and evaluation.report["against"] == "MNIST"
+
+
+def test_of_mnist5k_only_judge_and_features_have_seen_the_held_out_digits(
+    tiny, solutions, tmp_path
+):
+    evaluation = Evaluation(solutions, tiny, tmp_path / "e.json", count=500, quiet=True)
+    (note,) = evaluation.notes
+    assert "judge and the features have seen" in note and "model" not in note
+
+
+def test_a_count_that_is_too_large_is_lowered_and_told(tiny, solutions, tmp_path):
+    evaluation = Evaluation(solutions, tiny, tmp_path / "e.json", count=1000, quiet=True)
+    assert len(evaluation.labels) == evaluation.report["count"] == 500
+    assert (
+        "500 images for each w, not 1,000: mnist5k holds out 50 of each digit"
+        in (evaluation.report["notes"])
+    )
 
 
 @pytest.mark.parametrize(

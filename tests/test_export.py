@@ -9,10 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from course.classroom.export import course_files, export_gradescope
 
 from course import ROOT
-from course.classroom import autograder
+from course.classroom import gradescope
+from course.classroom.gradescope import course_files
 from course.syllabus import chapters
 
 CHAPTER_FILES = [f"{chapter.name}.py" for chapter in chapters()]
@@ -20,7 +20,7 @@ CHAPTER_FILES = [f"{chapter.name}.py" for chapter in chapters()]
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Path:
-    return export_gradescope(tmp_path_factory.mktemp("export"))
+    return gradescope.export(tmp_path_factory.mktemp("export"))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def write_files(folder: Path, *names: str) -> None:
 
 def test_the_archive_is_named_and_placed_as_asked(archive, tmp_path):
     assert archive.name == "gradescope_autograder.zip"
-    assert export_gradescope(tmp_path / "new" / "x.zip") == tmp_path / "new" / "x.zip"
+    assert gradescope.export(tmp_path / "new" / "x.zip") == tmp_path / "new" / "x.zip"
     assert zipfile.is_zipfile(tmp_path / "new" / "x.zip")
 
 
@@ -61,8 +61,8 @@ def test_the_archive_holds_what_grading_needs_and_no_more(archive):
     with zipfile.ZipFile(archive) as opened:
         names = opened.namelist()
         assert opened.testzip() is None
-        for name in course_files():
-            assert opened.read(name) == (ROOT / name).read_bytes()
+        for name, file in course_files().items():
+            assert opened.read(name) == file.read_bytes()
     assert names == sorted(set(names))
     assert {"setup.sh", "run_autograder", "grader_failed.json"} <= set(names)
     assert {"pyproject.toml", "README.md", "LICENSE", "course/cli.py"} <= set(names)
@@ -85,7 +85,7 @@ def test_no_tracked_file_of_the_grader_is_forgotten():
 
 
 def test_the_same_course_gives_the_same_bytes(archive, tmp_path):
-    again = export_gradescope(tmp_path / "again.zip")
+    again = gradescope.export(tmp_path / "again.zip")
     assert again.read_bytes() == archive.read_bytes()
     with zipfile.ZipFile(archive) as opened:
         assert {entry.date_time for entry in opened.infolist()} == {(1980, 1, 1, 0, 0, 0)}
@@ -142,7 +142,7 @@ def run_script(root: Path) -> subprocess.CompletedProcess:
 
 def test_results_say_so_when_python_does_not_start(unpacked):
     assert run_script(unpacked).returncode == 0
-    assert results_in(unpacked) == autograder.grader_failed()
+    assert results_in(unpacked) == gradescope.grader_failed()
     assert "grader's fault" in results_in(unpacked)["output"]
 
 
@@ -150,7 +150,7 @@ def test_the_script_runs_the_archives_own_copy(unpacked):
     write_files(unpacked, "venv/bin/python")
     (unpacked / "venv/bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (unpacked / "venv/bin/python").chmod(0o755)
-    marked = unpacked / "source/course/classroom/autograder.py"
+    marked = unpacked / "source/course/classroom/gradescope.py"
     marked.write_text(marked.read_text().replace("Nothing could be graded", "From the archive"))
     assert run_script(unpacked).returncode == 0
     assert results_in(unpacked)["output"].startswith("From the archive: there is no chapter file")
@@ -165,7 +165,7 @@ def pretend_grade(monkeypatch, act) -> list[list[str]]:
         act(Path(command[4]), Path(command[6]))
         return subprocess.CompletedProcess(command, 1)  # as when not all exercises pass
 
-    monkeypatch.setattr(autograder.subprocess, "run", run)
+    monkeypatch.setattr(gradescope.subprocess, "run", run)
     return commands
 
 
@@ -177,7 +177,7 @@ def test_the_result_of_course_grade_is_handed_over(unpacked, monkeypatch):
 
     write_files(unpacked / "submission", "my work/exercises/" + CHAPTER_FILES[0])
     commands = pretend_grade(monkeypatch, act)
-    assert autograder.main() == 0
+    assert gradescope.main() == 0
     assert results_in(unpacked)["score"] == 7
     (command,) = commands
     assert command[:4] == [sys.executable, "-m", "course.cli", "grade"]
@@ -198,8 +198,8 @@ def test_a_grader_that_breaks_is_not_the_learners_fault(unpacked, monkeypatch, c
 
     write_files(unpacked / "submission", CHAPTER_FILES[0])
     pretend_grade(monkeypatch, act)
-    assert autograder.main() == 0
-    assert results_in(unpacked) == autograder.grader_failed()
+    assert gradescope.main() == 0
+    assert results_in(unpacked) == gradescope.grader_failed()
     assert "Traceback" in capsys.readouterr().err  # for the instructors
 
 
@@ -208,14 +208,14 @@ def test_results_are_there_while_grading_still_runs(unpacked, monkeypatch):
     seen = []
     write_files(unpacked / "submission", CHAPTER_FILES[0])
     pretend_grade(monkeypatch, lambda folder, out: seen.append(results_in(unpacked)))
-    autograder.main()
-    assert seen == [autograder.grader_failed()]
+    gradescope.main()
+    assert seen == [gradescope.grader_failed()]
 
 
 def test_no_chapter_file_is_told_to_the_learner(unpacked, monkeypatch):
     write_files(unpacked / "submission", "essay.py", "solutions/" + CHAPTER_FILES[0])
     commands = pretend_grade(monkeypatch, lambda folder, out: None)
-    autograder.main()
+    gradescope.main()
     assert commands == []
     assert all(name in results_in(unpacked)["output"] for name in CHAPTER_FILES)
     assert "fault" not in results_in(unpacked)["output"]
@@ -240,11 +240,11 @@ def test_no_chapter_file_is_told_to_the_learner(unpacked, monkeypatch):
 def test_the_folder_with_the_chapters_is_found(tmp_path, files, found):
     write_files(tmp_path, *(name.format(*CHAPTER_FILES) for name in files))
     expected = None if found is None else tmp_path / found
-    assert autograder.find_chapters(tmp_path) == expected
+    assert gradescope.find_chapters(tmp_path) == expected
 
 
 def test_a_link_is_no_chapter_file(tmp_path):
     """The grader refuses links; taking one for a submission would look like the grader's fault."""
     write_files(tmp_path, "mine.py", "real/" + CHAPTER_FILES[1])
     (tmp_path / CHAPTER_FILES[0]).symlink_to(tmp_path / "mine.py")
-    assert autograder.find_chapters(tmp_path) == tmp_path / "real"
+    assert gradescope.find_chapters(tmp_path) == tmp_path / "real"

@@ -262,7 +262,7 @@ def test_of_two_mistakes_one_is_named(empty_exercises, chapter, changes, names):
         assert before in text
         text = text.replace(before, after)
     (empty_exercises / f"{chapter}.py").write_text(text, encoding="utf-8")
-    results = Grader(LocalCode(empty_exercises)).grade(select(chapter[2:4]))
+    results = Grader(LocalCode(empty_exercises)).grade(select(chapter))
     last = [r.outcomes[-1] for r in results if r.status == FAILED]
     found = {outcome.misconception for outcome in last}
     assert found & names, [outcome.message() for outcome in last]

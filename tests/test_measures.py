@@ -197,7 +197,7 @@ def test_real_sets_are_the_further_apart_the_smaller_they_are(ch08, frechet):
 def test_the_command_behind_the_slider_measures_each_scale(solutions, tmp_path, monkeypatch):
     config = ModelConfig(
         base_channels=8, channel_mults=(1, 2), time_dim=16, prediction="v",
-        data="scikit-learn digits",
+        data="mnist5k",
     )  # fmt: skip
     save_model(tmp_path / "tiny.safetensors", build_model(solutions, config), config)
     monkeypatch.setattr(guidance, "SHIPPED", tmp_path / "tiny.safetensors")
@@ -205,18 +205,10 @@ def test_the_command_behind_the_slider_measures_each_scale(solutions, tmp_path, 
     guidance.write(result, picture, tmp_path / "guidance.json")
     stored = json.loads((tmp_path / "guidance.json").read_text())
     assert [row["guidance"] for row in stored["generated"]] == [0, 2]
-    assert stored["data"] == "scikit-learn digits" and stored["images"] == 30
+    assert stored["data"] == "mnist5k" and stored["images"] == 30
     assert stored["real"]["accuracy"]["value"] > 0.8 > stored["generated"][0]["accuracy"]["value"]
     image = Image.open(tmp_path / "guidance.png")
     assert image.size == (280, 2 * guidance.ROWS * 28)
     drawn = torch.from_numpy(np.array(image)).view(2, -1)
     assert not torch.equal(*drawn), "both scales drew the same"
     assert len(guidance.table(stored)) == 2 + 1 + 2
-
-
-def test_the_mosaic_has_ten_images_to_a_row():
-    images = torch.linspace(-1, 1, 20).view(20, 1, 1, 1).expand(20, 1, 28, 28)
-    whole = guidance.mosaic(images)
-    assert whole.shape == (1, 56, 280)
-    assert whole[0, 10, 14 * 2 + 5] == pytest.approx(1 / 19, abs=1e-6)
-    assert whole[0, 30, 5] == pytest.approx(10 / 19, abs=1e-6)

@@ -31,7 +31,7 @@ def new_learner(tmp_path) -> dict[str, str]:
     return {
         **os.environ,
         "COURSE_EXERCISES": str(tmp_path / "exercises"),
-        "DIFFUSION_DATA": str(tmp_path / "data"),
+        "DIFFUSION_DATA": str(tmp_path),
     }
 
 

@@ -11,14 +11,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from course import ROOT
 from course.pages.build_notebooks import normalise
-from course.pages.open_anywhere import (
-    FIRST_CELL,
-    first_cell,
-    link_definitions,
-    repository,
-    with_first_cell,
-    with_links,
-)
+from course.pages.open_anywhere import FIRST_CELL, first_cell, with_first_cell
 
 NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
 
@@ -83,30 +76,6 @@ def test_the_first_cell_is_put_before_all_code_and_once(path):
     code_cells(again)[0].source = FIRST_CELL.replace("REPOSITORY", "https://elsewhere")
     assert nbformat.writes(with_first_cell(again)) == nbformat.writes(after)
     assert nbformat.writes(normalise(after)) == nbformat.writes(after)
-
-
-CHAPTERS = [path for path in NOTEBOOKS if path.name[0].isdigit()]
-
-
-def test_each_chapter_has_two_badges_in_the_readme_that_lead_to_it():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = link_definitions(CHAPTERS)
-    assert with_links(readme, links) == readme, "run python -m course.pages.open_anywhere"
-    for path in CHAPTERS:
-        number = path.name.split("_")[0]
-        row = next(line for line in readme.splitlines() if f"(chapters/{path.name})" in line)
-        for service in ("colab", "binder"):
-            name = f"{service}-{number}"
-            assert f"][{service}]][{name}]" in row
-            assert f"\n[{name}]: {links[name]}" in readme
-            assert links[name].endswith(f"chapters/{path.name}")
-
-
-def test_another_address_goes_behind_the_badges():
-    readme = "| [![x][colab]][colab-01] |\n\n[colab-01]: https://elsewhere\n[binder-01]: no\n"
-    mended = with_links(readme, link_definitions([CHAPTERS[1]]))
-    assert mended.count(repository().removeprefix("https://github.com/")) == 2
-    assert "elsewhere" not in mended and mended.startswith("| [![x][colab]][colab-01] |")
 
 
 class RecordingShell:

@@ -1,16 +1,34 @@
-"""What the repository as a whole promises: style, size, and a README that tells the truth."""
+"""What the repository as a whole promises: style, size, and pages that tell the truth."""
 
+import importlib.util
+import json
 import re
 import subprocess
 import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from course import ROOT
-from course.grading.answer_report import PAGE, cell
+from course.cli import main
+from course.grading.answer_report import PAGE, cell, verdict
 from course.grading.answers import equivalents_of, misconceptions_of
 from course.grading.checking import checks_of
+from course.model import training
+from course.model.data import load_images
+from course.model.training import PRESETS
+from course.pages import book
 from course.syllabus import chapters, exercises
+
+PAGES = [*book.PAGES, *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
+PAGES += [f"models/{p.name}" for p in sorted((ROOT / "models").glob("*.md"))]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def tracked_files() -> list[str]:
@@ -42,8 +60,8 @@ def test_no_large_file_and_no_data_set_is_tracked():
         assert "ubyte" not in name and not name.startswith(("runs/", ".course/", "pictures/"))
 
 
-def test_the_readme_counts_the_known_answers_right():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_counts_the_known_answers_right():
+    page = read("docs/checks.md")
     for chapter in chapters():
         ids = [exercise.id for exercise in chapter.exercises]
         checks, wrong, right = (
@@ -53,7 +71,34 @@ def test_the_readme_counts_the_known_answers_right():
             f"| {chapter.number} {chapter.title} | {len(ids)} | {checks} "
             f"| {wrong} of {wrong} | {right} of {right} |"
         )
-        assert line in readme, f"README.md should say: {line}"
+        assert line in page, f"docs/checks.md should say: {line}"
+
+
+def test_the_page_shows_the_measured_speed():
+    measured = json.loads(read("benchmarks/results/training_speed.json"))
+    contestants, curves = measured["speed"]["contestants"], measured["race"]["curves"]
+    page = read("docs/training.md")
+    for name, shown in [
+        ("course", "this course"),
+        ("diffusers", "diffusers, `UNet2DModel`"),
+        ("lucidrains", "denoising_diffusion_pytorch"),
+    ]:
+        speed, last = contestants[name], curves[name][-1]
+        seconds = f"{last['seconds']:.0f} s"
+        line = (
+            f"| {shown} | {speed['images_per_second']:.0f} | {speed['gflop_per_image']:.2f} GFLOP "
+            f"| {100 * speed['share_of_limit']:.0f} % "
+            f"| {'' if last['eps_mse'] <= measured['race']['target'] else 'more than '}{seconds} |"
+        )
+        assert line in page, f"docs/training.md should say: {line}"
+
+
+def test_the_page_names_every_preset():
+    page = read("docs/training.md")
+    for name, preset in PRESETS.items():
+        prediction = {"v": "v", "eps": "ε"}[preset.model.prediction]
+        network = f"{preset.model.base_channels} channels, {prediction}-prediction"
+        assert re.search(rf"\| `{name}` \| [^|]+ \| {network} \|", page), name
 
 
 def test_the_list_of_misconceptions_is_complete():
@@ -64,8 +109,149 @@ def test_the_list_of_misconceptions_is_complete():
                 assert cell(text) in page, "run: python -m course.grading.answer_report --write"
 
 
-def test_the_readme_links_to_files_that_exist():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)]+)\)", readme):
-        file = target.partition("#")[0]
-        assert target.startswith(("http", "#")) or (ROOT / file).exists(), target
+# The README and the other pages
+
+
+def test_the_readme_is_short_and_begins_with_the_first_command():
+    readme = read("README.md")
+    assert len(readme.split()) <= 800
+    first = readme.index("### Set up and see it run")
+    assert len(readme[:first].split()) <= 120
+    for heading in ("Set up and see it run", "Set up and run all tests"):
+        section = readme.split(f"### {heading}\n")[1].split("\n#")[0]
+        assert re.search(r"^```\npython3 [^\n]+\n```$", section, re.MULTILINE), heading
+
+
+def test_the_readme_shows_a_verdict_as_it_is():
+    answer = next(a for a in misconceptions_of("2.3") if "by its variance" in a.name)
+    example = read("README.md").split("\n```\n✘ 2.3 ")[1].split("```")[0]
+    assert example.split() == verdict(answer).message().split()
+
+
+def test_the_readme_links_to_every_notebook():
+    readme = read("README.md")
+    for path in (ROOT / "chapters").glob("*.ipynb"):
+        assert f"](chapters/{path.name})" in readme
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_that_exist(page):
+    for target in re.findall(r"\]\(([^)]+)\)", read(page)):
+        file = (ROOT / page).parent / target.partition("#")[0]
+        assert target.startswith(("http", "#")) or file.exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_and_modules_that_a_page_names_exist(page):
+    text = read(page)
+    folders = "course|checks|solutions|benchmarks|tests|docs|models"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", text):
+        assert "NN" in path or (ROOT / path).exists(), path
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert importlib.util.find_spec(module), module
+
+
+# docs/maintaining.md
+
+
+def ways(heading: str) -> list[tuple[str, str]]:
+    """The (file, function) pairs of a numbered list of calls, in its order."""
+    section = read("docs/maintaining.md").split(f"## {heading}\n")[1].split("\n## ")[0]
+    steps = re.findall(r"^\d+\. `([^`]+)`: ((?:`[^`]+`(?:, )?)+)", section, re.MULTILINE)
+    assert len(steps) == len(re.findall(r"^\d+\. ", section, re.MULTILINE)) > 5
+    return [(file, name) for file, names in steps for name in re.findall("`([^`]+)`", names)]
+
+
+@pytest.fixture
+def calls():
+    """What of this repository is called, as (file, function), in the order of the first calls."""
+    found = {}
+
+    def note(frame, event, argument):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(ROOT):
+            found[path.relative_to(ROOT).as_posix(), frame.f_code.co_qualname] = None
+
+    sys.setprofile(note)
+    yield found
+    sys.setprofile(None)
+
+
+def assert_called_in_this_order(named: list[tuple[str, str]], calls: dict) -> None:
+    missing = [call for call in named if call not in calls]
+    assert missing == [], "docs/maintaining.md names what is not called"
+    assert named == [call for call in calls if call in named], "the order of docs/maintaining.md"
+
+
+def test_the_way_of_a_check_is_as_described(calls, tmp_path, monkeypatch, capsys):
+    reference = read("solutions/ch02_forward_process.py")
+    wrong = reference.replace("torch.sqrt(1 - alpha_bar) * eps", "(1 - alpha_bar) * eps")
+    (tmp_path / "exercises").mkdir()
+    (tmp_path / "exercises" / "ch02_forward_process.py").write_text(wrong, encoding="utf-8")
+    monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
+    assert main(["check", "2.3"]) == 1
+    assert "looks like the noise multiplied by its variance" in capsys.readouterr().out
+    assert_called_in_this_order(ways("The way of `course check 2.3`"), calls)
+
+
+def test_the_way_of_a_batch_is_as_described(calls, tmp_path, monkeypatch, solutions):
+    # Whatever images there are without the internet.
+    monkeypatch.setattr(
+        training, "load_images", lambda name, train=True, download=False: load_images("auto", train)
+    )
+    preset = replace(PRESETS["smoke"], epochs=1, images_per_epoch=32, sample_steps=2)
+    training.Run(tmp_path, preset, solutions, device="cpu", quiet=True).train()
+    assert_called_in_this_order(ways("The way of a batch `x0` through training"), calls)
+
+
+def test_rooms_import_only_what_they_may():
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", read("docs/maintaining.md"), re.MULTILINE
+    )
+    allowed = {room: set(re.findall(r"`(\w+)`", text)) for room, text in rows}
+    folders = {path.parent.name for path in (ROOT / "course").glob("*/__init__.py")}
+    assert allowed.keys() == folders
+    for room in folders:
+        for path in (ROOT / "course" / room).rglob("*.py"):
+            found = re.findall(r"^\s*(?:from|import) course\.(\w+)", path.read_text(), re.MULTILINE)
+            others = set(found) & folders - {room}
+            assert others <= allowed[room], f"{path.name} imports {others - allowed[room]}"
+
+
+# What other services read
+
+
+def test_the_citation_has_what_its_format_demands():
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert citation["cff-version"] == "1.2.0"
+    known = {"cff-version", "message", "title", "authors", "type", "abstract", "version"}
+    assert known <= citation.keys() <= known | {"license", "keywords", "repository-code"}
+    assert all(author.keys() == {"name"} for author in citation["authors"])
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    assert citation["version"] == project["version"]
+    assert f"\n## {project['version']} - 20" in read("CHANGELOG.md")
+
+
+def test_the_workflow_runs_what_runs_here():
+    (job,) = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"].values()
+    assert job["timeout-minutes"] > 0
+    python, script = job["steps"][1:]
+    assert python["with"]["python-version"] == "3.11"
+    assert script["run"].endswith("bash .ci/run") and (ROOT / ".ci" / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["wrong_verdict", "bug", "idea"])
+def test_an_issue_form_can_be_read(name):
+    form = yaml.safe_load(read(f".github/ISSUE_TEMPLATE/{name}.yml"))
+    assert form["name"] and form["description"]
+    ids = [part["id"] for part in form["body"]]
+    assert len(set(ids)) == len(ids) > 0
+    for part in form["body"]:
+        assert part["type"] in ("input", "textarea") and part["attributes"]["label"]
+
+
+def test_hooks_need_nothing_from_elsewhere():
+    for repository in yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]:
+        assert repository["repo"] == "local"
+        for hook in repository["hooks"]:
+            assert hook["language"] == "system" and hook["entry"].startswith("ruff ")

@@ -18,7 +18,7 @@ SMOKE = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10)
 
 
 def make_run(folder, solutions, preset=SMOKE, **options) -> Run:
-    return Run(folder, preset, solutions, data="digits", device="cpu", quiet=True, **options)
+    return Run(folder, preset, solutions, data="mnist5k", device="cpu", quiet=True, **options)
 
 
 def final_weights(folder) -> dict[str, torch.Tensor]:
@@ -51,7 +51,7 @@ def test_a_run_leaves_what_it_promises(finished, solutions):
     metrics = json.loads((finished / "metrics.json").read_text())
     assert len(metrics["losses"]) == 8 and len(metrics["epochs"]) == 2
     config = json.loads((finished / "config.json").read_text())
-    assert config["model"]["data"] == "scikit-learn digits" and config["seed"] == 0
+    assert config["model"]["data"] == "mnist5k" and config["seed"] == 0
     _, model_config = load_model(finished / "models" / "model.safetensors", solutions)
     assert model_config.prediction == "v"
 
@@ -139,6 +139,56 @@ def test_training_again_leaves_a_finished_run_as_it_is(finished, solutions):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_small_set_is_gone_through_again_in_a_new_order(tmp_path, solutions):
+    run = make_run(tmp_path / "run", solutions, replace(SMOKE, images_per_epoch=28_800))
+    assert run.steps_per_epoch == 28_800 // 16
+    pixels, labels = run.train_set.pixels, run.train_set.labels
+    numbered = torch.arange(len(labels))
+    run.train_set = type(run.train_set)(pixels, numbered, "numbered")
+    drawn = torch.cat([labels for _, labels in run.batches(epoch=0)])
+    assert len(drawn) == 28_800
+    passes = drawn.split(len(labels))
+    for whole in passes[:-1]:
+        assert torch.equal(whole.sort().values, numbered)
+    assert not any(torch.equal(passes[0], later) for later in passes[1:-1])
+    assert len(passes[-1].unique()) == len(passes[-1])
+    again = torch.cat([labels for _, labels in run.batches(epoch=0, skip=5)])
+    assert torch.equal(again, drawn[5 * 16 :])
+    other = torch.cat([labels for _, labels in run.batches(epoch=1)])
+    assert not torch.equal(other[: len(labels)], passes[0])
+
+
+def test_a_large_set_keeps_the_order_that_runs_began_with(tmp_path, solutions):
+    """Or a run that was interrupted would go on with other batches."""
+    run = make_run(tmp_path / "run", solutions)
+    order = torch.randperm(4500, generator=torch.Generator().manual_seed(1_000_003 + 1))
+    drawn = torch.cat([x for x, _ in run.batches(epoch=1)])
+    assert torch.equal(drawn, run.train_set.batch(order[:64])[0])
+
+
+def test_a_run_with_data_that_is_gone_is_refused(tmp_path, solutions):
+    run = make_run(tmp_path, solutions)
+    run.preset = replace(run.preset, model=replace(run.preset.model, data="scikit-learn digits"))
+    run._begin()
+    with pytest.raises(CourseError, match="data is scikit-learn digits there and mnist5k here"):
+        make_run(tmp_path, solutions)._begin()
+
+
+def test_without_mnist_training_says_what_it_learns_from(tmp_path, solutions, monkeypatch, capsys):
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("DIFFUSION_DATA", str(tmp_path / "data"))
+
+    def refuse(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    Run(tmp_path / "run", SMOKE, solutions, data="auto", device="cpu")
+    told = capsys.readouterr()
+    assert "data: mnist5k, 4,500 images" in told.out + told.err
+    assert told.err.count("could not be fetched (no network)") == 1
+    assert not list((tmp_path / "data").iterdir())
+
+
 SGD_RUN = """
 import sys
 from dataclasses import replace
@@ -148,7 +198,7 @@ from course.probing.loading import Implementation
 from course.model.training import PRESETS, Run
 torch.set_num_threads(1)
 preset = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10, lr=0.05)
-run = Run(Path(sys.argv[1]), preset, Implementation("solutions"), "digits", "cpu", quiet=True)
+run = Run(Path(sys.argv[1]), preset, Implementation("solutions"), "mnist5k", "cpu", quiet=True)
 # AdamW divides by the gradient's size and so turns the rounding of gradients near zero into
 # whole steps. SGD does not, and shows what the processes compute together.
 run.optimizer = torch.optim.SGD(run.model.parameters(), lr=0.05)
@@ -200,7 +250,7 @@ def test_torchrun_and_the_command_line(tmp_path):
     try:
         printed = run_quietly(
             [*TORCHRUN, "-m", "course.cli", "train", "--preset", "smoke", "--epochs", "1"]
-            + ["--data", "digits", "--device", "cpu", "--name", name]
+            + ["--data", "mnist5k", "--device", "cpu", "--name", name]
         )
         assert (folder / "models" / "model.safetensors").is_file()
         assert printed.count("draw with it") == 1, "only one process speaks"

@@ -1,7 +1,5 @@
 """Known wrong answers to chapter 06, each with the misunderstanding behind it."""
 
-from types import SimpleNamespace
-
 import torch
 
 from course.grading.answers import Answers
@@ -13,363 +11,243 @@ answers = Answers()
 # 6.1
 
 
-def _at(values, t):
-    return values[t].view(-1, 1, 1, 1)
-
-
-def _changed(schedule, **tables):
-    """The same schedule with some tables replaced."""
-    return SimpleNamespace(**{**vars(schedule), **tables})
-
-
-def _x0(x_t, t, eps, schedule):
-    """The guess of x_0 before it is clipped."""
-    a = _at(schedule.alpha_bars, t)
-    return (x_t - (1 - a).sqrt() * eps) / a.sqrt()
-
-
-def _finish(x0, x_t, t, noise, schedule, variance):
-    """The rest of a step, for this x_0."""
-    mean = _at(schedule.posterior_x0_coef, t) * x0 + _at(schedule.posterior_xt_coef, t) * x_t
-    return mean + (t > 0).view(-1, 1, 1, 1) * _sigma(t, schedule, variance) * noise
-
-
-def _sigma(t, schedule, variance):
-    return _at(schedule.posterior_variance if variance == "small" else schedule.betas, t).sqrt()
-
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "values of shape (B,) against images",
     "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
     "(B, 1, 1, 1), or each column instead of each image gets its own t.",
+    ("values[t].view(-1, 1, 1, 1)", "values[t]"),
+    ("(t > 0).view(-1, 1, 1, 1)", "(t > 0)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    a = schedule.alpha_bars[t]
-    x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
-    mean = schedule.posterior_x0_coef[t] * x0 + schedule.posterior_xt_coef[t] * x_t
-    sigma = (schedule.posterior_variance if variance == "small" else schedule.betas)[t].sqrt()
-    return mean + (t > 0) * sigma * noise
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the first image's t for all",
     "The images of a batch may stand at different steps, so the tables are read with the whole t.",
+    ("values[t]", "values[t[:1]]"),
+    ("(t > 0)", "(t[:1] > 0)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return ref.p_sample(x_t, t[:1].expand(len(t)), eps, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the guess of x_0 is not clipped",
     "At the beginning of the walk the guess is divided by a tiny sqrt(alpha_bar), which blows up "
     "every error of eps. No pixel is outside [-1, 1], so clip it. (A mean computed straight from "
     "x_t and eps leaves no guess to clip.)",
+    ("x0.clamp(-1, 1)", "x0"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return _finish(_x0(x_t, t, eps, schedule), x_t, t, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the result is clipped instead of x_0",
     "x_{t-1} still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
     "image has that range.",
+    ("x0.clamp(-1, 1)", "x0"),
+    ("mean + not_last * sigma * noise", "(mean + not_last * sigma * noise).clamp(-1, 1)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    x0 = _x0(x_t, t, eps, schedule)
-    return _finish(x0, x_t, t, noise, schedule, variance).clamp(-1, 1)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "clipped to [0, 1]",
     "In this course images have the range [-1, 1]: black is -1, not 0.",
+    ("clamp(-1, 1)", "clamp(0, 1)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    x0 = _x0(x_t, t, eps, schedule).clamp(0, 1)
-    return _finish(x0, x_t, t, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "alpha instead of alpha_bar in the guess of x_0",
     "x_t has gone through all the steps up to t, so the way back to x_0 needs their product "
     "alpha_bar. alpha_t is what a single step keeps.",
+    ("schedule.alpha_bars", "schedule.alphas"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    wrong = _changed(schedule, alpha_bars=schedule.alphas)
-    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the root of 1 - alpha_bar forgotten",
     "1 - alpha_bar is the variance of the noise in x_t. What multiplies eps is the standard "
     "deviation, its root.",
+    ("(1 - alpha_bar).sqrt()", "(1 - alpha_bar)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    a = _at(schedule.alpha_bars, t)
-    x0 = ((x_t - (1 - a) * eps) / a.sqrt()).clamp(-1, 1)
-    return _finish(x0, x_t, t, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "eps subtracted, but the signal not scaled up",
     "When the noise is taken away, sqrt(alpha_bar) x_0 is left, a paler image. What is to be "
     "done with that factor?",
+    (" / alpha_bar.sqrt()", ""),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    a = _at(schedule.alpha_bars, t)
-    x0 = (x_t - (1 - a).sqrt() * eps).clamp(-1, 1)
-    return _finish(x0, x_t, t, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the two posterior weights swapped",
     "The names say which weight belongs to which: x0_coef to the guess of x_0, xt_coef to x_t. At "
     "t = 0 all the weight lies on x_0.",
+    ("x0_coef) * x0", "xt_coef) * x0"),
+    ("xt_coef) * x_t", "x0_coef) * x_t"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    wrong = _changed(
-        schedule,
-        posterior_x0_coef=schedule.posterior_xt_coef,
-        posterior_xt_coef=schedule.posterior_x0_coef,
-    )
-    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the variance where the standard deviation belongs",
     "The tables hold variances. Noise that is multiplied by s has the variance s^2, so what "
     "multiplies it is the root of the table's value.",
+    ("schedule.betas).sqrt()", "schedule.betas)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    wrong = _changed(
-        schedule, posterior_variance=schedule.posterior_variance**2, betas=schedule.betas**2
-    )
-    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "noise in the last step",
     "The step at t = 0 makes the finished image. The posterior's variance is 0 there by itself, "
     "but beta_0 is not: the mask is needed.",
+    ("not_last * sigma", "sigma"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    mean = ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule)
-    return mean + _sigma(t, schedule, variance) * noise
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "one decision about noise for the whole batch",
     "Each image has its own t. If one of them is at t = 0, the others still need their noise.",
+    ("not_last * sigma * noise", "sigma * noise if (t > 0).all() else mean"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    if (t == 0).any():
-        noise = torch.zeros_like(noise)
-    return ref.p_sample(x_t, t, eps, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the first image decides about noise",
     "t[0] is the step of one image only. A mask, made from the whole t, decides for each image.",
+    ("not_last * sigma * noise", "sigma * noise if t[0] > 0 else mean"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    mean = ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule)
-    return mean + _sigma(t, schedule, variance) * noise if t[0] > 0 else mean
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the noise set to 0 in place",
     "noise[t == 0] = 0 writes into the caller's tensor. A product with a mask makes a new one.",
+    ("    return mean", "    noise[t == 0] = 0\n    return mean"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    noise[t == 0] = 0
-    return ref.p_sample(x_t, t, eps, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "no noise at all",
     "The mean alone is not a draw from the posterior: without fresh noise the samples turn blurry.",
+    (" + not_last * sigma * noise", ""),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "the option `variance` is ignored",
     'With variance="large" the variance is beta_t; only with "small" is it the posterior\'s.',
+    (' if variance == "small" else schedule.betas', ""),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return ref.p_sample(x_t, t, eps, noise, schedule)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "beta as the default variance",
     'The default here is "small", the posterior\'s own variance; elsewhere it may be "large".',
+    ('schedule.posterior_variance if variance == "small" else ', ""),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return ref.p_sample(x_t, t, eps, noise, schedule, "large")
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "stopping at the guess of x_0",
     "A guess of x_0 made from much noise is blurred. One step goes only a little of the way "
     "there: mix the guess with x_t, by the two posterior weights.",
+    ("mean + not_last * sigma * noise", "x0"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return _x0(x_t, t, eps, schedule).clamp(-1, 1)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "no noise at t = 1",
     "The paper counts from 1, and its last step is t = 1. Here the last step is t = 0, and only "
     "there no noise is added.",
+    ("(t > 0)", "(t > 1)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    mean = ref.p_sample(x_t, t, eps, torch.zeros_like(noise), schedule)
-    return mean + (t > 1).view(-1, 1, 1, 1) * _sigma(t, schedule, variance) * noise
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "noise and eps mixed up",
     "eps is the noise that the network sees in x_t, and x_0 is guessed from it. noise is fresh, "
     "and comes in at the end.",
+    ("* eps)", "* noise)"),
+    ("sigma * noise", "sigma * eps"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return ref.p_sample(x_t, t, noise, eps, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "x_{t-1} in float64",
     "Computing in float64 is fine, but the network that sees the result next wants the dtype "
     "that x_t had.",
+    ("(x_t - ", "(x_t.double() - "),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    return ref.p_sample(x_t.double(), t, eps, noise, schedule, variance)
 
-
-@answers.wrong(
+answers.edit(
     "6.1",
     "a new tensor without a device",
     "torch.ones and torch.tensor make numbers on the CPU unless a device is named. Beside images "
     "on a graphics card that is an error: take the device from x_t.",
+    ("x0.clamp(-1, 1)", "torch.minimum(x0, torch.ones(1)).clamp(-1)"),
 )
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    prev = torch.cat([torch.ones(1), schedule.alpha_bars[:-1]])
-    wrong = _changed(
-        schedule,
-        posterior_variance=schedule.betas * (1 - prev) / (1 - schedule.alpha_bars),
-    )
-    return ref.p_sample(x_t, t, eps, noise, wrong, variance)
 
 
 # 6.2
 
 
-def _both(predict_eps, x_t, t, labels, null_label):
-    """What the network says with the labels, and with the null label."""
-    null_labels = torch.full_like(labels, null_label)
-    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([labels, null_labels]))
-    return eps.chunk(2)
-
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the null half still sees the labels",
     "If both halves know the label, both say the same and guidance does nothing, whatever w is. "
     "The second half has to be asked about the null label.",
+    ("torch.full_like(labels, null_label)", "labels"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    return ref.guided_eps(
-        lambda x, t, _: predict_eps(x, t, torch.cat([labels, labels])),
-        x_t,
-        t,
-        labels,
-        guidance_scale,
-        null_label,
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the scale counted from the unconditional prediction",
     "null + s (cond - null) is the other convention, where s = 1 is plain conditional. Here w = 0 "
     "is, so s = 1 + w.",
+    (
+        "(1 + guidance_scale) * eps_cond - guidance_scale * eps_null",
+        "eps_null + guidance_scale * (eps_cond - eps_null)",
+    ),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale - 1, null_label)
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "towards the unconditional prediction",
     "Guidance exaggerates what the label changes. It leads past the conditional prediction and "
     "away from the unconditional one, not back to it.",
+    ("- guidance_scale", "+ guidance_scale"),
+    ("(1 + guidance_scale)", "(1 - guidance_scale)"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    return ref.guided_eps(predict_eps, x_t, t, labels, -guidance_scale, null_label)
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "added instead of subtracted",
     "The weights 1 + w and -w add up to 1. With a plus they add up to more, and eps claims more "
     "noise than there is.",
+    ("- guidance_scale", "+ guidance_scale"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    cond, null = _both(predict_eps, x_t, t, labels, null_label)
-    return (1 + guidance_scale) * cond + guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "w times the conditional one",
     "The conditional prediction gets the weight 1 + w. Only then do the weights add up to 1, and "
     "w = 0 leaves just the conditional prediction.",
+    ("(1 + guidance_scale)", "guidance_scale"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    cond, null = _both(predict_eps, x_t, t, labels, null_label)
-    return guidance_scale * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the two halves mixed up",
     "The halves of the answer come back in the order of the question. Which labels did you put "
     "first, and what do you call the first half?",
+    ("eps_cond, eps_null =", "eps_null, eps_cond ="),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null, cond = _both(predict_eps, x_t, t, labels, null_label)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the conditional one scaled up, the null one left out",
     "Guidance is a difference of two predictions. One prediction alone made larger is just more "
     "noise.",
+    (" - guidance_scale * eps_null", ""),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    cond, _ = _both(predict_eps, x_t, t, labels, null_label)
-    return (1 + guidance_scale) * cond
 
 
 @answers.wrong(
@@ -383,145 +261,96 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
     return (1 + guidance_scale) * cond - guidance_scale * null
 
 
-@answers.wrong(
+answers.edit(
     "6.2",
     "neighbours repeated, halves cut",
     "repeat_interleave puts the two copies of an image next to each other, torch.cat puts the "
     "second copies behind. Take the answer apart in the way in which you put it together.",
+    ("torch.cat([x_t, x_t])", "x_t.repeat_interleave(2, dim=0)"),
+    ("torch.cat([t, t])", "t.repeat_interleave(2)"),
+    ("torch.cat([labels, null_labels])", "torch.stack([labels, null_labels], dim=1).flatten()"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = torch.full_like(labels, null_label)
-    pairs = torch.stack([labels, null_labels], dim=1).flatten()
-    eps = predict_eps(x_t.repeat_interleave(2, dim=0), t.repeat_interleave(2), pairs)
-    cond, null = eps.chunk(2)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "images in one order, labels in another",
     "Row n of x, of t and of the labels describe the same image. Repeat all three in the same way.",
+    ("torch.cat([x_t, x_t])", "x_t.repeat_interleave(2, dim=0)"),
+    ("torch.cat([t, t])", "t.repeat_interleave(2)"),
+    ("eps_both.chunk(2)", "eps_both[0::2], eps_both[1::2]"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = torch.full_like(labels, null_label)
-    pairs = torch.cat([labels, null_labels])
-    eps = predict_eps(x_t.repeat_interleave(2, dim=0), t.repeat_interleave(2), pairs)
-    cond, null = eps[0::2], eps[1::2]
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the number 10 as null label",
     "The null label is an argument, since it depends on the number of classes.",
+    ("torch.full_like(labels, null_label)", "torch.full_like(labels, 10)"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale, 10)
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "0 as null label",
     "0 is the label of the digit zero. 'No class' has a label of its own, which is handed in.",
+    ("torch.full_like(labels, null_label)", "torch.zeros_like(labels)"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale, 0)
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the null half at t = 0",
     "Both predictions are about the same x_t, so both need the same t. Only the label differs.",
+    ("torch.cat([t, t])", "torch.cat([t, torch.zeros_like(t)])"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = torch.full_like(labels, null_label)
-    eps = predict_eps(
-        torch.cat([x_t, x_t]),
-        torch.cat([t, torch.zeros_like(t)]),
-        torch.cat([labels, null_labels]),
-    )
-    cond, null = eps.chunk(2)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "t not doubled",
     "The network is shown 2B images and wants a t for each of them, so t has to be doubled as "
     "the images are.",
+    ("torch.cat([t, t])", "t"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = torch.full_like(labels, null_label)
-    eps = predict_eps(torch.cat([x_t, x_t]), t, torch.cat([labels, null_labels]))
-    cond, null = eps.chunk(2)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "floating-point labels",
     "torch.ones and torch.zeros make float32 numbers, but a label is an index, int64. How do you "
     "make a tensor like labels, filled with one number?",
+    ("torch.full_like(labels, null_label)", "null_label * torch.ones(len(labels))"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = null_label * torch.ones(len(labels))
-    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([labels, null_labels]))
-    cond, null = eps.chunk(2)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the caller's labels overwritten",
     "`null = labels` makes no copy: filling it changes the labels themselves, in this step and all "
     "that follow.",
+    ("torch.full_like(labels, null_label)", "labels.fill_(null_label)"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = labels
-    asked = torch.cat([labels, null_labels.fill_(null_label)])
-    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), asked)
-    cond, null = eps.chunk(2)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the images joined along the channels",
     "A batch of 2B images is twice as long along the first axis. Joined along the second one, two "
     "images become one with twice the channels.",
+    ("torch.cat([x_t, x_t])", "torch.cat([x_t, x_t], dim=1)"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = torch.full_like(labels, null_label)
-    x = torch.cat([x_t, x_t], dim=1)
-    eps = predict_eps(x, torch.cat([t, t]), torch.cat([labels, null_labels]))
-    cond, null = eps.chunk(2)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "the network's answer changed in place",
     "cond *= 1 + w writes into the answer that the network gave, and torch refuses that while it "
     "keeps the answer for gradients. cond * (1 + w) makes a new tensor.",
+    (
+        "    return (1 + guidance_scale) * eps_cond",
+        "    eps_cond *= 1 + guidance_scale\n    return eps_cond",
+    ),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    cond, null = _both(predict_eps, x_t, t, labels, null_label)
-    cond *= 1 + guidance_scale
-    null *= guidance_scale
-    return cond - null
 
-
-@answers.wrong(
+answers.edit(
     "6.2",
     "null labels without a device",
     "torch.full and torch.tensor make numbers on the CPU unless a device is named. Next to labels "
     "on a graphics card they have to be there, too: take the device from labels.",
+    ("torch.full_like(labels, null_label)", "torch.full((len(labels),), null_label)"),
 )
-def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
-    null_labels = torch.full((len(labels),), null_label)
-    eps = predict_eps(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([labels, null_labels]))
-    cond, null = eps.chunk(2)
-    return (1 + guidance_scale) * cond - guidance_scale * null
 
 
 # 6.3
@@ -900,16 +729,13 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
     return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
 
 
-@answers.wrong(
+answers.edit(
     "6.3",
     "the film as one tensor",
     "The film is a list of frames, and without film_steps it is an empty one, which torch.stack "
     "cannot handle. Hand out the list.",
+    ("return x, film", "return x, torch.stack(film)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    x, film = _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
-    return x, torch.stack(film)
 
 
 @answers.wrong(
@@ -923,187 +749,123 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
     return x, [x_T, *film]
 
 
-@answers.wrong(
+answers.edit(
     "6.3",
     "new tensors without a device",
     "torch.full and torch.randn make their numbers on the CPU unless a device is named. If x_T is "
     "on a graphics card, t and the noise have to be there, too: take the device from the images.",
+    ("dtype=torch.int64, device=x.device", "dtype=torch.int64"),
+    ("generator=generator, device=x.device", "generator=generator"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "noise without a device",
     "t follows the images to another device, but torch.randn makes its numbers on the CPU unless a "
     "device is named. Take the one of the images for both.",
+    ("generator=generator, device=x.device", "generator=generator"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        make_t=lambda x, step: _t(x, step).to(x.device),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "t without a device",
     "The noise follows the images to another device, but torch.full and torch.tensor make their "
     "numbers on the CPU unless a device is named. Take the one of the images for both.",
+    ("dtype=torch.int64, device=x.device", "dtype=torch.int64"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        draw=lambda x, generator: _noise(x, generator).to(x.device),
-    )
 
 
 # 6.4
 
 
-def _layout(images, num_columns, gap, num_rows=None, blank=1.0):
-    """Paste images, whose values are used as they are, on a picture."""
-    count, channels, height, width = images.shape
-    num_rows = num_rows or -(-count // num_columns)
-    size = (num_rows * (height + gap) + gap, num_columns * (width + gap) + gap)
-    grid = torch.full((channels, *size), blank)
-    for n, image in enumerate(images):
-        row, column = divmod(n, num_columns)
-        top, left = gap + row * (height + gap), gap + column * (width + gap)
-        grid[:, top : top + height, left : left + width] = image
-    return grid
-
-
-def _unit(images):
-    return ((images + 1) / 2).clamp(0, 1)
-
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "column by column",
     "Images are read like text: along the row first. Swap the roles of row and column.",
+    ("row, column = divmod(n, num_columns)", "column, row = divmod(n, num_rows)"),
 )
-def image_grid(images, num_columns, gap=2):
-    num_rows = -(-len(images) // num_columns)
-    blank = torch.ones_like(images[:1])
-    by_row = [
-        images[n : n + 1] if n < len(images) else blank
-        for row in range(num_rows)
-        for column in range(num_columns)
-        for n in [column * num_rows + row]
-    ]
-    return ref.image_grid(torch.cat(by_row), num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "rows and columns of the picture swapped",
     "num_columns images stand beside each other: it fixes the width. The number of rows follows.",
+    (
+        "    count, channels",
+        "    num_columns = -(-len(images) // num_columns)\n    count, channels",
+    ),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images, -(-len(images) // num_columns), gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "a black background",
     "The gap is to separate digits that are black at their edges, so it is white: begin with ones.",
+    ("images.new_ones(", "images.new_zeros("),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout(_unit(images), num_columns, gap, blank=0.0)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "the range left at [-1, 1]",
     "A picture has values in [0, 1], so the range has to be moved and halved before it is cut off.",
+    ("(images + 1) / 2", "images"),
+    ("image.clamp(0, 1)", "image.clamp(-1, 1)"),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout(images.clamp(-1, 1), num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "cut to [0, 1] without moving the range",
     "Cutting off at 0 turns everything darker than mid-grey into black. Map -1 to 0 and 1 to 1.",
+    ("(images + 1) / 2", "images"),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout(images.clamp(0, 1), num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "nothing is cut off",
     "A sample may lie a little outside [-1, 1], and such pixels are no colours. Cut off what lies "
     "beyond 0 and 1.",
+    ("image.clamp(0, 1)", "image"),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout((images + 1) / 2, num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "stretched to the darkest and brightest pixel",
     "If brightness depends on what else is in the batch, two pictures cannot be compared. The map "
     "from [-1, 1] to [0, 1] is fixed.",
+    ("(images + 1) / 2", "(images - images.min()) / (images.max() - images.min())"),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout((images - images.min()) / (images.max() - images.min()), num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "no gap at the edge",
     "The gap goes around the whole picture, too: a row of three images has four gaps.",
+    ("return grid", "return grid[:, gap : grid.shape[1] - gap, gap : grid.shape[2] - gap]"),
 )
-def image_grid(images, num_columns, gap=2):
-    grid = ref.image_grid(images, num_columns, gap)
-    return grid[:, gap : grid.shape[1] - gap, gap : grid.shape[2] - gap]
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "a margin around every image",
     "Two neighbours share one gap, and margins around both of them make it twice as wide.",
+    ("num_rows * (height + gap) + gap", "num_rows * (height + 2 * gap)"),
+    ("num_columns * (width + gap) + gap", "num_columns * (width + 2 * gap)"),
+    ("row * (height + gap)", "row * (height + 2 * gap)"),
+    ("column * (width + gap)", "column * (width + 2 * gap)"),
 )
-def image_grid(images, num_columns, gap=2):
-    padded = torch.nn.functional.pad(_unit(images), (gap, gap, gap, gap), value=1.0)
-    return _layout(padded, num_columns, 0)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "the last row left out",
     "N // num_columns counts the full rows only. The images that are left over need a row, too: "
     "round up.",
+    ("-(-count // num_columns)", "max(count // num_columns, 1)"),
+    ("(images + 1)", "(images[: num_rows * num_columns] + 1)"),
 )
-def image_grid(images, num_columns, gap=2):
-    full = max(len(images) // num_columns, 1) * num_columns
-    return ref.image_grid(images[:full], num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "one row too many",
     "N // num_columns + 1 is right only if the last row is not full; 8 images in 4 columns need "
     "two rows, not three. Round up instead.",
+    ("-(-count // num_columns)", "count // num_columns + 1"),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout(_unit(images), num_columns, gap, len(images) // num_columns + 1)
 
 
 @answers.wrong(
@@ -1128,88 +890,71 @@ def image_grid(images, num_columns, gap=2):
     return ref.image_grid(torch.cat([images, again]), num_columns, gap)
 
 
-@answers.wrong(
+answers.edit(
     "6.4",
     "only as wide as its images",
     "With fewer images than columns the picture keeps its width; the rest of the row is white.",
+    ("    count, channels", "    num_columns = min(num_columns, len(images))\n    count, channels"),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images, min(num_columns, len(images)), gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "the gap is always 2",
     "2 is the default. A caller may ask for another gap, or for none.",
+    ("    count, channels", "    gap = 2\n    count, channels"),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images, num_columns)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "only the first channel",
     "The picture has as many channels as the images have: 1 for grey digits, 3 for colour.",
+    ("    count, channels", "    images = images[:, :1]\n    count, channels"),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images[:, :1], num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "height and width swapped",
     "An image is (C, H, W): its height counts along the picture's rows, its width along the "
     "columns. Square digits would hide this.",
+    ("    count, channels", "    images = images.transpose(2, 3)\n    count, channels"),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images.transpose(2, 3), num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "the caller's images changed in place",
     "add_, mul_ and clamp_ change the tensor that was handed in; without the underscore a new one "
     "is made.",
+    ("(images + 1) / 2", "images.add_(1).div_(2)"),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout(images.add_(1).div_(2).clamp_(0, 1), num_columns, gap)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "numbers from 0 to 255",
     "Whole numbers from 0 to 255 belong in an image file. Here brightness goes from 0 to 1, in "
     "float32.",
+    ("return grid", "return (grid * 255).round().to(torch.uint8)"),
 )
-def image_grid(images, num_columns, gap=2):
-    return (ref.image_grid(images, num_columns, gap) * 255).round().to(torch.uint8)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "the channels last",
     "matplotlib wants (height, width, channels), but this picture has its channels first, as the "
     "images have. Whoever shows it turns it round.",
+    ("return grid", "return grid.permute(1, 2, 0)"),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images, num_columns, gap).permute(1, 2, 0)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "no channels",
     "Grey images have one channel, and their axis stays: the picture is (C, height, width), with "
     "C = 1 for grey ones.",
+    ("return grid", "return grid.squeeze(0)"),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images, num_columns, gap).squeeze(0)
 
-
-@answers.wrong(
+answers.edit(
     "6.4",
     "divided by 2 and shifted by 1",
     "Half of -1 is -0.5, and 1 more is 0.5: the darkest pixel would be grey. Add 1 before you "
     "halve.",
+    ("(images + 1) / 2", "images / 2 + 1"),
 )
-def image_grid(images, num_columns, gap=2):
-    return _layout((images / 2 + 1).clamp(0, 1), num_columns, gap)

@@ -13,299 +13,194 @@ answers = Answers()
 # 8.1
 
 
-@answers.wrong(
+answers.edit(
     "8.1",
     "counted by what the judge sees",
     "count asks how many images of a class were ordered, and the labels know that. What the judge "
     "sees is the answer, not the order.",
+    ("bincount(labels, minlength", "bincount(logits.argmax(dim=1), minlength"),
 )
-def right_by_class(logits, labels):
-    right, _, _ = ref.right_by_class(logits, labels)
-    count = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
-    share = torch.where(count > 0, right / count, torch.inf)
-    return right, count, int(share.argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "no place for classes at the end that nobody asked for",
     "torch.bincount stops at the largest number that it meets. Tell it with minlength how many "
     "classes there are: logits.shape[1].",
+    ("logits.shape[1]", "int(labels.max()) + 1"),
 )
-def right_by_class(logits, labels):
-    seen = logits.argmax(dim=1)
-    count = torch.bincount(labels)
-    right = torch.bincount(labels[seen == labels], minlength=len(count))
-    share = torch.where(count > 0, right / count, torch.inf)
-    return right, count, int(share.argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "only as many of each digit as were asked for",
     "If labels and images are mixed up, every digit is still there as often as it was asked for. "
     "Compare image by image: is this one what this label says?",
+    ("labels[is_right]", "logits.argmax(dim=1)"),
+    ("    share", "    right = torch.minimum(right, count)\n    share"),
 )
-def right_by_class(logits, labels):
-    count = torch.bincount(labels, minlength=logits.shape[1])
-    seen = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
-    right = torch.minimum(count, seen)
-    share = torch.where(count > 0, right / count, torch.inf)
-    return right, count, int(share.argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "all images of a class that the judge sees, asked for or not",
     "An image that looks like a 3 is right only if a 3 was asked for.",
+    ("labels[is_right]", "logits.argmax(dim=1)"),
 )
-def right_by_class(logits, labels):
-    right = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
-    _, count, _ = ref.right_by_class(logits, labels)
-    share = torch.where(count > 0, right / count, torch.inf)
-    return right, count, int(share.argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "right is only what the judge is sure of",
     "The judge's answer is the largest logit, however large it is. Logits are no probabilities: "
     "adding the same number to all ten changes nothing.",
+    ("logits.argmax(dim=1) == labels", "logits[torch.arange(len(labels)), labels] > 0.5"),
 )
-def right_by_class(logits, labels):
-    of_label = logits[torch.arange(len(labels)), labels]
-    right = torch.bincount(labels[of_label > 0.5], minlength=logits.shape[1])
-    _, count, _ = ref.right_by_class(logits, labels)
-    share = torch.where(count > 0, right / count, torch.inf)
-    return right, count, int(share.argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "right if the digit is among the judge's first two",
     "The second best guess does not count: an 8 that could be a 3 as well is not the 3 that was "
     "asked for.",
+    (
+        "logits.argmax(dim=1) == labels",
+        "(logits.topk(2, dim=1).indices == labels[:, None]).any(dim=1)",
+    ),
 )
-def right_by_class(logits, labels):
-    among = (logits.topk(2, dim=1).indices == labels[:, None]).any(dim=1)
-    right = torch.bincount(labels[among], minlength=logits.shape[1])
-    _, count, _ = ref.right_by_class(logits, labels)
-    share = torch.where(count > 0, right / count, torch.inf)
-    return right, count, int(share.argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the smallest logit taken as the answer",
     "A large logit means that the judge sees this digit.",
+    ("argmax", "argmin"),
 )
-def right_by_class(logits, labels):
-    return ref.right_by_class(-logits, labels)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "wrong ones counted as right",
     "== is true where both agree, != where they do not.",
+    ("argmax(dim=1) == labels", "argmax(dim=1) != labels"),
 )
-def right_by_class(logits, labels):
-    right, count, _ = ref.right_by_class(logits, labels)
-    share = torch.where(count > 0, (count - right) / count, torch.inf)
-    return count - right, count, int(share.argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "shares instead of numbers",
     "9 of 10 and 900 of 1,000 are the same share, and one of them says far more. Give numbers; "
     "the interval needs both.",
+    ("return right, count,", "return right / count.clamp(min=1), count,"),
 )
-def right_by_class(logits, labels):
-    right, count, worst = ref.right_by_class(logits, labels)
-    return right / count.clamp(min=1), count, worst
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "numbers in floating point",
     "Numbers of images are whole numbers, int64. bincount gives those; a sum of floats does not.",
+    ("return right, count,", "return right.float(), count.float(),"),
 )
-def right_by_class(logits, labels):
-    right, count, worst = ref.right_by_class(logits, labels)
-    return right.float(), count.float(), worst
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the worst is the class with the fewest right",
     "A class that was asked for twice cannot have more than two right. Divide by count first.",
+    ("right / count, torch.inf", "right, 10**9"),
 )
-def right_by_class(logits, labels):
-    right, count, _ = ref.right_by_class(logits, labels)
-    return right, count, int(torch.where(count > 0, right, 10**9).argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the worst is the class with the most wrong",
     "A class that was asked for often has many wrong, good as it may be. Divide by count first.",
+    ("share.argmin()", "(count - right).argmax()"),
 )
-def right_by_class(logits, labels):
-    right, count, _ = ref.right_by_class(logits, labels)
-    return right, count, int((count - right).argmax())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the best class instead of the worst",
     "The worst has the smallest share of right images: argmin.",
+    ("torch.inf", "-1.0"),
+    ("argmin", "argmax"),
 )
-def right_by_class(logits, labels):
-    right, count, _ = ref.right_by_class(logits, labels)
-    return right, count, int(torch.where(count > 0, right / count, -1.0).argmax())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "a class that nobody asked for is the worst",
     "0 of 0 is no bad result but none at all. Leave such classes out when you look for the worst.",
+    ("torch.where(count > 0, right / count, torch.inf)", "right / count.clamp(min=1)"),
 )
-def right_by_class(logits, labels):
-    right, count, _ = ref.right_by_class(logits, labels)
-    return right, count, int((right / count.clamp(min=1)).argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the share of the worst class instead of its number",
     "worst is which class it is, as a whole number: argmin, not min. Its share follows from right "
     "and count.",
+    ("int(share.argmin())", "float(share.min())"),
 )
-def right_by_class(logits, labels):
-    right, count, worst = ref.right_by_class(logits, labels)
-    return right, count, float(right[worst] / count[worst])
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the last of the worst classes",
     "Where several are equally bad the first is asked for, which is the one that argmin gives.",
+    ("int(share.argmin())", "len(share) - 1 - int(share.flip(0).argmin())"),
 )
-def right_by_class(logits, labels):
-    right, count, _ = ref.right_by_class(logits, labels)
-    share = torch.where(count > 0, right / count, torch.inf)
-    return right, count, len(share) - 1 - int(share.flip(0).argmin())
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the textbook interval p -+ z sqrt(p (1 - p) / n)",
     "It takes the share that was seen for the true one. Where all are right it has no width at "
     "all, as if ten images proved it. Wilson asks from which true shares p could have come.",
+    (" + z**2 / (4 * n**2)", ""),
+    ("max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)", "p - half, p + half"),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p = right / count
-    half = z * math.sqrt(p * (1 - p) / count)
-    return p - half, p + half
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the textbook interval, cut to [0, 1]",
     "Cutting hides that p -+ z sqrt(p (1 - p) / n) is wrong near 0 and 1: where all are right it "
     "has no width.",
+    (" + z**2 / (4 * n**2)", ""),
+    ("(middle - half) / scale", "p - half"),
+    ("(middle + half) / scale", "p + half"),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p = right / count
-    half = z * math.sqrt(p * (1 - p) / count)
-    return max(0.0, p - half), min(1.0, p + half)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "not divided by 1 + z^2 / n",
     "Middle and half-width are both divided by 1 + z^2 / n.",
+    ("scale = 1 + z**2 / n", "scale = 1"),
 )
-def wilson_interval(right, count, z=1.959964):
-    low, high = ref.wilson_interval(right, count, z)
-    scale = 1 + z**2 / count if count else 1.0
-    return max(0.0, low * scale), min(1.0, high * scale)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "only the middle divided by 1 + z^2 / n",
     "Put parentheses round middle -+ half: the whole of it is divided.",
+    ("scale = 1 + z**2 / n", "scale = 1"),
+    ("middle = p + z**2 / (2 * n)", "middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)"),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p, n = right / count, count
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "the middle left at p",
     "The middle is p + z^2 / 2n before the division: the interval leans towards one half.",
+    ("(middle - half) / scale", "p - half / scale"),
+    ("(middle + half) / scale", "p + half / scale"),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p, n = right / count, count
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, p - half), min(1.0, p + half)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "z for z squared",
     "z^2 / n and z^2 / 2n: with z = 1 you would not notice, with 1.96 you do.",
+    ("p + z**2", "p + z"),
+    ("z**2 / (4 *", "z / (4 *"),
+    ("1 + z**2", "1 + z"),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p, n = right / count, count
-    half = z * math.sqrt(p * (1 - p) / n + z / (4 * n**2))
-    scale = 1 + z / n
-    middle = p + z / (2 * n)
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "z^2 / 4n under the root",
     "The second term under the root is z^2 / 4n^2, which fades faster than the first.",
+    ("4 * n**2", "4 * n"),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p, n = right / count, count
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n))
-    scale = 1 + z**2 / n
-    middle = p + z**2 / (2 * n)
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "no root",
     "p (1 - p) / n is a variance. The width of an interval is made of standard deviations.",
+    ("math.sqrt", ""),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p, n = right / count, count
-    half = z * (p * (1 - p) / n + z**2 / (4 * n**2))
-    scale = 1 + z**2 / n
-    middle = p + z**2 / (2 * n)
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 @answers.wrong(
@@ -344,22 +239,19 @@ def wilson_interval(right, count, z=1.959964):
     return max(0.0, low), min(1.0, high)
 
 
-@answers.wrong(
+answers.edit(
     "8.1",
     "z is ignored",
     "z is an argument; 1.96 is only its default.",
+    ("    p, n =", "    z = 1.959964\n    p, n ="),
 )
-def wilson_interval(right, count, z=1.959964):
-    return ref.wilson_interval(right, count)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "z = 1.645 by default",
     "1.645 leaves 5 % on one side. An interval has two sides, with 2.5 % on each: 1.96.",
+    ("z: float = 1.959964", "z: float = 1.644854"),
 )
-def wilson_interval(right, count, z=1.644854):
-    return ref.wilson_interval(right, count, z)
 
 
 @answers.wrong(
@@ -372,196 +264,144 @@ def wilson_interval(right, count, z=1.959964):
     return (low + high) / 2, (high - low) / 2
 
 
-@answers.wrong(
+answers.edit(
     "8.1",
     "ends that rounding leads out of [0, 1]",
     "Where none is right, middle - half is 0 but for rounding, and may be -1e-17. Cut at 0 and 1.",
+    (
+        "max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)",
+        "(middle - half) / scale, (middle + half) / scale",
+    ),
 )
-def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
-    p, n = right / count, count
-    middle = p + z**2 / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    scale = 1 + z**2 / n
-    return (middle - half) / scale, (middle + half) / scale
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "nothing at all taken for certainty",
     "Of no images none is right, and none is wrong. The share may be anything: (0, 1).",
+    ("return 0.0, 1.0", "return 0.0, 0.0"),
 )
-def wilson_interval(right, count, z=1.959964):
-    return (0.0, 0.0) if count == 0 else ref.wilson_interval(right, count, z)
 
-
-@answers.wrong(
+answers.edit(
     "8.1",
     "divided by a count of 0",
     "A digit that nobody asked for has a count of 0. Return (0.0, 1.0) before you divide.",
+    ("    if count == 0:\n        return 0.0, 1.0\n", ""),
 )
-def wilson_interval(right, count, z=1.959964):
-    p = right / count
-    return ref.wilson_interval(right, count, z) if p >= 0 else (0.0, 1.0)
 
 
 # 8.2
 
 
-@answers.wrong(
+answers.edit(
     "8.2",
     "all in float32",
     "Features come in float32, with seven digits. Turn them into float64 first: the distance that "
     "is made of these numbers is a small difference of large ones.",
+    ("features.double()", "features.float()"),
 )
-def feature_moments(features):
-    rows = features.float()
-    centred = rows - rows.mean(dim=0)
-    return rows.mean(dim=0), centred.T @ centred / (len(rows) - 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "turned into float64 at the end",
     "float64 afterwards brings back no digits that float32 sums have lost. Convert before the "
     "first sum.",
+    ("features.double()", "features.float()"),
+    (
+        "return mean, centred.T @ centred / (len(features) - 1)",
+        "return mean.double(), (centred.T @ centred / (len(features) - 1)).double()",
+    ),
 )
-def feature_moments(features):
-    rows = features.float()
-    centred = rows - rows.mean(dim=0)
-    return rows.mean(dim=0).double(), (centred.T @ centred / (len(rows) - 1)).double()
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "the mean in float32, the rest in float64",
     "The mean is the first sum: convert before it.",
+    ("features.mean(dim=0)", "features.float().mean(dim=0).double()"),
 )
-def feature_moments(features):
-    mean = features.float().mean(dim=0).double()
-    centred = features.double() - mean
-    return mean, centred.T @ centred / (len(features) - 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "divided by N",
     "The mean was estimated from the same rows and lies too near to them, so by N the covariance "
     "comes out too small. Divide by N - 1.",
+    ("(len(features) - 1)", "len(features)"),
 )
-def feature_moments(features):
-    mean, cov = ref.feature_moments(features)
-    return mean, cov * (len(features) - 1) / len(features)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "the mean not taken off",
     "sum f f^T / (N - 1) without taking off the mean is the second moment around 0. A covariance "
     "is taken around the mean.",
+    ("features - mean", "features"),
 )
-def feature_moments(features):
-    mean, _ = ref.feature_moments(features)
-    rows = features.double()
-    return mean, rows.T @ rows / (len(rows) - 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "mean of squares less square of means",
     "On paper it is the same. With a mean of a million both numbers are 10^12, and of their "
     "difference only rounding is left. Take the mean off first.",
+    ("centred.T @ centred", "(features.T @ features - len(features) * mean[:, None] * mean)"),
 )
-def feature_moments(features):
-    rows = features.double()
-    mean, n = rows.mean(dim=0), len(rows)
-    return mean, (rows.T @ rows - n * mean[:, None] * mean) / (n - 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "only the variances",
     "Features go together: where one is large another tends to be. cov holds a number for every "
     "pair, the variances are its diagonal.",
+    ("centred.T @ centred / (len(features) - 1)", "torch.diag(features.var(dim=0))"),
 )
-def feature_moments(features):
-    mean, cov = ref.feature_moments(features)
-    return mean, torch.diag(cov.diagonal())
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "a vector of variances",
     "cov has the shape (D, D), one number for every pair of features.",
+    ("centred.T @ centred / (len(features) - 1)", "features.var(dim=0)"),
 )
-def feature_moments(features):
-    mean, cov = ref.feature_moments(features)
-    return mean, cov.diagonal().clone()
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "correlations",
     "torch.corrcoef divides by the standard deviations, and with them how widely the features "
     "spread is lost.",
+    ("centred.T @ centred / (len(features) - 1)", "torch.corrcoef(features.T)"),
 )
-def feature_moments(features):
-    mean, _ = ref.feature_moments(features)
-    return mean, torch.corrcoef(features.double().T)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "covariance of the images instead of the features",
     "torch.cov takes a row for each variable. Here a row is an image: hand it features.T.",
+    ("centred.T @ centred / (len(features) - 1)", "torch.cov(features)"),
 )
-def feature_moments(features):
-    mean, _ = ref.feature_moments(features)
-    return mean, torch.cov(features.double())
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "one mean for each image",
     "dim=0 is the axis of the images: average along it, and each feature keeps a mean of its own.",
+    ("dim=0", "dim=1"),
+    ("features - mean", "features - mean[:, None]"),
 )
-def feature_moments(features):
-    rows = features.double()
-    centred = rows - rows.mean(dim=1, keepdim=True)
-    return rows.mean(dim=1), centred.T @ centred / (len(rows) - 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "one mean for all features",
     "mean() without dim averages over everything. Each feature has its own mean: dim=0.",
+    ("features.mean(dim=0)", "features.mean().expand(features.shape[1])"),
 )
-def feature_moments(features):
-    rows = features.double()
-    centred = rows - rows.mean()
-    mean = rows.mean().expand(rows.shape[1]).clone()
-    return mean, centred.T @ centred / (len(rows) - 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "the sum of the products, not divided",
     "Without dividing by N - 1 the numbers grow with the number of images.",
+    (" / (len(features) - 1)", ""),
 )
-def feature_moments(features):
-    mean, cov = ref.feature_moments(features)
-    return mean, cov * (len(features) - 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.2",
     "covariance first",
     "Return (mean, cov), in this order.",
+    ("return mean, ", "return "),
+    ("(len(features) - 1)", "(len(features) - 1), mean"),
 )
-def feature_moments(features):
-    mean, cov = ref.feature_moments(features)
-    return cov, mean
 
 
 @answers.wrong(
@@ -579,195 +419,154 @@ def feature_moments(features):
 # 8.3
 
 
-def _root(matrix):
-    values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
-
-
-def _trace_of_root(cov_a, cov_b):
-    root = _root(cov_a)
-    return torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
-
-
-def _square(mean_a, mean_b):
-    return (mean_a - mean_b).square().sum()
-
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the root of each entry instead of the matrix root",
     ".sqrt() takes the root of every number in the matrix. The root of a matrix is the one that, "
     "multiplied by itself, gives it: take the roots of its eigenvalues.",
+    (
+        "torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()",
+        "(cov_a @ cov_b).clamp(min=0).sqrt().trace()",
+    ),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = (cov_a @ cov_b).clamp(min=0).sqrt().trace()
-    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the roots multiplied instead of the root of the product",
     "S_a^(1/2) S_b^(1/2) has the trace that is asked for only where both have the same axes. Take "
     "the root of S_a^(1/2) S_b S_a^(1/2).",
+    (
+        "product = root_a @ cov_b @ root_a",
+        "values, vectors = torch.linalg.eigh(cov_b)\n"
+        "    root_b = vectors * values.clamp(min=0).sqrt() @ vectors.T",
+    ),
+    ("torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()", "(root_a @ root_b).trace()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = (_root(cov_a) @ _root(cov_b)).trace()
-    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "Cholesky factors for roots",
     "A Cholesky factor L has L L^T = S, but is no root: L L is something else.",
+    (
+        "root_a @ cov_b @ root_a",
+        "torch.linalg.cholesky_ex(cov_a)[0].T @ torch.linalg.cholesky_ex(cov_b)[0]",
+    ),
+    ("torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()", "product.trace()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    a, b = (torch.linalg.cholesky_ex(cov)[0] for cov in (cov_a, cov_b))
-    cross = (a.T @ b).trace()
-    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "eigvalsh of S_a S_b",
     "eigvalsh looks at one half of the matrix and takes it for symmetric. S_a S_b is not, unless "
     "both have the same axes; S_a^(1/2) S_b S_a^(1/2) is.",
+    ("root_a @ cov_b @ root_a", "cov_a @ cov_b"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = torch.linalg.eigvalsh(cov_a @ cov_b).clamp(min=0).sqrt().sum()
-    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "no root at all",
     "tr(S_a S_b) is a product of variances. Under the root it becomes one of standard deviations.",
+    ("torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()", "(cov_a @ cov_b).trace()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = (cov_a @ cov_b).trace()
-    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the root of the trace instead of the trace of the root",
     "First the root, then the trace: the sum of the roots of the eigenvalues, not the root of "
     "their sum.",
+    ("torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()", "(cov_a @ cov_b).trace().sqrt()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = (cov_a @ cov_b).trace().sqrt()
-    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "only the variances of the single features",
     "Along the diagonal, two sets may agree whose features go together in quite different ways. "
     "The whole covariance counts.",
+    (
+        "torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()",
+        "(cov_a.diagonal() * cov_b.diagonal()).sqrt().sum()",
+    ),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    sigma_a, sigma_b = cov_a.diagonal().sqrt(), cov_b.diagonal().sqrt()
-    return float(_square(mean_a, mean_b) + (sigma_a - sigma_b).square().sum())
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the factor 2 is missing",
     "(sigma_a - sigma_b)^2 = s_a + s_b - 2 sigma_a sigma_b. Without the 2, a set is at a distance "
     "from itself.",
+    ("- 2 * trace_of_root", "- trace_of_root"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = _trace_of_root(cov_a, cov_b)
-    return max(0.0, float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - cross))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "plus twice the root",
     "The root is subtracted: what both have in common brings them nearer.",
+    ("- 2 * trace_of_root", "+ 2 * trace_of_root"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = _trace_of_root(cov_a, cov_b)
-    return float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() + 2 * cross)
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the distance of the means not squared",
     "|mu_a - mu_b|^2 is the sum of the squared differences, without a root.",
+    ("square().sum()", "square().sum().sqrt()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    rest = ref.frechet_distance(mean_a, cov_a, mean_a, cov_b)
-    return float(_square(mean_a, mean_b).sqrt()) + rest
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the mean of the squared differences instead of their sum",
     "|mu_a - mu_b|^2 sums over the features; .mean() divides by their number.",
+    ("square().sum()", "square().mean()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    rest = ref.frechet_distance(mean_a, cov_a, mean_a, cov_b)
-    return float((mean_a - mean_b).square().mean()) + rest
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the root of d^2",
     "What papers report as FID is d^2, without a root at the end.",
+    ("trace_of_root))", "trace_of_root)) ** 0.5"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    return math.sqrt(ref.frechet_distance(mean_a, cov_a, mean_b, cov_b))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the means are ignored",
     "Two sets of the same spread in different places are not the same. The means have a term.",
+    ("means + ", ""),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    return ref.frechet_distance(mean_a, cov_a, mean_a, cov_b)
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the covariances are ignored",
     "Ten repeated images may have the mean of all. What they lack is in the covariance.",
+    ("means + cov_a.trace() + cov_b.trace() - 2 * trace_of_root", "means"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    return float(_square(mean_a, mean_b))
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "the squared difference of the covariances",
     "|S_a - S_b|^2 is a distance of matrices, but not Fréchet's: it compares variances where he "
     "compares standard deviations.",
+    ("cov_a.trace() + cov_b.trace() - 2 * trace_of_root", "(cov_a - cov_b).square().sum()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    return float(_square(mean_a, mean_b) + (cov_a - cov_b).square().sum())
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "NaN from a singular covariance",
     "An eigenvalue that should be 0 comes out as -1e-17, and its root is NaN. clamp(min=0) first.",
+    ("values.clamp(min=0)", "values"),
+    ("(product).clamp(min=0)", "(product)"),
+    ("max(0.0, float(", "(float("),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = vectors * values.sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov_b @ root).sqrt().sum()
-    return float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross)
 
-
-@answers.wrong(
+answers.edit(
     "8.3",
     "a complex number",
     "eigvals does not know that there is nothing complex to find, and the root of -1e-17 is "
     "imaginary. eigvalsh of the symmetric product stays real.",
+    (
+        "torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()",
+        "torch.linalg.eigvals(cov_a @ cov_b).sqrt().sum()",
+    ),
+    ("max(0.0, float(", "(("),
+    ("trace_of_root)", "trace_of_root).item()"),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = torch.linalg.eigvals(cov_a @ cov_b).sqrt().sum()
-    return (_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross).item()
 
 
 @answers.wrong(
@@ -791,15 +590,13 @@ def frechet_distance(mean_a, cov_a, mean_b, cov_b):
     return ref.frechet_distance(mean_a.float(), cov_a.float(), mean_b.float(), cov_b.float())
 
 
-@answers.wrong(
+answers.edit(
     "8.3",
     "below 0 by rounding",
     "Equal Gaussians are at 0, and rounding makes -1e-15 of it now and then. No distance is "
     "negative: max(0.0, ...).",
+    ("max(0.0, float(", "(float("),
 )
-def frechet_distance(mean_a, cov_a, mean_b, cov_b):
-    cross = _trace_of_root(cov_a, cov_b)
-    return float(_square(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * cross)
 
 
 # 8.4
@@ -813,71 +610,58 @@ def _some(rows, n, generator):
     return rows[torch.randperm(len(rows), generator=generator)[:n]]
 
 
-@answers.wrong(
+answers.edit(
     "8.4",
     "the ratio upside down",
     "Generated images stand above the line, so that a large ratio is a bad one.",
+    ("return distance", "return 1 / distance"),
+    (") / distance", ") * distance"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    return 1 / ref.distance_ratio(distance, reference, held_out, generated, generator)
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "a difference instead of a ratio",
     "The difference depends on the scale of the features. Divide, and real images are the unit.",
+    (") / distance", ") - distance"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    one = _some(reference, n, generator)
-    return distance(one, _some(generated, n, generator)) - distance(
-        one, _some(held_out, n, generator)
-    )
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "only the generated images' distance",
     "A figure alone says little: at this number of images real ones have a distance too. Divide "
     "by it.",
+    (" / distance(reference_n, some(held_out))", ""),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    return distance(_some(reference, n, generator), _some(generated, n, generator))
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "held-out images compared with generated ones",
     "Below the line stand two sets of real images, the reference and the held-out ones.",
+    ("reference_n = some(reference)", "a, b, c = some(reference), some(held_out), some(generated)"),
+    (
+        "distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
+        "distance(a, c) / distance(b, c)",
+    ),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
-    return distance(a, c) / distance(b, c)
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "generated images measured against the held-out ones",
     "Both distances begin at the reference. Otherwise the two have no end in common.",
+    ("reference_n = some(reference)", "a, b, c = some(reference), some(held_out), some(generated)"),
+    (
+        "distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
+        "distance(b, c) / distance(a, b)",
+    ),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
-    return distance(b, c) / distance(a, b)
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "the reference compared with itself",
     "Two sets with images in common are too near to each other. Below the line stand reference "
     "and held-out images, which share none.",
+    ("some(held_out)", "some(reference)"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    a = _some(reference, n, generator)
-    return distance(a, _some(generated, n, generator)) / distance(a, _some(reference, n, generator))
 
 
 @answers.wrong(
@@ -900,15 +684,12 @@ def distance_ratio(distance, reference, held_out, generated, generator):
     return distance(a, c) / distance(a, b)
 
 
-@answers.wrong(
+answers.edit(
     "8.4",
     "the reference not cut",
     "Its size counts as well: all three sets come with n rows.",
+    ("some(reference)", "reference"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    c, b = _some(generated, n, generator), _some(held_out, n, generator)
-    return distance(reference, c) / distance(reference, b)
 
 
 @answers.wrong(
@@ -950,156 +731,122 @@ def distance_ratio(distance, reference, held_out, generated, generator):
     return distance(a, c) / distance(a, b)
 
 
-@answers.wrong(
+answers.edit(
     "8.4",
     "the reference drawn twice",
     "With other rows of the reference above and below the line you measure with two rulers. Draw "
     "them once.",
+    ("distance(reference_n, some(held_out))", "distance(some(reference), some(held_out))"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    above = distance(_some(reference, n, generator), _some(generated, n, generator))
-    return above / distance(_some(reference, n, generator), _some(held_out, n, generator))
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "the first n rows",
     "Sets are often sorted, by digit or by writer: their first rows are not like the rest. Draw at "
     "random.",
+    ("torch.randperm(len(rows), generator=generator)[:n]", ":n"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    return distance(reference[:n], generated[:n]) / distance(reference[:n], held_out[:n])
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "one draw of numbers for all sets",
     "Row numbers drawn from the first n of the smallest set never reach the later rows of a larger "
     "one. Each set has its own randperm.",
+    ("torch.randperm(len(rows), generator=generator)[:n]", "order"),
+    ("    reference_n", "    order = torch.randperm(n, generator=generator)\n    reference_n"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    n = _smallest(reference, held_out, generated)
-    order = torch.randperm(n, generator=generator)
-    a, b, c = reference[order], held_out[order], generated[order]
-    return distance(a, c) / distance(a, b)
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "the generator is ignored",
     "torch.randperm(len(rows), generator=generator): without it, global randomness decides, and "
     "nobody gets your figure again.",
+    (", generator=generator", ""),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    return ref.distance_ratio(distance, reference, held_out, generated, None)
 
-
-@answers.wrong(
+answers.edit(
     "8.4",
     "a generator of its own",
     "With a generator made inside, every call draws the same rows, whatever is handed in.",
+    ("    reference_n", "    generator = torch.Generator().manual_seed(0)\n    reference_n"),
 )
-def distance_ratio(distance, reference, held_out, generated, generator):
-    own = torch.Generator().manual_seed(0)
-    return ref.distance_ratio(distance, reference, held_out, generated, own)
 
 
 # 8.5
 
 
-def _inside(real, generated, reach):
-    """Which pairs lie within reach, which broadcasts over (N, M)."""
-    return ref.distances(real, generated) <= reach
-
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "the point counted as its own neighbour",
     "Every point is at distance 0 from itself. The k-th nearest other one is the (k + 1)-th in the "
     "row.",
+    ("k + 1", "k"),
 )
-def neighbour_radii(points, k):
-    return ref.distances(points, points).kthvalue(k, dim=1).values
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "always the nearest neighbour",
     "k says which neighbour the ball reaches to.",
+    ("k + 1", "2"),
 )
-def neighbour_radii(points, k):
-    return ref.neighbour_radii(points, 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "one neighbour too far",
     "The row holds the point itself once: the k-th other one is number k + 1, not k + 2.",
+    ("k + 1", "k + 2"),
 )
-def neighbour_radii(points, k):
-    return ref.neighbour_radii(points, k + 1)
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "the k-th farthest point",
     "topk takes the largest, unless it is told largest=False.",
+    ("kthvalue(k + 1, dim=1).values", "topk(k, dim=1).values[:, -1]"),
 )
-def neighbour_radii(points, k):
-    return ref.distances(points, points).topk(k, dim=1).values[:, -1]
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "the average of the k nearest",
     "The ball reaches to the k-th neighbour itself.",
+    ("kthvalue(k + 1, dim=1).values", "topk(k + 1, dim=1, largest=False).values.sum(dim=1) / k"),
 )
-def neighbour_radii(points, k):
-    nearest = ref.distances(points, points).topk(k + 1, dim=1, largest=False).values
-    return nearest.sum(dim=1) / k
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "squared distances",
     "A radius is a distance: take the root of the summed squares.",
+    ("kthvalue(k + 1, dim=1).values", "kthvalue(k + 1, dim=1).values.square()"),
 )
-def neighbour_radii(points, k):
-    return ref.neighbour_radii(points, k).square()
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "summed absolute differences",
     "torch.cdist with p=1 walks along the axes. The distance here is Euclidean, p=2.",
+    ("distances(points, points)", "torch.cdist(points, points, p=1)"),
 )
-def neighbour_radii(points, k):
-    return torch.cdist(points, points, p=1).kthvalue(k + 1, dim=1).values
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "copies skipped along with the point itself",
     "Leaving out all distances of 0 leaves out the copies as well. Only the point itself does not "
     "count, one 0 a row.",
+    (
+        "return distances(points, points).kthvalue(k + 1",
+        "found = distances(points, points)\n"
+        "    return found.where(found > 0, torch.inf).kthvalue(k",
+    ),
 )
-def neighbour_radii(points, k):
-    found = ref.distances(points, points)
-    found = torch.where(found == 0, torch.inf, found)
-    return found.kthvalue(k, dim=1).values
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "distances by way of a matrix product",
     "torch.cdist saves time by |x|^2 + |y|^2 - 2 x . y, which subtracts large numbers: equal "
     "points come out at 0.01 instead of 0. Use the `distances` that is given.",
+    (
+        "distances(points, points)",
+        'torch.cdist(points, points, compute_mode="use_mm_for_euclid_dist")',
+    ),
 )
-def neighbour_radii(points, k):
-    fast = torch.cdist(points, points, compute_mode="use_mm_for_euclid_dist")
-    return fast.kthvalue(k + 1, dim=1).values
 
 
 @answers.wrong(
@@ -1121,86 +868,69 @@ def recall(real, generated, k=3):
     return ref.coverage(real, generated, k)
 
 
-@answers.wrong(
+answers.edit(
     "8.5",
     "the share of generated balls that hold a real image",
     "Count real images: any along the generated ones, and then the mean over the real ones.",
+    ("any(dim=1)", "any(dim=0)"),
 )
-def recall(real, generated, k=3):
-    inside = _inside(real, generated, ref.neighbour_radii(generated, k))
-    return float(inside.any(dim=0).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "in all balls instead of in any",
     "One ball that holds it is enough.",
+    ("any(dim=1)", "all(dim=1)"),
 )
-def recall(real, generated, k=3):
-    inside = _inside(real, generated, ref.neighbour_radii(generated, k))
-    return float(inside.all(dim=1).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "the share of all pairs",
     "How many balls hold a real image does not matter, only whether any does.",
+    (".any(dim=1)", ""),
 )
-def recall(real, generated, k=3):
-    inside = _inside(real, generated, ref.neighbour_radii(generated, k))
-    return float(inside.double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "only the ball of the nearest generated image",
     "The nearest may have a small ball, and one further away a large ball that holds the image. "
     "Look at all of them.",
+    (
+        "inside = distances(real, generated) <= radii",
+        "nearest, which = distances(real, generated).min(dim=1)\n"
+        "    inside = nearest <= radii[which]",
+    ),
+    (".any(dim=1)", ""),
 )
-def recall(real, generated, k=3):
-    found = ref.distances(real, generated)
-    nearest = found.min(dim=1)
-    radii = ref.neighbour_radii(generated, k)[nearest.indices]
-    return float((nearest.values <= radii).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "recall without the border of the ball",
     "Where images repeat, radii are 0, and < finds nothing at all. The border belongs to the ball: "
     "<=.",
+    ("generated) <= radii", "generated) < radii"),
 )
-def recall(real, generated, k=3):
-    inside = ref.distances(real, generated) < ref.neighbour_radii(generated, k)
-    return float(inside.any(dim=1).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "a number of images for recall",
     "recall is a share: the mean, not the sum.",
+    ("any(dim=1).double().mean()", "any(dim=1).double().sum()"),
 )
-def recall(real, generated, k=3):
-    return ref.recall(real, generated, k) * len(real)
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "recall with k fixed at 3",
     "k is an argument; 3 is only its default.",
+    ("neighbour_radii(generated, k)", "neighbour_radii(generated, 3)"),
 )
-def recall(real, generated, k=3):
-    return ref.recall(real, generated, 3)
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "recall with k = 5 by default",
     "Kynkäänniemi et al. use k = 3, Naeem et al. k = 5. Figures with different k cannot be "
     "compared.",
+    ("k: int = 3", "k: int = 5"),
 )
-def recall(real, generated, k=5):
-    return ref.recall(real, generated, k)
 
 
 @answers.wrong(
@@ -1212,78 +942,62 @@ def coverage(real, generated, k=5):
     return ref.recall(real, generated, k)
 
 
-@answers.wrong(
+answers.edit(
     "8.5",
     "precision instead of coverage",
     "Both have real balls. Precision counts the generated images in them, coverage the balls that "
     "hold any.",
+    ("(nearest <= radii)", "(distances(real, generated) <= radii[:, None]).any(dim=0)"),
 )
-def coverage(real, generated, k=5):
-    inside = _inside(real, generated, ref.neighbour_radii(real, k)[:, None])
-    return float(inside.any(dim=0).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "density instead of coverage",
     "Density counts how many generated images lie in each ball, so that a crowd in one place makes "
     "up for all others. Coverage asks only whether there is one.",
+    (
+        "(nearest <= radii).double().mean()",
+        "(distances(real, generated) <= radii[:, None]).double().sum() / (k * len(generated))",
+    ),
 )
-def coverage(real, generated, k=5):
-    inside = _inside(real, generated, ref.neighbour_radii(real, k)[:, None])
-    return float(inside.double().sum() / (k * len(generated)))
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "each radius compared with the wrong axis",
     "Distances (N, M) and radii (N,) meet along M. Make the radii (N, 1), or take the minimum over "
     "the generated images first.",
+    (".amin(dim=1)", ".amin(dim=1).sort().values"),
 )
-def coverage(real, generated, k=5):
-    radii = ref.neighbour_radii(real, k)
-    found = ref.distances(generated, real).amin(dim=0).sort().values
-    return float((found <= radii).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "coverage without the border of the ball",
     "Where images repeat, radii are 0, and < finds nothing at all. The border belongs to the ball: "
     "<=.",
+    ("nearest <= radii", "nearest < radii"),
 )
-def coverage(real, generated, k=5):
-    nearest = ref.distances(real, generated).amin(dim=1)
-    return float((nearest < ref.neighbour_radii(real, k)).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "the farthest generated image instead of the nearest",
     "A ball is covered if the nearest generated image lies in it: amin.",
+    ("amin", "amax"),
 )
-def coverage(real, generated, k=5):
-    farthest = ref.distances(real, generated).amax(dim=1)
-    return float((farthest <= ref.neighbour_radii(real, k)).double().mean())
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "coverage with k fixed at 5",
     "k is an argument; 5 is only its default.",
+    ("neighbour_radii(real, k)", "neighbour_radii(real, 5)"),
 )
-def coverage(real, generated, k=5):
-    return ref.coverage(real, generated, 5)
 
-
-@answers.wrong(
+answers.edit(
     "8.5",
     "coverage with k = 3 by default",
     "Naeem et al. use k = 5, Kynkäänniemi et al. k = 3. Figures with different k cannot be "
     "compared.",
+    ("k: int = 5", "k: int = 3"),
 )
-def coverage(real, generated, k=3):
-    return ref.coverage(real, generated, k)
 
 
 # 8.6
@@ -1294,22 +1008,19 @@ def _all_distances(images, training):
     return torch.stack(found)
 
 
-@answers.wrong(
+answers.edit(
     "8.6",
     "squared distances",
     "A third of a distance is a ninth of its square. Take the root.",
+    ("sum(dim=2).sqrt()", "sum(dim=2)"),
 )
-def two_nearest(images, training):
-    return ref.two_nearest(images, training).square()
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "root mean square instead of distance",
     "The Euclidean distance sums the squares over the pixels; mean() divides by their number.",
+    ("sum(dim=2)", "mean(dim=2)"),
 )
-def two_nearest(images, training):
-    return ref.two_nearest(images, training) / math.sqrt(images.shape[1])
 
 
 @answers.wrong(
@@ -1322,54 +1033,41 @@ def two_nearest(images, training):
     return found.topk(2, dim=1, largest=False).values
 
 
-@answers.wrong(
+answers.edit(
     "8.6",
     "in float32",
     "The distances are asked for in float64: .double() before the squares are summed.",
+    (".double()", ""),
 )
-def two_nearest(images, training):
-    return ref.two_nearest(images, training).float()
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the two farthest",
     "topk takes the largest, unless it is told largest=False.",
+    ("largest=False", "largest=True"),
 )
-def two_nearest(images, training):
-    return _all_distances(images, training).topk(2, dim=1).values.flip(1)
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the farther one first",
     "The nearest stands in column 0.",
+    ("sort(dim=1)", "sort(dim=1, descending=True)"),
 )
-def two_nearest(images, training):
-    return ref.two_nearest(images, training).flip(1)
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the order of the short cut kept",
     "The product finds the two, but rounding may have exchanged them, and measured exactly they "
     "are to be sorted.",
+    (".sort(dim=1).values", ""),
 )
-def two_nearest(images, training):
-    squares = training.square().sum(dim=1)
-    nearest = (squares - 2 * images @ training.T).topk(2, largest=False).indices
-    difference = (training[nearest] - images[:, None]).double()
-    return difference.square().sum(dim=2).sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the nearest one twice",
     "The second nearest training image is another one: topk(2), not the minimum two times.",
+    ("return torch.cat(found)", "return torch.cat(found)[:, [0, 0]]"),
 )
-def two_nearest(images, training):
-    nearest = ref.two_nearest(images, training)[:, :1]
-    return torch.cat([nearest, nearest], dim=1)
 
 
 @answers.wrong(
@@ -1433,28 +1131,24 @@ def two_nearest(images, training):
     return found.topk(2, dim=1, largest=False).values
 
 
-@answers.wrong(
+answers.edit(
     "8.6",
     "the largest products taken for the nearest",
     "x . y is large for bright training images, near or not. |y|^2 - 2 x . y is what orders them "
     "by distance.",
+    ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ training.T).topk(2)"),
 )
-def two_nearest(images, training):
-    nearest = (images @ training.T).topk(2, dim=1).indices
-    difference = (training[nearest] - images[:, None]).double()
-    return difference.square().sum(dim=2).sqrt().sort(dim=1).values
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "nearest by angle",
     "The cosine does not see how bright an image is. Distances do.",
+    (
+        "squares = training.square().sum(dim=1)",
+        "unit = training / training.norm(dim=1, keepdim=True).clamp(min=1e-12)",
+    ),
+    ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ unit.T).topk(2)"),
 )
-def two_nearest(images, training):
-    unit = training / training.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    nearest = (images @ unit.T).topk(2, dim=1).indices
-    difference = (training[nearest] - images[:, None]).double()
-    return difference.square().sum(dim=2).sqrt().sort(dim=1).values
 
 
 @answers.wrong(
@@ -1466,88 +1160,72 @@ def two_nearest(images, training):
     return ref.two_nearest(images, training)[-250:]
 
 
-@answers.wrong(
+answers.edit(
     "8.6",
     "a limit for the distance alone",
     "Plain images are near to many training images without being copies. Compare with the second "
     "nearest.",
+    ("ratio * nearest[:, 1]", "ratio"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return nearest[:, 0] <= ratio
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the two distances exchanged",
     "Column 0 is the nearer one, and a copy is one that is far nearer than column 1.",
+    ("nearest[:, 0] <= ratio * nearest[:, 1]", "nearest[:, 1] <= ratio * nearest[:, 0]"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return nearest[:, 1] <= ratio * nearest[:, 0]
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "originals flagged instead of copies",
     "True stands for a copy.",
+    ("<= ratio", "> ratio"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return ~ref.is_copy(nearest, ratio)
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the ratio for squared distances",
     "The distances are not squared, so the ratio is not either.",
+    ("ratio * nearest", "ratio**2 * nearest"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return nearest[:, 0] <= ratio**2 * nearest[:, 1]
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the squares of the distances compared",
     "1/3 is the ratio of the distances. That of their squares would be 1/9.",
+    ("nearest[:, 0]", "nearest[:, 0].square()"),
+    ("nearest[:, 1]", "nearest[:, 1].square()"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return nearest[:, 0].square() <= ratio * nearest[:, 1].square()
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "divided by a second distance of 0",
     "An image that the training set holds twice gives 0 / 0, which is NaN and no copy. Multiply: "
     "first <= ratio * second.",
+    ("<= ratio * nearest[:, 1]", "/ nearest[:, 1] <= ratio"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return nearest[:, 0] / nearest[:, 1] <= ratio
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "less than instead of at most",
     "0 < 0 is false, so that a copy of an image which the training set holds twice gets away. The "
     "border belongs to the copies.",
+    ("<= ratio", "< ratio"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return nearest[:, 0] < ratio * nearest[:, 1]
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the ratio is ignored",
     "ratio is an argument; 1/3 is only its default.",
+    ("ratio * nearest", "1 / 3 * nearest"),
 )
-def is_copy(nearest, ratio=1 / 3):
-    return ref.is_copy(nearest)
 
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "a ratio of 1/2 by default",
     "Yoon et al. use 1/3. At 1/2 many real images that were never trained on would be copies.",
+    ("ratio: float = 1 / 3", "ratio: float = 0.5"),
 )
-def is_copy(nearest, ratio=0.5):
-    return ref.is_copy(nearest, ratio)
 
 
 @answers.wrong(

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import torch
 
+from checks.probes.toys import on_meta, place_of
+
 
 def gather(impl, inputs):
     return {"picked": impl.gather_at(inputs["values"], inputs["t"], inputs["ndim"])}
@@ -16,8 +18,8 @@ def gather_for_many(impl, inputs):
 
 
 def gather_elsewhere(impl, inputs):
-    t, ndim = inputs["t"].to("meta"), inputs["ndim"]
-    return _elsewhere(lambda: [impl.gather_at(inputs["values"].to("meta"), t, ndim)])
+    values, t = inputs["values"].to("meta"), inputs["t"].to("meta")
+    return {"devices": [place_of(lambda: impl.gather_at(values, t, inputs["ndim"]))]}
 
 
 # q_step, q_sample and predict_x0 take images, t, eps and a table, in this order.
@@ -106,26 +108,14 @@ def q_posterior_one_by_one(impl, inputs):
 
 
 def q_posterior_elsewhere(impl, inputs):
-    schedule = SimpleNamespace(
-        **{name: table.to("meta") for name, table in inputs["tables"].items()}
-    )
-    x0, x_t, t = (inputs[name].to("meta") for name in ("x0", "x_t", "t"))
-    return _elsewhere(lambda: impl.q_posterior(x0, x_t, t, schedule))
+    """Where mean and variance lie if all inputs lie on another device than the CPU."""
+    there = on_meta(inputs)
+    schedule = SimpleNamespace(**there["tables"])
 
+    def result(number):
+        return impl.q_posterior(there["x0"], there["x_t"], there["t"], schedule)[number]
 
-def _elsewhere(call):
-    """Where the results lie if all inputs lie on another device than the CPU.
-
-    The meta device plays the graphics card: its tensors have a shape and a dtype but no numbers,
-    and torch refuses to combine them with the CPU's in the same places. Code that looks at
-    numbers, as float(x) and x.tolist() do, cannot run on it, so nothing is said about such code.
-    """
-    try:
-        results = call()
-    except Exception as error:
-        mixed = "is not on the expected device" in str(error)
-        return {"devices": "two devices meet" if mixed else "unknown"}
-    return {"devices": [r.device.type for r in results if isinstance(r, torch.Tensor)]}
+    return {"devices": [place_of(lambda: result(0)), place_of(lambda: result(1))]}
 
 
 def _twice(function, *arguments):

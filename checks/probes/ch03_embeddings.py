@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from checks.probes.toys import GeneratorElsewhere, generator, place_of, plain
+
 # Values for parameters. They depend on a parameter's shape and on nothing else, so it does not
 # matter what the layers are called, in which order they are made and how they are initialised.
 
@@ -65,11 +67,6 @@ def gradients(module, loss):
     return result
 
 
-def plain(value):
-    """A tensor without its gradient; anything else as it is, for the verdict to name."""
-    return value.detach() if isinstance(value, torch.Tensor) else value
-
-
 def name_of_error(function):
     """The type of the exception that `function` raises, or "nothing"."""
     try:
@@ -79,25 +76,6 @@ def name_of_error(function):
     except Exception as error:
         return type(error).__name__
     return "nothing"
-
-
-# A second device, without a second device: tensors on torch's meta device have a shape and a dtype
-# but no numbers. torch refuses to combine them with tensors on the CPU, as it does with a GPU's.
-
-MIXED = ("is not on the expected device", "to be on the same device")  # in torch's messages
-
-
-def place_of(call):
-    """Where the result of `call` lies: "meta", "cpu", "both" if it mixes them, or "unknown".
-
-    Only what is certain is told. Code that needs numbers (tolist, numpy, x[mask]) fails on the meta
-    device and may do well on a GPU.
-    """
-    try:
-        out = call()
-    except Exception as error:
-        return "both" if any(words in str(error) for words in MIXED) else "unknown"
-    return out.device.type if isinstance(out, torch.Tensor) else "unknown"
 
 
 # 3.1
@@ -271,18 +249,6 @@ def class_elsewhere(impl, inputs):
 # 3.4
 
 
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-class GeneratorElsewhere(torch.Generator):
-    """Says that it belongs to the meta device, for which torch has no generator of its own."""
-
-    @property
-    def device(self):
-        return torch.device("meta")
-
-
 def dropped_once(impl, inputs):
     labels, p, null = inputs["labels"], inputs["p"], inputs["null_label"]
     return {"labels": impl.drop_labels(labels, p, null, generator(inputs["seed"]))}
@@ -352,8 +318,7 @@ def dropped_at_zero(impl, inputs):
 def dropped_elsewhere(impl, inputs):
     labels, p, null = inputs["labels"], inputs["p"], inputs["null_label"]
     impl.drop_labels(labels, p, null, generator(inputs["seed"]))  # raises here if not written yet
-    g = GeneratorElsewhere()
-    g.manual_seed(inputs["seed"])
+    g = GeneratorElsewhere().manual_seed(inputs["seed"])
     return {"place": place_of(lambda: impl.drop_labels(labels.to("meta"), p, null, g))}
 
 

@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from checks.probes.toys import place_of, plain
+
 # Known weights
 
 
@@ -88,11 +90,6 @@ class Known:
     @property
     def all(self) -> list[nn.Parameter]:
         return self.weights + self.gains + self.shifts
-
-
-def plain(value):
-    """A result as plain data."""
-    return value.detach() if isinstance(value, Tensor) else value
 
 
 def gradients(out, wrt: list[Tensor]) -> list[Tensor | None]:
@@ -175,13 +172,19 @@ def resblock_company(impl, inputs):
 
 
 def resblock_groups(impl, inputs):
-    """What the branch adds to x: as it is, and with each group's channels scaled and shifted."""
+    """What the branch adds to x, with a norm that should level the groups."""
     x, cond, size = inputs["x"], inputs["cond"], inputs["size"]
     block = impl.ResBlock(*size)
     Known(block, x, cond).set()
-    changed = x.unflatten(1, (size[3], -1)) * inputs["scale"] + inputs["shift"]
+    return _branch_of_groups(lambda x: block(x, cond), inputs, groups=size[3])
+
+
+def _branch_of_groups(module, inputs, groups: int) -> dict:
+    """What is added to x: as it is, and with each group's channels scaled and shifted."""
+    x = inputs["x"]
+    changed = x.unflatten(1, (groups, -1)) * inputs["scale"] + inputs["shift"]
     changed = changed.flatten(1, 2)
-    before, after = block(x, cond), block(changed, cond)
+    before, after = module(x), module(changed)
     return {"before": plain(before - x), "after": plain(after - changed)}
 
 
@@ -285,22 +288,13 @@ def upsample_flat(impl, inputs):
 
 
 def resampled_elsewhere(impl, inputs):
-    """Where both results lie when module and image are on torch's meta device, "" if unclear.
-
-    Tensors there have a shape and no numbers, and do not go together with the CPU's, as little as a
-    GPU's do. Code that needs numbers fails there and may do well on a GPU: such errors say nothing.
-    """
+    """Where both results lie if module and image are on another device than the CPU."""
     x = inputs["x"]
     places = []
     for make in (impl.Downsample, impl.Upsample):
         module = make(x.shape[1])
         module(x)  # raises here if it is not written yet; lazy layers learn their shapes
-        try:
-            out = module.to("meta")(x.to("meta"))
-            places.append(out.device.type if isinstance(out, Tensor) else "")
-        except Exception as error:
-            words = "is not on the expected device", "to be on the same device"  # torch's own
-            places.append("both" if any(part in str(error) for part in words) else "")
+        places.append(place_of(lambda module=module: module.to("meta")(x.to("meta"))))
     return {"places": places}
 
 
@@ -360,15 +354,9 @@ def attention_shuffled(impl, inputs):
 
 
 def attention_groups(impl, inputs):
-    """What the branch adds to x: as it is, and with each group's channels scaled and shifted."""
+    """What the branch adds to x, with a norm that should level the groups."""
     module, _ = _attention(impl, inputs)
-    x, size = inputs["x"], inputs["size"]
-    changed = x.unflatten(1, (size[1], -1)) * inputs["scale"] + inputs["shift"]
-    changed = changed.flatten(1, 2)
-    return {
-        "before": plain(module(x) - x),
-        "after": plain(module(changed) - changed),
-    }
+    return _branch_of_groups(module, inputs, groups=inputs["size"][1])
 
 
 def attention_gradients(impl, inputs):

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from checks.probes.toys import GeneratorElsewhere, generator, place_of
+
 # 5.1 and 5.2
 
 
@@ -27,10 +29,6 @@ def blank(value):
     """A tensor's shape and dtype without its values; anything else as it is."""
     value = plain(value)
     return torch.zeros_like(value) if isinstance(value, Tensor) else value
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def drawn_shapes(impl, inputs):
@@ -64,30 +62,16 @@ def drawn_noise(impl, inputs):
     return {"eps": plain(eps)}
 
 
-# A second device without a second device: tensors on torch's meta device have a shape and a dtype,
-# but no numbers. What is made without naming a device is on the CPU and not there.
-
-
-class GeneratorElsewhere(torch.Generator):
-    """Says that it belongs to the meta device, for which torch has no generator of its own."""
-
-    device = torch.device("meta")
-
-
 def drawn_elsewhere(impl, inputs):
-    """Where the draws lie if the images lie on the meta device: "meta", "cpu" or "unknown".
-
-    Code that looks at numbers fails there and may do well on a GPU: it is "unknown".
-    """
+    """Where the draws lie if the images lie on another device than the CPU."""
     x0, num_steps, seed = inputs["x0"], inputs["num_steps"], inputs["seed"]
     impl.draw_noise(x0, num_steps, generator(seed))  # raises here if it is not written yet
-    source = GeneratorElsewhere()
-    source.manual_seed(seed)
-    try:
-        t, eps = impl.draw_noise(x0.to("meta"), num_steps, source)
-        return {"t": t.device.type, "eps": eps.device.type}
-    except Exception:
-        return {"t": "unknown", "eps": "unknown"}
+
+    def drawn(number):
+        source = GeneratorElsewhere().manual_seed(seed)
+        return impl.draw_noise(x0.to("meta"), num_steps, source)[number]
+
+    return {"t": place_of(lambda: drawn(0)), "eps": place_of(lambda: drawn(1))}
 
 
 def drawn_again(impl, inputs):

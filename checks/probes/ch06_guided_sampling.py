@@ -5,32 +5,23 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
-
-
-# A second device without a second device: tensors on torch's meta device have a shape and a dtype,
-# but no numbers, and torch refuses to combine them with the CPU's. Code that looks at numbers, as
-# x.tolist() does, fails there and may do well on a graphics card: it is "unknown".
-
-
-def _on_meta(value):
-    """Tensors, and dicts of tensors, moved to the meta device; anything else as it is."""
-    if isinstance(value, dict):
-        return {name: _on_meta(part) for name, part in value.items()}
-    return value.to("meta") if isinstance(value, Tensor) else value
-
-
-def _why(error: Exception) -> str:
-    """What an exception on the meta device tells."""
-    mixed = ("is not on the expected device", "Expected all tensors to be on the same device")
-    return "two devices meet" if any(words in str(error) for words in mixed) else "unknown"
-
-
-def _place(value) -> str:
-    return value.device.type if isinstance(value, Tensor) else "unknown"
-
+from checks.probes.toys import (
+    GeneratorElsewhere,
+    Walk,
+    batch_and_singles,
+    copied,
+    draws_again,
+    generator,
+    graph_of_walk,
+    guided_network,
+    identical,
+    kind,
+    look_of_noise,
+    on_meta,
+    parts,
+    place,
+    place_of,
+)
 
 # 6.1
 
@@ -46,8 +37,8 @@ def without_noise(impl, inputs):
 
 def without_noise_either_way(impl, inputs):
     """A step without noise, with both variances."""
-    calls = {kind: {**inputs, "variance": kind} for kind in ("small", "large")}
-    return {kind: without_noise(impl, call)["x"] for kind, call in calls.items()}
+    calls = {name: {**inputs, "variance": name} for name in ("small", "large")}
+    return {name: without_noise(impl, call)["x"] for name, call in calls.items()}
 
 
 def noise_part(impl, inputs):
@@ -65,25 +56,18 @@ def noise_at_zero(impl, inputs):
 
 def together_and_alone(impl, inputs):
     """A batch of images, and the same images handed in one at a time."""
-    images = range(len(inputs["x_t"]))
-    names = ("x_t", "t", "eps", "noise")
-    one = [{**inputs, **{name: inputs[name][i : i + 1] for name in names}} for i in images]
-    return {
-        "together": _step(impl, inputs, inputs["noise"]),
-        "alone": torch.cat([_step(impl, each, each["noise"]) for each in one]),
-    }
+    return batch_and_singles(lambda each: _step(impl, each, each["noise"]), inputs)
 
 
 def reverse_step_elsewhere(impl, inputs):
     """Where the result lies if everything handed in lies on another device than the CPU."""
     reverse_step(impl, inputs)  # raises here if it is not written yet
-    there, places = _on_meta(inputs), []
-    for kind in ("small", "large"):
-        try:
-            places.append(_place(_step(impl, {**there, "variance": kind}, there["noise"])))
-        except Exception as error:
-            places.append(_why(error))
-    return {"places": places}
+    there = on_meta(inputs)
+
+    def step(variance):
+        return _step(impl, {**there, "variance": variance}, there["noise"])
+
+    return {"places": [place_of(lambda: step("small")), place_of(lambda: step("large"))]}
 
 
 def _step(impl, inputs, noise):
@@ -160,13 +144,10 @@ def guided_elsewhere(impl, inputs):
     places = {}
 
     def network(x, t, labels):
-        places.update(x=_place(x), t=_place(t), labels=_place(labels))
+        places.update(x=place(x), t=place(t), labels=place(labels))
         return x.clone()
 
-    try:
-        places["eps"] = _place(_guided(impl, _on_meta(inputs), network))
-    except Exception as error:
-        places["eps"] = _why(error)
+    places["eps"] = place_of(lambda: _guided(impl, on_meta(inputs), network))
     return {"places": places}
 
 
@@ -179,74 +160,42 @@ def _rows(asked, images):
     """(number of the image, t, label) for each row of a batch; -1 for an unknown image."""
     x, t, labels = asked
     for row, step, label in zip(x, t.flatten().tolist(), labels.flatten().tolist()):
-        known = [i for i, image in enumerate(images) if _equal(image, row)]
+        known = [i for i, image in enumerate(images) if identical(image, row)]
         yield (known[0] if known else -1, step, label)
 
 
 # 6.3
 
 
-class Walk:
-    """A predict_eps and a reverse_step that answer from a list and write down what they get.
+class AncestralWalk(Walk):
+    """A walk of reverse steps over a schedule."""
 
-    Their answers do not depend on their arguments, so every tensor can be told by its values.
-    """
+    made = "the result of reverse_step number {}"
 
     def __init__(self, inputs):
-        self.x_T, self.eps, self.states = inputs["x_T"], inputs["eps"], inputs["states"]
-        self.last = len(self.states) - 1
-        self.schedule, self.seed = SimpleNamespace(**inputs["schedule"]), inputs["seed"]
-        self.network_t: list[Tensor] = []
-        self.step_t: list[Tensor] = []
-        self.network_x: list[str] = []
-        self.step_arguments: list[list[str]] = []
-
-    def predict_eps(self, x, t):
-        call = min(len(self.network_t), self.last)
-        self.network_t.append(_copy(t))
-        self.network_x.append(self.name(x))
-        return self.eps[call].clone()
+        super().__init__(inputs)
+        self.schedule = SimpleNamespace(**inputs["schedule"])
 
     def reverse_step(self, x, /, t, eps, noise, schedule):
-        call = min(len(self.step_t), self.last)
-        self.step_t.append(_copy(t))
-        self.step_arguments.append([self.name(value) for value in (x, t, eps, noise, schedule)])
+        call = self.note_step((t,), (x, t, eps, noise, schedule))
         return self.states[call].clone()
 
     def name(self, value) -> str:
-        """What this value is, in words."""
         if value is self.schedule:
             return "the schedule"
-        if not isinstance(value, Tensor):
-            return f"a value of type {type(value).__name__}"
-        if not value.is_floating_point():
+        if isinstance(value, Tensor) and not value.is_floating_point():
             return "t"
-        for call in range(self.last + 1):
-            if _equal(value, self.states[call]):
-                return f"the result of reverse_step number {call + 1}"
-            if _equal(value, self.eps[call]):
-                return f"the eps of call {call + 1}"
-        if _equal(value, self.x_T):
-            return "x_T"
-        kind = str(value.dtype).removeprefix("torch.")
-        return f"a new {kind} tensor of shape {tuple(value.shape)}"
+        return super().name(value)
 
     def run(self, impl, *film_steps):
-        generator = torch.Generator().manual_seed(self.seed)
         return impl.ancestral_sample(
-            self.predict_eps, self.reverse_step, self.x_T, self.schedule, generator, *film_steps
+            self.predict_eps,
+            self.reverse_step,
+            self.x_T,
+            self.schedule,
+            generator(self.seed),
+            *film_steps,
         )
-
-
-def _copy(value):
-    return value.clone() if isinstance(value, Tensor) else value
-
-
-def _pair(result):
-    """The two things that a call returns, or (result, None) if it does not return a pair."""
-    if isinstance(result, tuple | list) and len(result) == 2:
-        return tuple(result)
-    return result, None
 
 
 def _numbers(value) -> list:
@@ -257,34 +206,29 @@ def _numbers(value) -> list:
 
 
 def returned(impl, inputs):
-    x0, film = _pair(Walk(inputs).run(impl))
+    x0, film = parts(AncestralWalk(inputs).run(impl), 2)
     return {"x0": x0, "film": "a list" if isinstance(film, list | tuple) else type(film).__name__}
 
 
 def visited(impl, inputs):
     """Which steps the network and reverse_step were asked about, and t's form."""
-    walk = Walk(inputs)
+    walk = AncestralWalk(inputs)
     walk.run(impl)
-    forms = {
-        f"{str(t.dtype).removeprefix('torch.')} tensor of shape {tuple(t.shape)}"
-        if isinstance(t, Tensor)
-        else f"value of type {type(t).__name__}"
-        for t in walk.network_t + walk.step_t
-    }
+    network_t, step_t = [t for _, t in walk.network], [t for (t,) in walk.steps]
     return {
-        "network": [sorted(set(_numbers(t))) for t in walk.network_t],
-        "reverse_step": [sorted(set(_numbers(t))) for t in walk.step_t],
-        "forms": sorted(forms),
+        "network": [sorted(set(_numbers(t))) for t in network_t],
+        "reverse_step": [sorted(set(_numbers(t))) for t in step_t],
+        "forms": sorted({kind(t) for t in network_t + step_t}),
     }
 
 
 def chain(impl, inputs):
     """What was handed from step to step."""
-    walk = Walk(inputs)
-    x0, _ = _pair(walk.run(impl))
+    walk = AncestralWalk(inputs)
+    x0, _ = parts(walk.run(impl), 2)
     return {
-        "network": walk.network_x,
-        "reverse_step": walk.step_arguments,
+        "network": [name for name, _ in walk.network],
+        "reverse_step": walk.arguments,
         "x0": walk.name(x0),
     }
 
@@ -293,50 +237,30 @@ def film(impl, inputs):
     """The film's frames, for steps given as a list, as a set, and not at all."""
     found = {}
     steps = inputs["film_steps"]
-    for kind, arguments in {"list": [list(steps)], "set": [set(steps)], "none": []}.items():
-        walk = Walk(inputs)
-        _, frames = _pair(walk.run(impl, *arguments))
-        found[kind] = "no film" if frames is None else [walk.name(frame) for frame in frames]
+    for asked, arguments in {"list": [list(steps)], "set": [set(steps)], "none": []}.items():
+        walk = AncestralWalk(inputs)
+        found[asked] = walk.frames(walk.run(impl, *arguments))
     return found
 
 
 def fresh_noise(impl, inputs):
-    """What the noise of the steps t > 0 looks like, in figures that any draw agrees on."""
+    """What the noise of the steps t > 0 looks like."""
     taken: list[Tensor] = []
 
     def keep(x, /, t, eps, noise, schedule):
-        taken.append(_copy(noise))
+        taken.append(copied(noise))
         return x.clone()
 
-    x_T, schedule = inputs["x_T"], SimpleNamespace(**inputs["schedule"])
-    generator = torch.Generator().manual_seed(inputs["seed"])
-    impl.ancestral_sample(lambda x, t: x.clone(), keep, x_T, schedule, generator)
-
-    def form(value):
-        if not isinstance(value, Tensor):
-            return f"a value of type {type(value).__name__}"
-        kind = str(value.dtype).removeprefix("torch.")
-        return f"a {kind} tensor of shape {tuple(value.shape)}"
-
-    found = {"forms": sorted({form(noise) for noise in taken})}
-    if found["forms"] != [form(x_T)]:
-        return found
+    _sample(impl, inputs, lambda x, t: x.clone(), keep, generator(inputs["seed"]))
+    forms = sorted({f"a {kind(noise)}" for noise in taken})
+    if forms != [f"a {kind(inputs['x_T'])}"]:
+        return {"forms": forms}
     noise = torch.stack(taken[:-1])  # without t = 0, where there need not be any
-    # Rounded, so that the same mistake gives the same figures in whatever order noise is drawn.
-    found["mean"] = round(float(noise.mean()), 1) + 0.0  # which turns -0.0 into 0.0
-    found["variance"] = round(float(noise.var()), 1)
-    found["beyond two"] = round(float((noise.abs() > 2).float().mean()), 2)
-    found["a step without"] = bool((noise.flatten(1).var(dim=1) < 0.7).any())
-    for axis, name in enumerate(("steps", "images", "channels", "rows", "columns")):
-        found[name] = _alike(noise.movedim(axis, 0).flatten(1))
-    found["x_T"] = _alike(torch.stack([x_T, *noise]).flatten(1))
-    return found
-
-
-def _alike(rows: Tensor) -> bool:
-    """Do two of these rows go together? Independent ones correlate by far less than a half."""
-    correlation = torch.corrcoef(rows.double()).nan_to_num().abs()
-    return bool((correlation.fill_diagonal_(0) > 0.5).any())
+    return {
+        "forms": forms,
+        "a step without": bool((noise.flatten(1).var(dim=1) < 0.7).any()),
+        **look_of_noise(noise, inputs["x_T"]),
+    }
 
 
 def generator_use(impl, inputs):
@@ -345,101 +269,56 @@ def generator_use(impl, inputs):
     def add(x, /, t, eps, noise, schedule):
         return 0.6 * x + noise * (t.view(-1, 1, 1, 1) > 0)
 
-    def run(generator, global_seed):
-        torch.manual_seed(global_seed)
-        schedule = SimpleNamespace(**inputs["schedule"])
-        args = (lambda x, t: x.clone(), add, inputs["x_T"], schedule, generator)
-        return _pair(impl.ancestral_sample(*args))[0]
-
-    generator = torch.Generator().manual_seed(5)
-    first = run(generator, 1)
-    second = run(generator, 1)  # the same generator, which has moved on
-    return {
-        "same seed, same result": torch.equal(first, run(torch.Generator().manual_seed(5), 2)),
-        "other seed, same result": torch.equal(first, run(torch.Generator().manual_seed(6), 1)),
-        "later draws, same result": torch.equal(first, second),
-    }
+    return draws_again(
+        lambda source: parts(_sample(impl, inputs, lambda x, t: x.clone(), add, source), 2)[0]
+    )
 
 
-class GeneratorElsewhere(torch.Generator):
-    """Says that it belongs to the meta device, for which torch has no generator of its own."""
-
-    device = torch.device("meta")
+def _sample(impl, inputs, predict_eps, reverse_step, source, *film_steps):
+    schedule = SimpleNamespace(**inputs["schedule"])
+    return impl.ancestral_sample(
+        predict_eps, reverse_step, inputs["x_T"], schedule, source, *film_steps
+    )
 
 
 def walk_elsewhere(impl, inputs):
     """Where t and the noise lie if x_T and the schedule are not on the CPU."""
-    Walk(inputs).run(impl)  # raises here if it is not written yet
-    there = _on_meta(inputs)
+    AncestralWalk(inputs).run(impl)  # raises here if it is not written yet
     places = {"t": set(), "noise": set(), "x_0": set()}
 
     def predict_eps(x, t):
-        places["t"].add(_place(t))
+        places["t"].add(place(t))
         return x.clone()
 
     def reverse_step(x, /, t, eps, noise, schedule):
-        places["t"].add(_place(t))
-        places["noise"].add(_place(noise))
+        places["t"].add(place(t))
+        places["noise"].add(place(noise))
         return x.clone()
 
-    generator = GeneratorElsewhere()
-    generator.manual_seed(inputs["seed"])
-    schedule = SimpleNamespace(**there["schedule"])
-    try:
-        x0, _ = _pair(
-            impl.ancestral_sample(predict_eps, reverse_step, there["x_T"], schedule, generator)
-        )
-        places["x_0"].add(_place(x0))
-    except Exception as error:
-        places["x_0"].add(_why(error))
+    source = GeneratorElsewhere().manual_seed(inputs["seed"])
+    there = on_meta(inputs)
+    places["x_0"].add(
+        place_of(lambda: parts(_sample(impl, there, predict_eps, reverse_step, source), 2)[0])
+    )
     return {name: sorted(found) for name, found in places.items()}
 
 
 def gradient_graph(impl, inputs):
     """Which tensors of the walk hang on a graph, when the network has weights to train?"""
-    weight = torch.tensor(0.5, requires_grad=True)
-    inside = []
-
-    def predict_eps(x, t):
-        inside.append(x.requires_grad)
-        return weight * x
 
     def reverse_step(x, /, t, eps, noise, schedule):
         return 0.9 * x - 0.1 * eps
 
-    schedule = SimpleNamespace(**inputs["schedule"])
-    generator = torch.Generator().manual_seed(5)
-    x0, frames = _pair(
-        impl.ancestral_sample(
-            predict_eps, reverse_step, inputs["x_T"], schedule, generator, inputs["film_steps"]
+    return graph_of_walk(
+        lambda network: _sample(
+            impl, inputs, network, reverse_step, generator(5), inputs["film_steps"]
         )
     )
-    return {
-        "during": any(inside),
-        "x0": x0.requires_grad,
-        "film": any(frame.requires_grad for frame in frames or ()),
-    }
 
 
 def gaussian_walk(impl, inputs):
-    """Sample with guidance where each class of data is a Gaussian, so eps is known exactly.
-
-    For data N(m, s^2) the best eps is sqrt(1 - a) (x - sqrt(a) m) / (a s^2 + 1 - a), with a
-    for alpha_bar. The first half of the images asks for class 0, the second for class 1.
-    """
-    schedule = SimpleNamespace(**inputs["schedule"])
-    x_T, w = inputs["x_T"], inputs["guidance_scale"]
-    half = len(x_T) // 2
-    m = torch.tensor(inputs["class_means"]).repeat_interleave(half).view(-1, 1, 1, 1)
-
-    def best_eps(x, a, mean, std):
-        return (1 - a).sqrt() * (x - a.sqrt() * mean) / (a * std**2 + 1 - a)
-
-    def predict_eps(x, t):
-        a = schedule.alpha_bars[t].view(-1, 1, 1, 1)
-        cond = best_eps(x, a, m, inputs["class_std"])
-        null = best_eps(x, a, inputs["null_mean"], inputs["null_std"])
-        return (1 + w) * cond - w * null
+    """Sample with guidance where each class of data is a Gaussian, so eps is known exactly."""
+    bars = inputs["schedule"]["alpha_bars"]
 
     def reverse_step(x, /, t, eps, noise, schedule):
         def at_t(values):
@@ -450,11 +329,12 @@ def gaussian_walk(impl, inputs):
         mean = at_t(schedule.posterior_x0_coef) * x0 + at_t(schedule.posterior_xt_coef) * x
         return mean + at_t(schedule.posterior_variance).sqrt() * noise
 
-    generator = torch.Generator().manual_seed(inputs["seed"])
-    x0, _ = _pair(impl.ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator))
+    network, source = guided_network(inputs, bars), generator(inputs["seed"])
+    x0, _ = parts(_sample(impl, inputs, network, reverse_step, source), 2)
+    classes = x0.split(len(x0) // 2)
     return {
-        "means": [float(part.mean()) for part in x0.split(half)],
-        "variances": [float(part.var()) for part in x0.split(half)],
+        "means": [float(images.mean()) for images in classes],
+        "variances": [float(images.var()) for images in classes],
     }
 
 

@@ -3,39 +3,23 @@
 import torch
 from torch import Tensor
 
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
-
-
-# A second device without a second device: tensors on torch's meta device have a shape and a dtype,
-# but no numbers, and torch refuses to combine them with the CPU's. Code that looks at numbers, as
-# x.tolist() does, fails there and may do well on a graphics card: it is "unknown".
-
-
-def _on_meta(value):
-    """Tensors, and dicts of tensors, moved to the meta device; anything else as it is."""
-    if isinstance(value, dict):
-        return {name: _on_meta(part) for name, part in value.items()}
-    return value.to("meta") if isinstance(value, Tensor) else value
-
-
-def _why(error: Exception) -> str:
-    """What an exception on the meta device tells."""
-    mixed = ("is not on the expected device", "Expected all tensors to be on the same device")
-    return "two devices meet" if any(words in str(error) for words in mixed) else "unknown"
-
-
-def _place(value) -> str:
-    return value.device.type if isinstance(value, Tensor) else "unknown"
-
-
-def _pair(result):
-    """The two things that a call returns, or (result, None) if it does not return a pair."""
-    if isinstance(result, tuple | list) and len(result) == 2:
-        return tuple(result)
-    return result, None
-
+from checks.probes.toys import (
+    GeneratorElsewhere,
+    Walk,
+    batch_and_singles,
+    best_eps,
+    copied,
+    draws_again,
+    generator,
+    graph_of_walk,
+    guided_network,
+    kind,
+    look_of_noise,
+    on_meta,
+    parts,
+    place,
+    place_of,
+)
 
 # 7.1
 
@@ -53,13 +37,8 @@ def _grid(impl, case):
 def grids_elsewhere(impl, inputs):
     """Where the grids lie if the schedule is on another device than the CPU."""
     grids(impl, inputs)  # raises here if it is not written yet
-    places = []
-    for case in inputs["cases"]:
-        try:
-            places.append(_place(_grid(impl, _on_meta(case))))
-        except Exception as error:
-            places.append(_why(error))
-    return {"places": places}
+    there = [on_meta(case) for case in inputs["cases"]]
+    return {"places": [place_of(lambda case=case: _grid(impl, case)) for case in there]}
 
 
 # 7.2
@@ -97,35 +76,16 @@ def ddim_noise_part(impl, inputs):
     }
 
 
-def _image(inputs, i):
-    """The inputs with one image of the batch only."""
-    names = [n for n in ("x_t", "t", "t_next", "eps", "noise", "t_before") if n in inputs]
-    names += [n for n in ("x_before", "eps_before") if n in inputs]
-    return {**inputs, **{name: inputs[name][i : i + 1] for name in names}}
-
-
 def ddim_together_and_alone(impl, inputs):
     """A batch of images, and the same images handed in one at a time."""
-    alone = [_ddim(impl, _image(inputs, i)) for i in range(len(inputs["x_t"]))]
-    return {"together": _ddim(impl, inputs), "alone": torch.cat(alone)}
+    return batch_and_singles(lambda each: _ddim(impl, each), inputs)
 
 
 def ddim_elsewhere(impl, inputs):
     """Where the result lies if everything handed in lies on another device than the CPU."""
     _ddim(impl, inputs)  # raises here if it is not written yet
-    places = []
-    for eta in (0.0, 0.7):
-        try:
-            places.append(_place(_ddim(impl, {**_on_meta(inputs), "eta": eta})))
-        except Exception as error:
-            places.append(_why(error))
-    return {"places": places}
-
-
-def best_eps(x, t, alpha_bars, mean, std):
-    """The exact eps where the data is Gaussian, N(mean, std^2)."""
-    a = alpha_bars[t].view(-1, 1, 1, 1)
-    return (1 - a).sqrt() * (x - a.sqrt() * mean) / (a * std**2 + 1 - a)
+    there = [{**on_meta(inputs), "eta": eta} for eta in (0.0, 0.7)]
+    return {"places": [place_of(lambda case=case: _ddim(impl, case)) for case in there]}
 
 
 def _walk(inputs, walk, step):
@@ -166,8 +126,7 @@ def dpm(impl, inputs):
 
 def dpm_together_and_alone(impl, inputs):
     """A batch of images, and the same images handed in one at a time."""
-    alone = [_dpm(impl, _image(inputs, i)) for i in range(len(inputs["x_t"]))]
-    return {"together": _dpm(impl, inputs), "alone": torch.cat(alone)}
+    return batch_and_singles(lambda each: _dpm(impl, each), inputs)
 
 
 def dpm_at_once_and_in_two(impl, inputs):
@@ -185,10 +144,7 @@ def dpm_at_once_and_in_two(impl, inputs):
 def dpm_elsewhere(impl, inputs):
     """Where the result lies if everything handed in lies on another device than the CPU."""
     _dpm(impl, inputs)  # raises here if it is not written yet
-    try:
-        return {"places": [_place(_dpm(impl, _on_meta(inputs)))]}
-    except Exception as error:
-        return {"places": [_why(error)]}
+    return {"places": [place_of(lambda: _dpm(impl, on_meta(inputs)))]}
 
 
 def dpm_walks(impl, inputs):
@@ -209,13 +165,13 @@ def dpm_walks(impl, inputs):
 
 def _2m(impl, inputs, *memory):
     names = ("x_t", "t", "t_next", "eps", "alpha_bars")
-    return _pair(impl.dpm_2m_step(*(inputs[n] for n in names), *memory))
+    return parts(impl.dpm_2m_step(*(inputs[n] for n in names), *memory), 2)
 
 
 def _step_before(impl, inputs):
     """The memory that the step from t_before to t leaves."""
     names = ("x_before", "t_before", "t", "eps_before", "alpha_bars")
-    return _pair(impl.dpm_2m_step(*(inputs[n] for n in names)))[1]
+    return parts(impl.dpm_2m_step(*(inputs[n] for n in names)), 2)[1]
 
 
 def first_of_2m(impl, inputs):
@@ -260,20 +216,13 @@ def two_walks_of_2m(impl, inputs):
 
 def together_and_alone_of_2m(impl, inputs):
     """A batch of images, and the same images handed in one at a time."""
-    alone = [
-        second_of_2m(impl, {**_image(inputs, i), "alpha_bars": inputs["alpha_bars"]})["x"]
-        for i in range(len(inputs["x_t"]))
-    ]
-    return {"together": second_of_2m(impl, inputs)["x"], "alone": torch.cat(alone)}
+    return batch_and_singles(lambda each: second_of_2m(impl, each)["x"], inputs)
 
 
 def elsewhere_of_2m(impl, inputs):
     """Where the result lies if everything handed in lies on another device than the CPU."""
     second_of_2m(impl, inputs)  # raises here if it is not written yet
-    try:
-        return {"places": [_place(second_of_2m(impl, _on_meta(inputs))["x"])]}
-    except Exception as error:
-        return {"places": [_why(error)]}
+    return {"places": [place_of(lambda: second_of_2m(impl, on_meta(inputs))["x"])]}
 
 
 def walks_of_2m(impl, inputs):
@@ -283,7 +232,7 @@ def walks_of_2m(impl, inputs):
         bars, memory = walk["alpha_bars"], [None]
 
         def step(x, t, t_next, eps, number, bars=bars, memory=memory):
-            x, memory[0] = _pair(impl.dpm_2m_step(x, t, t_next, eps, bars, memory[0]))
+            x, memory[0] = parts(impl.dpm_2m_step(x, t, t_next, eps, bars, memory[0]), 2)
             return x
 
         found.append(_walk(inputs, walk, step))
@@ -293,65 +242,31 @@ def walks_of_2m(impl, inputs):
 # 7.5
 
 
-class Walk:
-    """A predict_eps and a step that answer from a list and write down what they get.
-
-    Their answers do not depend on their arguments, so every tensor can be told by its values.
-    """
+class FastWalk(Walk):
+    """A walk over a grid, whose steps leave memories."""
 
     def __init__(self, inputs):
-        self.x_T, self.eps, self.states = inputs["x_T"], inputs["eps"], inputs["states"]
-        self.grid, self.seed = inputs["grid"], inputs["seed"]
-        self.last = len(self.states) - 1
+        super().__init__(inputs)
+        self.grid = inputs["grid"]
         self.memories = [f"the memory of step {n + 1}" for n in range(len(self.states))]
-        self.network: list[tuple[str, Tensor]] = []
-        self.steps: list[tuple] = []
-        self.arguments: list[list[str]] = []
-
-    def predict_eps(self, x, t):
-        call = min(len(self.network), self.last)
-        self.network.append((self.name(x), _copy(t)))
-        return self.eps[call].clone()
 
     def step(self, x, t, t_next, eps, noise, memory):
-        call = min(len(self.steps), self.last)
-        self.steps.append((_copy(t), _copy(t_next)))
-        self.arguments.append([self.name(value) for value in (x, t, t_next, eps, noise, memory)])
+        call = self.note_step((t, t_next), (x, t, t_next, eps, noise, memory))
         return self.states[call].clone(), self.memories[call]
 
     def name(self, value) -> str:
-        """What this value is, in words."""
         if value is None:
             return "None"
         if isinstance(value, str) and value in self.memories:
             return value
-        if not isinstance(value, Tensor):
-            return f"a value of type {type(value).__name__}"
-        if not value.is_floating_point():
+        if isinstance(value, Tensor) and not value.is_floating_point():
             return "steps t"
-        for call in range(self.last + 1):
-            if _equal(value, self.states[call]):
-                return f"the images of step {call + 1}"
-            if _equal(value, self.eps[call]):
-                return f"the eps of call {call + 1}"
-        if _equal(value, self.x_T):
-            return "x_T"
-        return f"a new {_kind(value)}"
+        return super().name(value)
 
-    def run(self, impl, generator=None, **film_steps):
+    def run(self, impl, source=None, **film_steps):
         return impl.fast_sample(
-            self.predict_eps, self.step, self.x_T, self.grid, generator, **film_steps
+            self.predict_eps, self.step, self.x_T, self.grid, source, **film_steps
         )
-
-
-def _kind(value) -> str:
-    if not isinstance(value, Tensor):
-        return f"value of type {type(value).__name__}"
-    return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
-
-
-def _copy(value):
-    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _numbers(value):
@@ -363,7 +278,7 @@ def _numbers(value):
 
 
 def returned(impl, inputs):
-    x0, film = _pair(Walk(inputs).run(impl))
+    x0, film = parts(FastWalk(inputs).run(impl), 2)
     return {"x0": x0, "film": "a list" if isinstance(film, list | tuple) else type(film).__name__}
 
 
@@ -371,15 +286,15 @@ def visited(impl, inputs):
     """Which steps the network was asked about and which were walked, and the form of t."""
     found = []
     for grid in inputs["grids"]:
-        walk = Walk({**inputs, "grid": grid})
+        walk = FastWalk({**inputs, "grid": grid})
         walk.run(impl)
         found.append(
             {
                 "network": [_numbers(t) for _, t in walk.network],
                 "steps": [[_numbers(t), _numbers(t_next)] for t, t_next in walk.steps],
-                "forms of t": sorted({_kind(t) for t, _ in walk.steps}),
-                "forms of t_next": sorted({_kind(t_next) for _, t_next in walk.steps}),
-                "forms of network": sorted({_kind(t) for _, t in walk.network}),
+                "forms of t": sorted({kind(t) for t, _ in walk.steps}),
+                "forms of t_next": sorted({kind(t_next) for _, t_next in walk.steps}),
+                "forms of network": sorted({kind(t) for _, t in walk.network}),
             }
         )
     return {"walks": found}
@@ -388,11 +303,11 @@ def visited(impl, inputs):
 def chain(impl, inputs):
     """What was handed from step to step, without and with a generator."""
     found = {}
-    for kind in ("without", "with"):
-        walk = Walk(inputs)
-        generator = torch.Generator().manual_seed(walk.seed) if kind == "with" else None
-        x0, _ = _pair(walk.run(impl, generator))
-        found[kind] = {
+    for which in ("without", "with"):
+        walk = FastWalk(inputs)
+        source = generator(walk.seed) if which == "with" else None
+        x0, _ = parts(walk.run(impl, source), 2)
+        found[which] = {
             "network": [name for name, _ in walk.network],
             "steps": walk.arguments,
             "x0": walk.name(x0),
@@ -404,7 +319,7 @@ def memories(impl, inputs):
     """The memory that each step is handed, in two walks, the second after the first."""
     found = []
     for _ in range(2):
-        walk = Walk(inputs)
+        walk = FastWalk(inputs)
         walk.run(impl)
         found.append([arguments[5] for arguments in walk.arguments])
     return {"walks": found}
@@ -415,16 +330,15 @@ def film(impl, inputs):
     found = {}
     steps = inputs["film_steps"]
     asked = {"list": {"film_steps": list(steps)}, "set": {"film_steps": set(steps)}, "none": {}}
-    for kind, option in asked.items():
-        walk = Walk(inputs)
-        _, frames = _pair(walk.run(impl, **option))
-        found[kind] = "no film" if frames is None else [walk.name(frame) for frame in frames]
+    for which, option in asked.items():
+        walk = FastWalk(inputs)
+        found[which] = walk.frames(walk.run(impl, **option))
     return found
 
 
 def silence(impl, inputs):
     """Without a generator: what the steps got as noise, and whether torch's own was used."""
-    walk = Walk(inputs)
+    walk = FastWalk(inputs)
     before = torch.get_rng_state()
     walk.run(impl)
     return {
@@ -434,34 +348,19 @@ def silence(impl, inputs):
 
 
 def fresh_noise(impl, inputs):
-    """What the noise of all steps but the last looks like, in figures that any draw agrees on."""
+    """What the noise of all steps but the last looks like."""
     taken: list[Tensor] = []
 
     def keep(x, t, t_next, eps, noise, memory):
-        taken.append(_copy(noise))
+        taken.append(copied(noise))
         return x.clone(), None
 
-    x_T, generator = inputs["x_T"], torch.Generator().manual_seed(inputs["seed"])
-    impl.fast_sample(lambda x, t: x.clone(), keep, x_T, inputs["grid"], generator)
+    _sample(impl, inputs, lambda x, t: x.clone(), keep, generator(inputs["seed"]))
     taken = taken[:-1]  # the last step ends in the clean image and has no use for noise
-    found = {"forms": sorted({_kind(noise) for noise in taken})}
-    if found["forms"] != [_kind(x_T)]:
-        return found
-    noise = torch.stack(taken)
-    # Rounded, so that the same mistake gives the same figures in whatever order noise is drawn.
-    found["mean"] = round(float(noise.mean()), 1) + 0.0  # which turns -0.0 into 0.0
-    found["variance"] = round(float(noise.var()), 1)
-    found["beyond two"] = round(float((noise.abs() > 2).float().mean()), 2)
-    for axis, name in enumerate(("steps", "images", "channels", "rows", "columns")):
-        found[name] = _alike(noise.movedim(axis, 0).flatten(1))
-    found["x_T"] = _alike(torch.stack([x_T, *noise]).flatten(1))
-    return found
-
-
-def _alike(rows: Tensor) -> bool:
-    """Do two of these rows go together? Independent ones correlate by far less than a half."""
-    correlation = torch.corrcoef(rows.double()).nan_to_num().abs()
-    return bool((correlation.fill_diagonal_(0) > 0.5).any())
+    forms = sorted({kind(noise) for noise in taken})
+    if forms != [kind(inputs["x_T"])]:
+        return {"forms": forms}
+    return {"forms": forms, **look_of_noise(torch.stack(taken), inputs["x_T"])}
 
 
 def generator_use(impl, inputs):
@@ -470,90 +369,53 @@ def generator_use(impl, inputs):
     def add(x, t, t_next, eps, noise, memory):
         return 0.6 * x + noise * (t_next.view(-1, 1, 1, 1) >= 0), None
 
-    def run(generator, global_seed):
-        torch.manual_seed(global_seed)
-        arguments = (lambda x, t: x.clone(), add, inputs["x_T"], inputs["grid"], generator)
-        return _pair(impl.fast_sample(*arguments))[0]
-
-    generator = torch.Generator().manual_seed(5)
-    first = run(generator, 1)
-    second = run(generator, 1)  # the same generator, which has moved on
-    return {
-        "same seed, same result": torch.equal(first, run(torch.Generator().manual_seed(5), 2)),
-        "other seed, same result": torch.equal(first, run(torch.Generator().manual_seed(6), 1)),
-        "later draws, same result": torch.equal(first, second),
-    }
+    return draws_again(
+        lambda source: parts(_sample(impl, inputs, lambda x, t: x.clone(), add, source), 2)[0]
+    )
 
 
-class GeneratorElsewhere(torch.Generator):
-    """Says that it belongs to the meta device, for which torch has no generator of its own."""
-
-    device = torch.device("meta")
+def _sample(impl, inputs, predict_eps, step, *source, **film_steps):
+    return impl.fast_sample(predict_eps, step, inputs["x_T"], inputs["grid"], *source, **film_steps)
 
 
 def walk_elsewhere(impl, inputs):
     """Where t, t_next and the noise lie if x_T is not on the CPU."""
-    Walk(inputs).run(impl)  # raises here if it is not written yet
+    FastWalk(inputs).run(impl)  # raises here if it is not written yet
     places = {"t": set(), "t_next": set(), "noise": set(), "x_0": set()}
 
     def predict_eps(x, t):
-        places["t"].add(_place(t))
+        places["t"].add(place(t))
         return x.clone()
 
     def step(x, t, t_next, eps, noise, memory):
         for name, value in (("t", t), ("t_next", t_next), ("noise", noise)):
-            places[name].add(_place(value))
+            places[name].add(place(value))
         return x.clone(), None
 
-    generator = GeneratorElsewhere()
-    generator.manual_seed(inputs["seed"])
-    x_T = inputs["x_T"].to("meta")
-    try:
-        x0, _ = _pair(impl.fast_sample(predict_eps, step, x_T, inputs["grid"], generator))
-        places["x_0"].add(_place(x0))
-    except Exception as error:
-        places["x_0"].add(_why(error))
+    source = GeneratorElsewhere().manual_seed(inputs["seed"])
+    there = {**inputs, "x_T": inputs["x_T"].to("meta")}
+    places["x_0"].add(
+        place_of(lambda: parts(_sample(impl, there, predict_eps, step, source), 2)[0])
+    )
     return {name: sorted(found) for name, found in places.items()}
 
 
 def gradient_graph(impl, inputs):
     """Which tensors of the walk hang on a graph, when the network has weights to train?"""
-    weight = torch.tensor(0.5, requires_grad=True)
-    inside = []
-
-    def predict_eps(x, t):
-        inside.append(x.requires_grad)
-        return weight * x
 
     def step(x, t, t_next, eps, noise, memory):
         return 0.9 * x - 0.1 * eps, None
 
-    x0, frames = _pair(
-        impl.fast_sample(
-            predict_eps, step, inputs["x_T"], inputs["grid"], film_steps=inputs["film_steps"]
-        )
-    )
-    return {
-        "during": any(inside),
-        "x0": x0.requires_grad,
-        "film": any(frame.requires_grad for frame in frames or ()),
-    }
+    steps = inputs["film_steps"]
+    return graph_of_walk(lambda network: _sample(impl, inputs, network, step, film_steps=steps))
 
 
 def gaussian_walk(impl, inputs):
     """A deterministic walk with guidance where each class of data is a Gaussian.
 
-    The first half of the images asks for class 0, the second for class 1. The step takes the
-    noise out and puts less of it back, and its memory counts the steps.
+    The step takes the noise out and puts less of it back, and its memory counts the steps.
     """
-    bars, x_T, w = inputs["alpha_bars"], inputs["x_T"], inputs["guidance_scale"]
-    half = len(x_T) // 2
-    means = torch.tensor(inputs["class_means"]).repeat_interleave(half).view(-1, 1, 1, 1)
-
-    def predict_eps(x, t):
-        cond = best_eps(x, t, bars, means, inputs["class_std"])
-        null = best_eps(x, t, bars, inputs["null_mean"], inputs["null_std"])
-        return (1 + w) * cond - w * null
+    bars = inputs["alpha_bars"]
 
     def step(x, t, t_next, eps, noise, memory):
         a = bars[t].view(-1, 1, 1, 1)
@@ -561,4 +423,4 @@ def gaussian_walk(impl, inputs):
         x0 = (x - (1 - a).sqrt() * eps) / a.sqrt()  # without the clip, which is not linear
         return a_next.sqrt() * x0 + (1 - a_next).sqrt() * eps, (memory or 0) + 1
 
-    return {"x0": _pair(impl.fast_sample(predict_eps, step, x_T, inputs["grid"]))[0]}
+    return {"x0": parts(_sample(impl, inputs, guided_network(inputs, bars), step), 2)[0]}

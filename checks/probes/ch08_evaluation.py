@@ -3,12 +3,7 @@
 import torch
 from torch import Tensor
 
-
-def _parts(result, count: int):
-    """The `count` things that a call returns; if there are not so many, the rest is None."""
-    if isinstance(result, tuple | list) and len(result) == count:
-        return list(result)
-    return [result, *[None] * (count - 1)]
+from checks.probes.toys import parts
 
 
 def _number(value):
@@ -27,7 +22,7 @@ def counts(impl, inputs):
     """What each case of logits and labels gives."""
     found = {"right": [], "count": [], "worst": []}
     for case in inputs["cases"]:
-        right, count, worst = _parts(impl.right_by_class(case["logits"], case["labels"]), 3)
+        right, count, worst = parts(impl.right_by_class(case["logits"], case["labels"]), 3)
         found["right"].append(right)
         found["count"].append(count)
         found["worst"].append(_number(worst))
@@ -39,7 +34,7 @@ def intervals(impl, inputs):
     option = {"z": inputs["z"]} if "z" in inputs else {}
     ends = []
     for right, count in inputs["seen"]:
-        low, high = _parts(impl.wilson_interval(right, count, **option), 2)
+        low, high = parts(impl.wilson_interval(right, count, **option), 2)
         ends.append([_number(low), _number(high)])
     return {"ends": ends}
 
@@ -51,7 +46,7 @@ def moments(impl, inputs):
     """Mean and covariance of each set."""
     found = {"mean": [], "cov": []}
     for features in inputs["sets"]:
-        mean, cov = _parts(impl.feature_moments(features), 2)
+        mean, cov = parts(impl.feature_moments(features), 2)
         found["mean"].append(mean)
         found["cov"].append(cov)
     return found

@@ -14,16 +14,16 @@ import traceback
 import zipfile
 from pathlib import Path
 
-from course import ROOT
+from course import PACKAGE, ROOT
 from course.files import write_whole
 from course.syllabus import chapters
 
 ARCHIVE = "gradescope_autograder.zip"
 
 # What grading needs of the course: these folders' code and lists, and what pip reads.
-FOLDERS = ("course", "checks", "solutions")
+FOLDERS = (PACKAGE, ROOT / "checks", ROOT / "solutions")
 SUFFIXES = (".py", ".toml", ".json")
-FILES = ("pyproject.toml", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "LICENSE-text")
 
 # Gradescope runs this once, when it builds the image. PyTorch's two packages come in one call, so
 # that their versions fit.
@@ -74,7 +74,7 @@ def export(path: Path) -> Path:
     if path.is_dir():
         path = path / ARCHIVE
     path.parent.mkdir(parents=True, exist_ok=True)
-    contents = {name: (ROOT / name).read_bytes() for name in course_files()}
+    contents = {name: file.read_bytes() for name, file in course_files().items()}
     contents["grader_failed.json"] = json.dumps(grader_failed(), indent=1).encode()
     scripts = {"setup.sh": SETUP.encode(), "run_autograder": RUN.encode()}
     with zipfile.ZipFile(path, "w") as archive:
@@ -83,16 +83,17 @@ def export(path: Path) -> Path:
     return path
 
 
-def course_files() -> list[str]:
-    """Names, relative to the course's folder, of the files that grading needs."""
-    names = list(FILES)
+def course_files() -> dict[str, Path]:
+    """The files that grading needs, by their names in the archive."""
+    files = {name: ROOT / name for name in FILES}
     for folder in FOLDERS:
-        for path in (ROOT / folder).rglob("*"):
-            name = path.relative_to(ROOT)
-            hidden = any(part.startswith(".") for part in name.parts)
-            if path.suffix in SUFFIXES and path.is_file() and not hidden:
-                names.append(name.as_posix())
-    return sorted(names)
+        for path in folder.rglob("*"):
+            name = path.relative_to(folder.parent)
+            left_out = name.is_relative_to("course/material")  # ROOT's folders, once more
+            left_out |= any(part.startswith(".") for part in name.parts)
+            if path.suffix in SUFFIXES and path.is_file() and not left_out:
+                files[name.as_posix()] = path
+    return files
 
 
 def _entry(name: str, executable: bool) -> zipfile.ZipInfo:

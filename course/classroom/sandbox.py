@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course import ROOT, CourseError
+from course import PACKAGE, ROOT, CourseError
 from course.grading.checking import Check, checks_of, draw_inputs
 from course.probing.evidence import Unreadable, pack, read_message, unpack
 from course.probing.observing import IMPORT_SECONDS, Observation, no_result
@@ -28,6 +28,7 @@ from course.syllabus import Exercise, chapters
 NOBODY = 65534
 MAX_SOURCE = 1_000_000  # bytes of a chapter file
 SECONDS = 300.0  # for all exercises of one submission
+HIDDEN = (ROOT / "solutions", ROOT / "checks")  # from the submission
 
 
 class BoxedCode:
@@ -101,6 +102,8 @@ def _bubblewrap(kit: Path, submission: Path) -> list[str]:
     mounts = [part for place in system for part in ("--ro-bind-try", place, place)]
     for place in dict.fromkeys([sys.base_prefix, sys.prefix, *_packages_elsewhere()]):
         mounts += ["--ro-bind", place, place]
+        for cover in _hidden_in(Path(place)):  # the installed course's own material
+            mounts += ["--tmpfs", str(cover)]
     return [
         *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
         *("--uid", str(NOBODY), "--gid", str(NOBODY)),
@@ -111,6 +114,12 @@ def _bubblewrap(kit: Path, submission: Path) -> list[str]:
         *("--chdir", "/tmp", "--setenv", "PYTHONPATH", "/kit"),
         *("--setenv", "HOME", "/tmp", "--setenv", "TMPDIR", "/tmp", "--"),
     ]
+
+
+def _hidden_in(place: Path) -> list[Path]:
+    """What must not be seen of a folder, as paths that begin with it."""
+    real = place.resolve()
+    return [place / path.relative_to(real) for path in HIDDEN if path.is_relative_to(real)]
 
 
 def _packages_elsewhere() -> list[str]:
@@ -267,17 +276,17 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 def _fill_kit(kit: Path, job: dict[str, Any]) -> None:
     """Put into `kit` what the worker needs: the rooms that probe, and the job."""
-    for room in ("course/probing", "checks/probes"):
-        shutil.copytree(ROOT / room, kit / room, ignore=shutil.ignore_patterns("__pycache__"))
-        above = Path(room).parent / "__init__.py"
-        shutil.copyfile(ROOT / above, kit / above)
+    for package, room in ((PACKAGE, "probing"), (ROOT / "checks", "probes")):
+        place = kit / package.name
+        shutil.copytree(package / room, place / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copyfile(package / "__init__.py", place / "__init__.py")
     (kit / "job").write_bytes(pack(job))
 
 
 def _job(wanted: tuple[Exercise, ...], seed: int, patience: float) -> dict[str, Any]:
     """What the worker is to do: plain data, and nothing of what is expected."""
     return {
-        "hidden": [str(ROOT / "solutions"), str(ROOT / "checks")],
+        "hidden": [str(path) for path in HIDDEN],
         "import_seconds": min(IMPORT_SECONDS, patience),
         "exercises": [
             {

@@ -1,6 +1,6 @@
 """Measure the checks with the known answers, and list them.
 
-python -m course.grading.answer_report           prints the README's table
+python -m course.grading.answer_report           prints the first table of docs/checks.md
 python -m course.grading.answer_report --write   writes docs/misconceptions.md
 """
 

@@ -10,15 +10,21 @@ A chapter's file in checks/misconceptions/ or checks/equivalents/ lists them:
     @answers.right("1.2", "a loop over Python floats")
     def cosine_betas(num_steps, s=0.008, max_beta=0.999): ...
 
-An answer that replaces several functions repeats the decorator with the same name.
+An answer that replaces several functions repeats the decorator with the same name. A wrong answer
+that is the reference with a few places changed says just these, each as (old, new):
+
+    answers.edit("1.2", "the cosine is not squared", "alpha_bar ...", (".cos() ** 2", ".cos()"))
 """
 
+import ast
 import functools
 import importlib
+import linecache
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from course import ROOT
 from course.syllabus import find_exercise
 
 
@@ -30,10 +36,13 @@ class Answer:
     name: str
     help: str  # for a wrong answer: the sentence that leads out of it
     symbols: dict[str, Any]
+    text: str = ""  # the code, if it is an edit of the reference's
 
     @property
     def file(self) -> str:
-        """The file in which the code stands."""
+        """The file in which the code stands, or an edit's name in its place."""
+        if self.text:
+            return f"<{self.exercise} {self.name}>"
         return sys.modules[next(iter(self.symbols.values())).__module__].__file__
 
 
@@ -61,6 +70,55 @@ class Answers:
             return code
 
         return decorate
+
+    def edit(self, exercise: str, name: str, help: str, *places: tuple[str, str]) -> None:
+        """Register the reference with these places changed, each (old, new), as a misconception.
+
+        Every `old` must be found once in the code that the exercise asks for. Docstrings are no
+        part of that code, comments are. Functions without a change stay the reference's.
+
+        Raises:
+            ValueError: if a place is not found, or found more than once.
+        """
+        before = reference_code(exercise)
+        after = dict(before)
+        for old, new in places:
+            found = sum(text.count(old) for text in after.values())
+            if found != 1:
+                raise ValueError(f"{exercise} {name!r}: {old!r} is found {found} times, not once")
+            after = {symbol: text.replace(old, new) for symbol, text in after.items()}
+        changed = [symbol for symbol in after if after[symbol] != before[symbol]]
+        answer = Answer(exercise, name, help, {}, "\n\n".join(after[s] for s in changed))
+        names = dict(vars(importlib.import_module(f"solutions.{find_exercise(exercise).chapter}")))
+        exec(compile(answer.text, answer.file, "exec"), names)
+        answer.symbols.update((symbol, names[symbol]) for symbol in changed)
+        # So that messages can show the line at which an error was raised.
+        lines = answer.text.splitlines(keepends=True)
+        linecache.cache[answer.file] = (len(answer.text), None, lines, answer.file)
+        self.all.append(answer)
+
+
+@functools.cache
+def reference_code(exercise_id: str) -> dict[str, str]:
+    """The source of each function or class of an exercise, as in the solution, less docstrings."""
+    exercise = find_exercise(exercise_id)
+    source = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
+    lines = source.splitlines(keepends=True)
+    found = {}
+    for node in ast.parse(source).body:
+        if getattr(node, "name", None) in exercise.symbols:
+            first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
+            docstrings = {line for part in ast.walk(node) for line in _docstring_lines(part)}
+            kept = (n for n in range(first, node.end_lineno + 1) if n not in docstrings)
+            found[node.name] = "".join(lines[n - 1] for n in kept)
+    return found
+
+
+def _docstring_lines(node: ast.AST) -> range:
+    """The numbers of the lines on which a function's or class's docstring stands."""
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef) or not ast.get_docstring(node):
+        return range(0)
+    return range(node.body[0].lineno, node.body[0].end_lineno + 1)
 
 
 @functools.cache

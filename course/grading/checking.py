@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course import CourseError
 from course.probing.observing import Evidence
 from course.syllabus import find_exercise
 
@@ -85,10 +86,18 @@ def check(
 
 @functools.cache
 def checks_of(exercise_id: str) -> tuple[Check, ...]:
-    """The checks of one exercise, in the order of their file."""
-    module = importlib.import_module(f"checks.test_{find_exercise(exercise_id).chapter}")
+    """The checks of one exercise, in the order of their file.
+
+    Raises:
+        CourseError: if there are none.
+    """
+    chapter = find_exercise(exercise_id).chapter
+    module = importlib.import_module(f"checks.test_{chapter}")
     found = [f.check for f in vars(module).values() if isinstance(getattr(f, "check", None), Check)]
-    return tuple(check for check in found if check.exercise == exercise_id)
+    own = tuple(check for check in found if check.exercise == exercise_id)
+    if not own:
+        raise CourseError(f"checks/test_{chapter}.py has no check of exercise {exercise_id}")
+    return own
 
 
 def draw_inputs(check: Check, seed: int) -> dict:

@@ -74,7 +74,7 @@ def _is_super_init(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and ast.unparse(statement) == "super().__init__()"
 
 
-def write_missing(folder: Path = ROOT / "exercises") -> list[Path]:
+def write_missing(folder: Path) -> list[Path]:
     """Write the skeletons that are not there yet; never touch a file that is."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -87,5 +87,5 @@ def write_missing(folder: Path = ROOT / "exercises") -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in write_missing():
+    for path in write_missing(ROOT / "exercises"):
         print(f"wrote {path.relative_to(ROOT)}")

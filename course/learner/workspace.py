@@ -1,29 +1,91 @@
-"""The learner's side: the exercises folder, and beside it .course/ with progress and backups.
+"""The learner's place: the exercises, what the course remembers of them, and where they lie.
 
-.course/ can be deleted at any time: progress is found again by grading, hints begin anew, and
-only the backups of files that were reset are lost.
+Home is the folder that exercises/ lies in, beside chapters/, runs/ and pictures/. The course keeps
+progress, hints and backups there, in .course/, which can be deleted at any time: progress is found
+again by grading, hints begin anew, and only the backups of files that were reset are lost.
 """
 
 import hashlib
 import os
 from pathlib import Path
 
-from course import ROOT
+from course import CLONED, ROOT, CourseError
 from course.files import write_whole
 from course.grading.source import replace_definition
 from course.learner.skeletons import skeleton, write_missing
 from course.learner.state import State
-from course.syllabus import STATUSES, Exercise, exercises, find_chapter, find_exercise
+from course.syllabus import STATUSES, Exercise, chapters, exercises, find_chapter, find_exercise
+
+
+def find_workspace() -> Path | None:
+    """The nearest folder from here upwards that holds chapters and exercises.
+
+    Where there is none: the top of the clone, if the course runs from one.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        notebooks = (folder / chapter.notebook for chapter in chapters())
+        if (folder / "exercises").is_dir() and any(path.is_file() for path in notebooks):
+            return folder
+    return ROOT if CLONED else None
+
+
+def exercises_folder() -> Path:
+    """What $COURSE_EXERCISES names, or exercises/ in the workspace.
+
+    Raises:
+        CourseError: if there is neither.
+    """
+    if named := os.environ.get("COURSE_EXERCISES"):
+        return Path(os.path.expanduser(named)).resolve()
+    workspace = find_workspace()
+    if workspace is None:
+        raise CourseError(
+            f"{Path.cwd()} is not in a workspace. Make one with: course start FOLDER, and go there"
+        )
+    return workspace / "exercises"
+
+
+def home() -> Path:
+    """The learner's place: runs/, pictures/ and the like lie there, beside the exercises.
+
+    Raises:
+        CourseError: if there is none.
+    """
+    return exercises_folder().parent
+
+
+def pictures_folder() -> Path:
+    """pictures/ at home; where there is no home, here."""
+    try:
+        return home() / "pictures"
+    except CourseError:
+        return Path.cwd() / "pictures"
+
+
+def code_folder(name: str) -> Path | str:
+    """What --impl names: "exercises" is the learner's own, anything else is left as it is."""
+    return Workspace().exercises if name == "exercises" else name
 
 
 class Workspace:
-    """One learner's exercises and what the course remembers about them."""
+    """One learner's exercises and what the course remembers about them.
+
+    Args:
+        exercises: the folder they are in; the one at home if left out.
+
+    Raises:
+        CourseError: if there is no such place, or it cannot be written.
+    """
 
     def __init__(self, exercises: Path | None = None):
-        folder = exercises or os.environ.get("COURSE_EXERCISES") or ROOT / "exercises"
-        self.exercises = Path(folder).resolve()
+        self.exercises = (exercises or exercises_folder()).resolve()
         self.state = State(self.exercises.parent / ".course")
-        write_missing(self.exercises)
+        try:
+            write_missing(self.exercises)
+        except OSError as error:
+            why = "it is a file" if self.exercises.is_file() else error.strerror
+            raise CourseError(f"{self.exercises} cannot hold your exercises: {why}") from None
 
     def file(self, chapter: str) -> Path:
         return self.exercises / f"{chapter}.py"

@@ -2,3 +2,5 @@
 
 The chapters' code is handed in, so this room imports no other, and never grading.
 """
+
+SAMPLERS = ("ancestral", "ddim", "2m")  # here, where the command line finds them without torch

@@ -12,7 +12,6 @@ python -m course.model.digit_networks --check    how well the shipped ones do on
 import argparse
 import json
 import math
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from course import ROOT, CourseError
+from course.files import replacing
 from course.model.data import Images, load_images
 from course.model.weights import fill, read_weights, to_half, write_weights
 
@@ -103,7 +103,7 @@ class Features(nn.Module):
 
 
 @dataclass(frozen=True)
-class JudgeConfig:
+class NetworkConfig:
     """Everything that decides what one of the two networks becomes."""
 
     network: str  # "judge" or "features"
@@ -119,8 +119,8 @@ class JudgeConfig:
 
 NETWORKS = {"judge": Judge, "features": Features}
 CONFIGS = {
-    "judge": JudgeConfig("judge", seed=101, shift=2.0, degrees=10.0, scale=0.0),
-    "features": JudgeConfig("features", seed=202, shift=1.5, degrees=12.0, scale=0.1),
+    "judge": NetworkConfig("judge", seed=101, shift=2.0, degrees=10.0, scale=0.0),
+    "features": NetworkConfig("features", seed=202, shift=1.5, degrees=12.0, scale=0.1),
 }
 
 
@@ -136,7 +136,7 @@ def quantise(images: Tensor) -> Tensor:
 # Training
 
 
-def distort(images: Tensor, config: JudgeConfig, generator: torch.Generator) -> Tensor:
+def distort(images: Tensor, config: NetworkConfig, generator: torch.Generator) -> Tensor:
     """Turn, shift and scale each image (B, 1, 28, 28) a little, by its own draw."""
     count = len(images)
     angle, right, down, size = torch.rand(4, count, generator=generator) * 2 - 1
@@ -151,7 +151,9 @@ def distort(images: Tensor, config: JudgeConfig, generator: torch.Generator) -> 
     return moved - 1
 
 
-def train(config: JudgeConfig, images: Images, checkpoint: Path, quiet: bool = False) -> nn.Module:
+def train(
+    config: NetworkConfig, images: Images, checkpoint: Path, quiet: bool = False
+) -> nn.Module:
     """Train one network with AdamW and one cycle of the learning rate (Smith & Topin 2018).
 
     After each epoch all that is needed to go on is kept in `checkpoint`.
@@ -171,7 +173,7 @@ def train(config: JudgeConfig, images: Images, checkpoint: Path, quiet: bool = F
 
 
 def _train_epoch(
-    config: JudgeConfig, images: Images, epoch: int, steps: int, parts: dict, quiet: bool
+    config: NetworkConfig, images: Images, epoch: int, steps: int, parts: dict, quiet: bool
 ) -> None:
     model, optimizer, cycle = parts["model"].train(), parts["optimizer"], parts["cycle"]
     generator = torch.Generator().manual_seed(1000 * config.seed + epoch)
@@ -192,14 +194,14 @@ def _train_epoch(
         cycle.step()
 
 
-def _keep(checkpoint: Path, config: JudgeConfig, parts: dict, done: int) -> None:
+def _keep(checkpoint: Path, config: NetworkConfig, parts: dict, done: int) -> None:
     states = {name: part.state_dict() for name, part in parts.items()}
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"config": asdict(config), "done": done, **states}, checkpoint.with_suffix(".part"))
-    os.replace(checkpoint.with_suffix(".part"), checkpoint)
+    with replacing(checkpoint) as unfinished:
+        torch.save({"config": asdict(config), "done": done, **states}, unfinished)
 
 
-def _resume(checkpoint: Path, config: JudgeConfig, parts: dict) -> int:
+def _resume(checkpoint: Path, config: NetworkConfig, parts: dict) -> int:
     """Load a checkpoint of the same configuration, if there is one; the epochs already done."""
     if not checkpoint.is_file():
         return 0
@@ -231,7 +233,9 @@ def count_right(model: nn.Module, images: Tensor, labels: Tensor) -> int:
 # The files
 
 
-def save_judge(path: Path, model: nn.Module, config: JudgeConfig, right: int, count: int) -> None:
+def save_network(
+    path: Path, model: nn.Module, config: NetworkConfig, right: int, count: int
+) -> None:
     """Write weights in half precision and, as metadata, configuration, command and accuracy."""
     metadata = {
         "config": json.dumps(asdict(config)),
@@ -243,7 +247,7 @@ def save_judge(path: Path, model: nn.Module, config: JudgeConfig, right: int, co
     write_weights(path, model, metadata, half=True)
 
 
-def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str, str]]:
+def load_network(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str, str]]:
     """Read one of the two networks.
 
     Args:
@@ -261,10 +265,11 @@ def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str
         raise CourseError(f"there is no {name} network at {path}; make it with: {COMMAND}")
     weights, metadata = read_weights(path, needed=("config", "sha256"))
     try:
-        config = JudgeConfig(**json.loads(metadata["config"]))
+        config = NetworkConfig(**json.loads(metadata["config"]))
     except (TypeError, ValueError) as error:
         raise CourseError(
-            f"the configuration in {path} is not that of a judge ({error}); get the file again"
+            f"the configuration in {path} is not that of a digit network ({error}); get the file "
+            "again"
         ) from None
     if config.network != name:
         raise CourseError(f"{path} holds the network {config.network!r}, not {name!r}")
@@ -276,18 +281,17 @@ def load_judge(name: str, path: Path | None = None) -> tuple[nn.Module, dict[str
 # The command
 
 
-def make(config: JudgeConfig, write: bool) -> None:
+def make(config: NetworkConfig, checkpoints: Path, write: bool) -> None:
     """Train one network, say how well it does in the precision that ships, and write it."""
     train_set, test_set = load_images("mnist", train=True), load_images("mnist", train=False)
-    checkpoint = ROOT / "runs" / "digit_networks" / f"{config.network}.pt"
-    model = train(config, train_set, checkpoint)
+    model = train(config, train_set, checkpoints / f"{config.network}.pt")
     exact = count_right(model, *test_set.batch(slice(None)))
     model.load_state_dict(to_half(model.state_dict()))
     right = count_right(model, *test_set.batch(slice(None)))
     print(f"{config.network}: {right} of {len(test_set)} test images right (float32: {exact})")
     if write:
         path = FOLDER / f"{config.network}.safetensors"
-        save_judge(path, model, config, right, len(test_set))
+        save_network(path, model, config, right, len(test_set))
         print(f"wrote {path} ({path.stat().st_size:,} bytes)")
 
 
@@ -299,15 +303,21 @@ def main() -> int:
     parser.add_argument("--only", choices=list(CONFIGS), help="one of the two; both if left out")
     parser.add_argument("--write", action="store_true", help="write what is trained to models/")
     parser.add_argument("--check", action="store_true", help="test the shipped ones, train none")
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=Path("runs", "digit_networks"),
+        help="where training is kept, to go on with (default runs/digit_networks)",
+    )
     options = parser.parse_args()
     try:
         for name in [options.only] if options.only else CONFIGS:
             if options.check:
                 images = load_images("mnist", train=False)
-                right = count_right(load_judge(name)[0], *images.batch(slice(None)))
+                right = count_right(load_network(name)[0], *images.batch(slice(None)))
                 print(f"{name}: {right} of {len(images)} test images right")
             else:
-                make(CONFIGS[name], options.write)
+                make(CONFIGS[name], options.checkpoints, options.write)
     except CourseError as error:
         print(f"error: {error}")
         return 2

@@ -22,12 +22,12 @@ from pathlib import Path
 import torch
 from rich.table import Table
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from course import CourseError
 from course.files import write_whole
-from course.model.data import NAMES, Images, data_folder, load_images
-from course.model.digit_networks import extract, load_judge, logits, quantise
+from course.model.data import NAMES, Images, load_images
+from course.model.digit_networks import extract, load_network, logits, quantise
+from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import Implementation, build_schedule, choose_device, load_model
 from course.model.sampling import draw, eps_network
 
@@ -35,7 +35,6 @@ RECALL_K = 3  # Kynkäänniemi et al. use 3
 COVERAGE_K = 5  # Naeem et al. use 5
 COPY_RATIO = 1 / 3  # Yoon et al. 2023
 CLOSE_QUANTILE = 0.01  # of the held-out images' distances to the training set
-BANDS = 10  # of noise levels
 MSE_IMAGES = 512  # held-out images on which the network's error is measured
 RATIOS = ("frechet", "recall", "coverage", "nearest", "spread", "ink", "sharpness")
 
@@ -114,8 +113,8 @@ class Ruler:
         """labels: of the images that will be measured, (N,), int64."""
         self.ch08 = impl.chapter("ch08_evaluation")
         self.labels = labels
-        self.judge, self.judge_info = load_judge("judge")
-        self.features, self.features_info = load_judge("features")
+        self.judge, self.judge_info = load_network("judge")
+        self.features, self.features_info = load_network("features")
         self.training = train_set.batch(slice(None))[0].flatten(1)  # (M, 784)
         self.reference = extract(self.features, matching(train_set, labels, seed))
         held_out = matching(test_set, labels, seed)
@@ -203,10 +202,15 @@ def matching(images: Images, labels: Tensor, seed: int) -> Tensor:
             raise CourseError(
                 f"{len(labels)} images need {len(places)} real ones of the digit {int(digit)} to "
                 f"be compared with, and this part of {images.name} has {len(there)}; choose a "
-                f"--count of at most {10 * int(images.labels.bincount(minlength=10).min())}"
+                f"--count of at most {largest_count(images)}"
             )
         index[places] = there[: len(places)]
     return images.batch(index)[0]
+
+
+def largest_count(*parts: Images) -> int:
+    """Of how many images, as many of each digit, each of the parts has real ones to compare."""
+    return 10 * min(int(part.labels.bincount(minlength=10).min()) for part in parts)
 
 
 def flags(measurement: Measurement) -> list[str]:
@@ -296,79 +300,51 @@ def _sharpness_flag(m: Measurement) -> str | None:
     return None
 
 
-# The network's own error
-
-
-@torch.no_grad()
-def eps_mse_by_band(
-    predict_eps: Callable[[Tensor, Tensor, Tensor], Tensor],
-    alpha_bars: Tensor,
-    images: Images,
-    num_images: int = 512,
-    seed: int = 0,
-    progress: str | None = None,
-) -> list[float]:
-    """Mean squared error of eps on held-out images, for each of ten bands of noise levels.
-
-    Every image is noised once in every band, at a step drawn evenly from it. Steps and noise
-    follow from the seed, so that two networks see the same. The mean of the bands is the error
-    over all t.
-
-    Args:
-        predict_eps: called as predict_eps(x_t, t, labels).
-        alpha_bars: (T,), on the device of the network.
-        images: held-out images; the first `num_images` are used.
-
-    Returns:
-        BANDS numbers, from the least noise to the most.
-    """
-    device, num_steps = alpha_bars.device, len(alpha_bars)
-    generator = torch.Generator().manual_seed(seed)
-    parts = torch.arange(min(num_images, len(images))).split(128)
-    bar = tqdm(total=BANDS * len(parts), desc=progress, disable=progress is None, leave=False)
-    errors = []
-    for band in range(BANDS):
-        low, high = band * num_steps // BANDS, (band + 1) * num_steps // BANDS
-        total = 0.0
-        for index in parts:
-            x0, labels = images.batch(index)
-            t = torch.randint(low, high, (len(index),), generator=generator).to(device)
-            eps = torch.randn(x0.shape, generator=generator).to(device)
-            alpha_bar = alpha_bars[t].view(-1, 1, 1, 1)
-            x_t = alpha_bar.sqrt() * x0.to(device) + (1 - alpha_bar).sqrt() * eps
-            error = (predict_eps(x_t, t, labels.to(device)) - eps).square()
-            total += float(error.flatten(1).mean(dim=1).double().sum())
-            bar.update()
-        errors.append(total / sum(len(index) for index in parts))
-    bar.close()
-    return errors
-
-
 # A model, measured
 
 
 def data_of(trained_on: str, asked: str = "auto") -> tuple[Images, Images]:
-    """Training and test part of the data set that a model was trained on.
+    """Training and test part of the data set that a model was trained on, or of the one asked for.
 
     Raises:
-        CourseError: if it is not on this machine, or another one was asked for.
+        CourseError: if it is not on this machine, or measuring against it would say nothing.
     """
-    name = {"MNIST": "mnist", "scikit-learn digits": "digits"}.get(trained_on, trained_on)
+    name = trained_on.lower()
     if asked not in NAMES:
         raise CourseError(f"there is no data set {asked!r}; choose one of {', '.join(NAMES)}")
-    if asked not in ("auto", name):
+    if name not in ("mnist", "mnist5k"):
         raise CourseError(
-            f"this model was trained on {trained_on}; figures against {asked} would say how the "
-            f"two data sets differ, not how good the model is. Use --data {name}, or leave it out"
+            f"this model was trained on {trained_on}, which the course does not have, and against "
+            "other data it cannot be measured. Train one anew: course train --name NAME"
         )
-    try:
-        return load_images(name, train=True), load_images(name, train=False)
-    except CourseError:
+    if (name, asked) == ("mnist5k", "mnist"):
         raise CourseError(
-            f"this model was trained on {trained_on}, which is not in {data_folder()}, and "
-            "against other data it cannot be measured. Set DIFFUSION_DATA to the folder that "
-            "holds MNIST/raw; course train --preset smoke --data mnist fetches it if there is none"
-        ) from None
+            "this model was trained on mnist5k, and is measured against its 500 held-out digits. "
+            "Use --data mnist5k, or leave it out"
+        )
+    name = name if asked == "auto" else asked
+    return load_images(name, train=True), load_images(name, train=False)
+
+
+def data_at_hand(trained_on: str) -> str:
+    """What to measure a model against: its own data; without MNIST on the disk, mnist5k."""
+    if trained_on == "MNIST" and load_images("auto", train=False).name == "mnist5k":
+        return "mnist5k"
+    return "auto"
+
+
+def remarks(trained_on: str, data: Images) -> list[str]:
+    """What has to be known of the held-out images before a figure is believed."""
+    if data.name != "mnist5k":
+        return []
+    seen = "the judge and the features have seen these held-out digits in their training"
+    if trained_on == "mnist5k":
+        return [f"{seen}: on them both are surer than on new ones"]
+    return [
+        f"{seen}, and so has the model: its error on them is that on training images",
+        "copies are looked for among 4,500 of the model's 60,000 training images; with MNIST on "
+        "the disk (DIFFUSION_DATA) all are searched, and the held-out images are new to everyone",
+    ]
 
 
 class Evaluation:
@@ -398,7 +374,14 @@ class Evaluation:
             raise CourseError(
                 f"steps must be between 2 and {self.config.num_steps}, got {num_steps}"
             )
+        if data == "auto":
+            data = data_at_hand(self.config.data)
         train_set, self.test_set = data_of(self.config.data, data)
+        self.notes = remarks(self.config.data, self.test_set)
+        if count > (largest := largest_count(train_set, self.test_set)):
+            self.notes.append(f"{largest} images for each w, not {count:,}: {self.test_set.name} "
+                              f"holds out {largest // 10} of each digit")  # fmt: skip
+            count = largest
         self.model = model.to(choose_device(device))
         self.labels = torch.arange(count) % 10
         self.ruler = Ruler(impl, train_set, self.test_set, self.labels, seed)
@@ -408,6 +391,8 @@ class Evaluation:
             "model_sha256": hashlib.sha256(Path(model_file).read_bytes()).hexdigest(),
             "implementation": impl.folder.name,
             "data": self.config.data,
+            "against": self.test_set.name,
+            "notes": self.notes,
             "count": count,
             "steps": num_steps,
             "sampler": sampler,
@@ -501,7 +486,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
     rows = evaluation.measured
     count = len(evaluation.labels)
     walk = f"{evaluation.num_steps} steps, {evaluation.sampler}"
-    table = Table(title=f"{count} images a column, {evaluation.config.data}, {walk}")
+    table = Table(title=f"{count} images a column, {evaluation.test_set.name}, {walk}")
     table.add_column("")
     for name in ("held-out images", *(f"w = {guidance:g}" for guidance in rows)):
         table.add_column(name, justify="right")

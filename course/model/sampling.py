@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course import CourseError
+from course.model import SAMPLERS
 from course.model.models import Implementation, ModelConfig, build_schedule
 
 MAX_BATCH = 100  # images that walk together; a larger request is drawn in several walks
-SAMPLERS = ("ancestral", "ddim", "2m")
 
 
 def eps_network(impl: Implementation, model: nn.Module, config: ModelConfig, alpha_bars: Tensor):

@@ -14,8 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from course import CourseError
-from course.files import write_whole
+from course.files import replacing, write_whole
 from course.model.data import Images, load_images
+from course.model.held_out import eps_mse
 from course.model.models import (
     Implementation,
     ModelConfig,
@@ -29,6 +30,7 @@ from course.model.sampling import draw, eps_network
 
 SAMPLES_PER_CLASS = 4
 FILM_FRAMES = 10
+MSE_IMAGES = 64  # held-out images, each at ten noise levels; `course evaluate` takes more
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Preset:
     model: ModelConfig
     epochs: int
     batch_size: int
-    images_per_epoch: int | None  # None: all of them
+    images_per_epoch: int | None  # None: each of them once; more than there are: some repeatedly
     lr: float
     warmup: int  # steps
     lr_decay: bool  # cosine decay to 0 over the run
@@ -182,9 +184,6 @@ class Run:
             dist.barrier()
         train = load_images(name, train=True)
         self.say(f"data: {train.name}, {len(train):,} images")
-        if name == "auto" and train.name != "MNIST":
-            self.say("MNIST is neither on this disk nor to be fetched: the model will draw the")
-            self.say("coarser digits of scikit-learn. See DIFFUSION_DATA in the README.")
         return train, load_images(name, train=False)
 
     def _check_sizes(self) -> None:
@@ -202,21 +201,21 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        images = min(self.preset.images_per_epoch or len(self.train_set), len(self.train_set))
-        return images // self.preset.batch_size
+        return (self.preset.images_per_epoch or len(self.train_set)) // self.preset.batch_size
 
     @property
     def num_steps(self) -> int:
         return self.preset.epochs * self.steps_per_epoch
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch, in an order that depends on nothing but seed and epoch."""
+        """The batches of one epoch, in an order that depends on nothing but seed and epoch.
+
+        A set that has fewer images than the epoch is gone through again, each time in a new order.
+        """
         order = torch.Generator().manual_seed(1_000_003 * (self.preset.seed + 1) + epoch)
-        indices = torch.randperm(len(self.train_set), generator=order)
-        batches = indices[: self.steps_per_epoch * self.preset.batch_size].split(
-            self.preset.batch_size
-        )
-        for index in batches[skip:]:
+        wanted, there = self.steps_per_epoch * self.preset.batch_size, len(self.train_set)
+        passes = [torch.randperm(there, generator=order) for _ in range(0, wanted, there)]
+        for index in torch.cat(passes)[:wanted].split(self.preset.batch_size)[skip:]:
             yield self.train_set.batch(index)
 
     def step_once(self, batch: tuple[Tensor, Tensor], step: int) -> float:
@@ -331,13 +330,11 @@ class Run:
         """Write a checkpoint so that a crash in between leaves the old one whole."""
         if not self.main:
             return
-        path = self.folder / "models" / name
-        unfinished = path.with_suffix(".part")
-        self.ch05.save_checkpoint(
-            unfinished, self.model, self.ema, self.optimizer, self.generator, step
-        )
-        write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
-        os.replace(unfinished, path)
+        with replacing(self.folder / "models" / name) as unfinished:
+            self.ch05.save_checkpoint(
+                unfinished, self.model, self.ema, self.optimizer, self.generator, step
+            )
+            write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
 
     def _end_of_epoch(self, epoch: int, seconds: float) -> None:
         if not self.main:
@@ -404,18 +401,7 @@ class Run:
         save_picture(ch06.image_grid(torch.cat(film), 10), steps / "film.png", zoom=2)
         self.say(f"finished: {self.folder / 'models' / 'model.safetensors'}")
 
-    @torch.no_grad()
-    def held_out_eps_mse(self, num_images: int = 512) -> float:
-        """Mean squared error of the averaged network's eps on held-out images and fixed noise."""
-        generator = torch.Generator().manual_seed(0)
+    def held_out_eps_mse(self) -> float:
+        """Mean squared error of the averaged network's eps on a few held-out images."""
         network = eps_network(self.impl, self.ema.model, self.config, self.schedule.alpha_bars)
-        total = 0.0
-        for index in torch.arange(min(num_images, len(self.test_set))).split(128):
-            x0, labels = self.test_set.batch(index)
-            t, eps = self.ch05.draw_noise(x0, self.config.num_steps, generator)
-            x0, t, labels, eps = (part.to(self.device) for part in (x0, t, labels, eps))
-            loss = self.ch05.diffusion_loss(
-                network, x0, t, labels, eps, self.schedule.alpha_bars, self.ch05.eps_target
-            )
-            total += loss.item() * len(index)
-        return total / min(num_images, len(self.test_set))
+        return eps_mse(network, self.schedule.alpha_bars, self.test_set, MSE_IMAGES)

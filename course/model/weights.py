@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from course import CourseError
+from course.files import replacing
 
 
 def tensor_hash(tensors: dict[str, Tensor]) -> str:
@@ -41,7 +42,8 @@ def write_weights(path: Path, model: nn.Module, metadata: dict[str, str], half: 
         for name, value in model.state_dict().items()
     }
     weights = to_half(weights) if half else weights
-    save_file(weights, path, metadata={**metadata, "sha256": tensor_hash(weights)})
+    with replacing(path) as unfinished:
+        save_file(weights, unfinished, metadata={**metadata, "sha256": tensor_hash(weights)})
 
 
 def read_weights(path: Path, needed: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -24,15 +24,16 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from PIL import Image
 
-from course import ROOT, CourseError
+from course import PACKAGE, ROOT, CourseError
 from course.pages.build_notebooks import execute
 from course.pages.open_anywhere import is_first_cell
 from course.syllabus import Exercise, chapters, find_exercise
 
 KEPT = (".md", ".png", ".gif")  # of models/
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")  # beside docs/
 POSITIONS = 25  # of a slider, at most: each is a picture of its own
 WIDGET = "application/vnd.jupyter.widget-view+json"
-DRAWN_BY = ("course/pages/notebook.py", "course/model/pictures.py", "course/pages/plots.py")
+DRAWN_BY = ("pages/notebook.py", "model/pictures.py", "pages/plots.py")
 
 
 def build(folder: Path, builder: str = "html") -> Path:
@@ -59,14 +60,16 @@ def write_source(folder: Path) -> None:
     """Write what Sphinx reads to folder/source; files that are right already stay as they are."""
     docs, models = ROOT / "docs", ROOT / "models"
     files = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*.*")}
-    for path in [ROOT / "README.md", *(p for p in models.iterdir() if p.suffix in KEPT)]:
+    for path in [
+        *(ROOT / name for name in PAGES),
+        *(p for p in models.iterdir() if p.suffix in KEPT),
+    ]:
         files[path.relative_to(ROOT)] = path.read_bytes()
     files[Path("api.md")] += api_sections().encode()
     # docs/ is the top of the book, so links between it and the rest of the repository change.
     for name, content in files.items():
         if name.suffix == ".md" and name.parent == Path():
-            content = content.replace(b"](../", b"](").replace(b"](docs/", b"](")
-            files[name] = content.replace(b"]: docs/", b"]: ")
+            files[name] = content.replace(b"](../", b"](").replace(b"](docs/", b"](")
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         pictures = slider_pictures(path, folder / "sliders")
         notebook = page(path, json.loads((pictures / "sliders.json").read_text(encoding="utf-8")))
@@ -207,7 +210,7 @@ def slider_pictures(path: Path, cache: Path) -> Path:
     """The folder with the pictures of a notebook's sliders, for which the notebook is run once."""
     digest = hashlib.sha256(path.read_bytes())
     for name in DRAWN_BY:
-        digest.update((ROOT / name).read_bytes())
+        digest.update((PACKAGE / name).read_bytes())
     for function in (keep_pictures, chosen):
         digest.update(inspect.getsource(function).encode())
     folder = cache / f"{path.stem}-{digest.hexdigest()[:16]}"

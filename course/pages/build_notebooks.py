@@ -36,7 +36,7 @@ def execute(path: Path, last_cell: str = "") -> NotebookNode:
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ)
         environment["COURSE_EXERCISES"] = str(Path(folder) / "exercises")
-        environment["DIFFUSION_DATA"] = str(Path(folder) / "data")
+        environment["DIFFUSION_DATA"] = folder
         client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False)
         client.coalesce_streams = True  # or the output's parts would depend on the machine's load
         client.resources = {"metadata": {"path": str(ROOT / "chapters")}}

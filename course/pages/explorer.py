@@ -10,9 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from course import CourseError
+from course.model import SAMPLERS
 from course.model.models import SHIPPED, load_model
 from course.model.pictures import save_film, to_image
-from course.model.sampling import SAMPLERS, draw
+from course.model.sampling import draw
 from course.pages.notebook import picture_html
 from course.probing.loading import Implementation
 

@@ -1,14 +1,11 @@
-"""What Binder and Colab need: the repository's address, in the notebooks and behind the badges.
+"""What Colab needs: a first cell in each notebook that fetches the course where it is missing.
 
     python -m course.pages.open_anywhere
 
-takes the address from `pyproject.toml` and writes it into the first cell of each notebook, which
-fetches the course where it is missing, and into the README's links.
+takes the repository's address from `pyproject.toml` and writes it into that cell.
 """
 
-import re
 import tomllib
-from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
@@ -17,7 +14,6 @@ from nbformat.v4 import new_code_cell
 from course import ROOT
 from course.pages.build_notebooks import normalise
 
-README = ROOT / "README.md"
 FIRST_CELL = """\
 # Where the course is missing, as in Colab, this fetches and installs it. Elsewhere it does nothing.
 import sys
@@ -56,36 +52,11 @@ def with_first_cell(notebook: NotebookNode) -> NotebookNode:
     return normalise(notebook)
 
 
-def link_definitions(notebooks: list[Path]) -> dict[str, str]:
-    """Where the README's badges lead: name of the link -> address, two for each notebook."""
-    owner_and_name = repository().removeprefix("https://github.com/")
-    links = {}
-    for path in notebooks:
-        place, number = f"chapters/{path.name}", path.name.split("_")[0]
-        links[f"colab-{number}"] = (
-            f"https://colab.research.google.com/github/{owner_and_name}/blob/main/{place}"
-        )
-        links[f"binder-{number}"] = (
-            f"https://mybinder.org/v2/gh/{owner_and_name}/main?urlpath=lab/tree/{place}"
-        )
-    return links
-
-
-def with_links(readme: str, links: dict[str, str]) -> str:
-    """The README with these addresses behind its badges."""
-    for name, address in links.items():
-        readme = re.sub(rf"^\[{name}\]: .*$", f"[{name}]: {address}", readme, flags=re.MULTILINE)
-    return readme
-
-
 def main() -> None:
     notebooks = sorted((ROOT / "chapters").glob("*.ipynb"))
     for path in notebooks:
         nbformat.write(with_first_cell(nbformat.read(path, as_version=4)), path)
-    chapters = [path for path in notebooks if path.name[0].isdigit()]
-    readme = README.read_text(encoding="utf-8")
-    README.write_text(with_links(readme, link_definitions(chapters)), encoding="utf-8")
-    print(f"{len(notebooks)} notebooks and the README lead to {repository()}")
+    print(f"{len(notebooks)} notebooks fetch the course from {repository()}")
 
 
 if __name__ == "__main__":

@@ -45,14 +45,14 @@ class Implementation:
 
 
 def resolve_folder(folder: str | Path) -> Path:
-    """A folder given by path, or one of the course's own by name ("solutions")."""
-    for candidate in (Path(folder), ROOT / folder):
-        if candidate.is_dir():
-            return candidate.resolve()
-    raise CourseError(
-        f"there is no folder {str(folder)!r}: give exercises, solutions, or the path of a folder "
-        "that holds ch01_noise_schedule.py and the other chapter files"
-    )
+    """The reference for the name "solutions", wherever you are; anything else is a path."""
+    path = ROOT / "solutions" if folder == "solutions" else Path(folder)
+    if not path.is_dir():
+        raise CourseError(
+            f"there is no folder {str(folder)!r}: give exercises, solutions, or the path of a "
+            "folder that holds ch01_noise_schedule.py and the other chapter files"
+        )
+    return path.resolve()
 
 
 def load_file(path: Path) -> ModuleType:

@@ -198,7 +198,8 @@ def _run(
 ) -> None:
     """Import the exercise's file and run its probes; each result is sent at once."""
     probes = importlib.import_module(f"checks.probes.{exercise['chapter']}")
-    tampering.watch(probes, observing, tampering, evidence, sys.modules[__name__])
+    toys = importlib.import_module("checks.probes.toys")
+    tampering.watch(probes, toys, observing, tampering, evidence, sys.modules[__name__])
     path = folder / f"{exercise['chapter']}.py"
     loaded = []
     problem = import_problem(lambda: loaded.append(load_file(path)), import_seconds)
