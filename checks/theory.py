@@ -3,7 +3,7 @@
 import math
 
 import torch
-from course.checking import require, require_close, require_tensor
+from course.grading.checking import require, require_close, require_tensor
 from torch import Tensor
 
 # The first optimiser of a process, or its first sum on the meta device, which stands for a graphics
