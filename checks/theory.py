@@ -3,8 +3,9 @@
 import math
 
 import torch
-from course.grading.checking import require, require_close, require_tensor
 from torch import Tensor
+
+from course.grading.checking import require, require_close, require_tensor
 
 # The first optimiser of a process, or its first sum on the meta device, which stands for a graphics
 # card in the probes, imports a good part of torch. That takes seconds, and more on a busy machine.
