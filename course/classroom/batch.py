@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import time
@@ -76,6 +77,7 @@ class Batch:
         seed: of the inputs; None draws one, or takes that of the batch that goes on here.
         jobs: how many submissions run at the same time.
         seconds: for all exercises of one submission.
+        patience: for one import or one check, where that is less than their own seconds.
     """
 
     def __init__(
@@ -86,12 +88,13 @@ class Batch:
         seed: int | None = None,
         jobs: int | None = None,
         seconds: float = SECONDS,
+        patience: float = math.inf,
     ):
         self.submissions, self.wanted, self.kept = submissions, wanted, out / "graded"
         self.kept.mkdir(parents=True, exist_ok=True)
         self.seed = self._choose_seed(seed, out / "batch.json")
         self.jobs = jobs or os.cpu_count() or 1
-        self.sandbox = Sandbox(self.seed, wanted, seconds)
+        self.sandbox = Sandbox(self.seed, wanted, seconds, patience)
         self._checks = _digest(sorted((ROOT / "checks").rglob("*.*")))
 
     @staticmethod

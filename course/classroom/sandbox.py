@@ -7,6 +7,7 @@ say so.
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from typing import Any
 from course import PACKAGE, ROOT, CourseError
 from course.grading.checking import Check, checks_of, draw_inputs
 from course.probing.evidence import Unreadable, pack, read_message, unpack
-from course.probing.observing import Observation, no_result
+from course.probing.observing import IMPORT_SECONDS, Observation, no_result
 from course.probing.worker import READY
 from course.syllabus import Exercise, chapters
 
@@ -143,6 +144,7 @@ class Sandbox:
         seed: of the inputs.
         wanted: the exercises that are run.
         seconds: for all exercises of one submission together.
+        patience: for one import or one check, where that is less than their own seconds.
         box: how to run the code; the strongest way that works here if left out.
 
     Raises:
@@ -154,6 +156,7 @@ class Sandbox:
         seed: int,
         wanted: tuple[Exercise, ...],
         seconds: float = SECONDS,
+        patience: float = math.inf,
         box: Box | None = None,
     ):
         self.seed, self.seconds = seed, seconds
@@ -161,7 +164,7 @@ class Sandbox:
         self.kit = Path(self._scratch.name)
         self._running: set[subprocess.Popen] = set()
         self.kit.chmod(0o755)
-        _fill_kit(self.kit, wanted, seed)
+        _fill_kit(self.kit, _job(wanted, seed, patience))
         self.box = box or self._best_box()
 
     def __enter__(self) -> "Sandbox":
@@ -273,19 +276,20 @@ def _kill_group(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _fill_kit(kit: Path, wanted: tuple[Exercise, ...], seed: int) -> None:
-    """Put into `kit` what the worker needs: the rooms that probe, and the probes' inputs."""
+def _fill_kit(kit: Path, job: dict[str, Any]) -> None:
+    """Put into `kit` what the worker needs: the rooms that probe, and the job."""
     for package, room in ((PACKAGE, "probing"), (ROOT / "checks", "probes")):
         place = kit / package.name
         shutil.copytree(package / room, place / room, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copyfile(package / "__init__.py", place / "__init__.py")
-    (kit / "job").write_bytes(pack(_job(wanted, seed)))
+    (kit / "job").write_bytes(pack(job))
 
 
-def _job(wanted: tuple[Exercise, ...], seed: int) -> dict[str, Any]:
+def _job(wanted: tuple[Exercise, ...], seed: int, patience: float) -> dict[str, Any]:
     """What the worker is to do: plain data, and nothing of what is expected."""
     return {
         "hidden": [str(path) for path in HIDDEN],
+        "import_seconds": min(IMPORT_SECONDS, patience),
         "exercises": [
             {
                 "id": exercise.id,
@@ -295,7 +299,7 @@ def _job(wanted: tuple[Exercise, ...], seed: int) -> dict[str, Any]:
                     {
                         "probe": check.probe.__name__,
                         "inputs": draw_inputs(check, seed),
-                        "seconds": check.seconds,
+                        "seconds": min(check.seconds, patience),
                     }
                     for check in checks_of(exercise.id)
                 ],

@@ -72,15 +72,15 @@ def observe(
 IMPORT_SECONDS = 20.0
 
 
-def import_problem(load: Callable[[], ModuleType]) -> str:
+def import_problem(load: Callable[[], ModuleType], seconds: float = IMPORT_SECONDS) -> str:
     """Why a chapter file cannot be imported; empty if it can. `load` imports it."""
     try:
-        with torch_as_it_was(), time_limit(IMPORT_SECONDS):
+        with torch_as_it_was(), time_limit(seconds):
             load()
     except (CannotLoad, Tampered) as error:
         return str(error)
     except OutOfTime:
-        why = f"its import was stopped after {IMPORT_SECONDS:g} seconds"
+        why = f"its import was stopped after {seconds:g} seconds"
         return f"{why}; a chapter file only defines things"
     except RecursionError:
         return "a function calls itself without end while the file is imported"

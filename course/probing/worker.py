@@ -8,6 +8,7 @@ and what the probe brought back (see `course.probing.evidence`).
 """
 
 import ctypes  # noqa: F401  (torch needs it; imported before it is refused)
+import functools
 import importlib
 import json
 import os
@@ -26,13 +27,7 @@ import torch
 from course.probing import evidence, observing, tampering
 from course.probing.evidence import MAX_MESSAGE, pack, read_message, unpack, write_message
 from course.probing.loading import load_file
-from course.probing.observing import (
-    IMPORT_SECONDS,
-    import_problem,
-    missing_name,
-    no_result,
-    observe,
-)
+from course.probing.observing import import_problem, missing_name, no_result, observe
 
 READY = b"ready"
 MEMORY = 2 << 30  # bytes beyond what Python and torch take
@@ -59,13 +54,13 @@ def main(folder: str, job_file: str) -> None:
         chapter = exercise["chapter"]
         if chapter in endless:
             _pass_on(out, exercise, *endless[chapter])
-        elif message := _run_apart(exercise, Path(folder), job["hidden"], out):
+        elif message := _run_apart(exercise, Path(folder), job, out):
             endless[chapter] = message
     out.close()
 
 
 def _run_apart(
-    exercise: dict, folder: Path, hidden: list[str], out: BinaryIO
+    exercise: dict, folder: Path, job: dict, out: BinaryIO
 ) -> tuple[int | str, bytes] | None:
     """Run an exercise in a child, and pass on its messages until it ends or falls silent.
 
@@ -79,14 +74,15 @@ def _run_apart(
         try:
             os.close(reading)
             _silence(writing)
-            _limit_and_forbid(hidden)
+            _limit_and_forbid(job["hidden"])
             with os.fdopen(writing, "wb") as pipe:
-                _run(exercise, folder, lambda content: write_message(pipe, content))
+                send = functools.partial(write_message, pipe)
+                _run(exercise, folder, job["import_seconds"], send)
         finally:
             os._exit(0)
     os.close(writing)
     # The first message tells whether the file can be imported, each further one is a check's.
-    patience = [IMPORT_SECONDS, *(check["seconds"] for check in exercise["checks"])]
+    patience = [job["import_seconds"], *(check["seconds"] for check in exercise["checks"])]
     number, silent, start, message = 0, False, time.monotonic(), None
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         while number < len(patience):
@@ -97,7 +93,7 @@ def _run_apart(
             if content is None:
                 break
             _pass_on(out, exercise, number, content)
-            if number == 0 and time.monotonic() - start >= IMPORT_SECONDS:
+            if number == 0 and time.monotonic() - start >= job["import_seconds"]:
                 message = 0, content
             number += 1
     status = _end(child)
@@ -197,14 +193,16 @@ def _make_hook(own: str, hidden: list[str]) -> Callable[[str, tuple], None]:
     return hook
 
 
-def _run(exercise: dict, folder: Path, send: Callable[[bytes], None]) -> None:
+def _run(
+    exercise: dict, folder: Path, import_seconds: float, send: Callable[[bytes], None]
+) -> None:
     """Import the exercise's file and run its probes; each result is sent at once."""
     probes = importlib.import_module(f"checks.probes.{exercise['chapter']}")
     toys = importlib.import_module("checks.probes.toys")
     tampering.watch(probes, toys, observing, tampering, evidence, sys.modules[__name__])
     path = folder / f"{exercise['chapter']}.py"
     loaded = []
-    problem = import_problem(lambda: loaded.append(load_file(path)))
+    problem = import_problem(lambda: loaded.append(load_file(path)), import_seconds)
     problem = problem or missing_name(loaded[0], tuple(exercise["symbols"]))
     send(pack(problem))
     if problem:
