@@ -1312,8 +1312,8 @@ def test_nearest_of_only_two(got, ref, inputs):
 @check(
     "8.6",
     probe=probes.nearest,
-    inputs=lambda g: {"images": pixels(g, 617, 3), "training": pixels(g, 40, 3)},
-    call=NEAREST + ", 617 images and 40 training images of 3 pixels",
+    inputs=lambda g: {"images": pixels(g, 617, 30), "training": pixels(g, 40, 30)},
+    call=NEAREST + ", 617 images and 40 training images of 30 pixels",
 )
 def test_nearest_of_many(got, ref, inputs):
     """Many images have as many rows, in their order"""
