@@ -1111,8 +1111,8 @@ def two_nearest(images, training):
 @answers.wrong(
     "8.6",
     "the short cut's distances",
-    "|x|^2 + |y|^2 - 2 x . y subtracts large numbers, and a copy is at 0.01 instead of 0; a cut at 0 "
-    "only hides that. Find the two with it, and measure them again by their differences.",
+    "|x|^2 + |y|^2 - 2 x . y subtracts large numbers, and a copy is at 0.01 instead of 0; a cut at "
+    "0 only hides that. Find the two with it, and measure them again by their differences.",
 )
 def two_nearest(images, training):
     fast = torch.cdist(images, training, compute_mode="use_mm_for_euclid_dist").double()
