@@ -294,15 +294,16 @@ answers.edit(
     ("torch.cumprod(alphas, dim=0)", "(1 - torch.cumsum(betas.double(), dim=0))"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "1.3",
     "one step late",
     "At t = 0 one step of noise was added already, so the first entry is 1 - beta_0 and not 1.",
-    (
-        "torch.cumprod(alphas, dim=0)",
-        "torch.cat([torch.ones_like(alphas[:1]), torch.cumprod(alphas, dim=0)[:-1]])",
-    ),
 )
+def compute_alpha_bars(betas):
+    alpha_bars = torch.cumprod(1 - betas.double(), dim=0)
+    return torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]]).float()
+
 
 answers.edit(
     "1.3",

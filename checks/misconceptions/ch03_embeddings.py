@@ -522,20 +522,21 @@ answers.edit(
     ("self.table(labels)", "nn.functional.one_hot(labels, self.table).float()"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "3.3",
     "numbers to compare with made on the CPU",
     "torch.arange, zeros and the like make tensors on the CPU unless they are told where. Labels "
     "on a GPU cannot be compared with those: device=labels.device.",
-    (
-        "nn.Embedding(num_classes + 1, cond_dim)",
-        "nn.Parameter(torch.randn(num_classes + 1, cond_dim))",
-    ),
-    (
-        "self.table(labels)",
-        "(labels[:, None] == torch.arange(len(self.table))).float() @ self.table",
-    ),
 )
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(num_classes + 1, cond_dim))
+
+    def forward(self, labels):
+        return (labels[:, None] == torch.arange(len(self.vectors))).float() @ self.vectors
+
 
 answers.edit(
     "3.3",

@@ -197,16 +197,16 @@ answers.edit(
     ("torch.full_like(labels, null_label)", "labels"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "6.2",
     "the scale counted from the unconditional prediction",
     "null + s (cond - null) is the other convention, where s = 1 is plain conditional. Here w = 0 "
     "is, so s = 1 + w.",
-    (
-        "(1 + guidance_scale) * eps_cond - guidance_scale * eps_null",
-        "eps_null + guidance_scale * (eps_cond - eps_null)",
-    ),
 )
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale - 1, null_label)
+
 
 answers.edit(
     "6.2",
@@ -785,15 +785,15 @@ answers.edit(
     ("row, column = divmod(n, num_columns)", "column, row = divmod(n, num_rows)"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "6.4",
     "rows and columns of the picture swapped",
     "num_columns images stand beside each other: it fixes the width. The number of rows follows.",
-    (
-        "    count, channels",
-        "    num_columns = -(-len(images) // num_columns)\n    count, channels",
-    ),
 )
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images, -(-len(images) // num_columns), gap)
+
 
 answers.edit(
     "6.4",
