@@ -15,7 +15,7 @@ MATERIAL = (
     "models/*.*",
     "benchmarks/results/*.*",  # the figures that chapters show
     "docs/**/*.*",  # for the web book
-    "README.md",
+    "*.md",
     # For the version, and for the archive of `course export`, which pip installs.
     "pyproject.toml",
     "hatch_build.py",

@@ -5,12 +5,8 @@ import math
 import torch
 
 from checks.probes import ch01_noise_schedule as probes
+from checks.theory import cosine_curve, irregular_betas, require_each
 from course.grading.checking import check, require, require_close, require_tensor
-
-
-def draw_betas(g: torch.Generator, num_steps: int) -> torch.Tensor:
-    """Irregular betas between 0.02 and 0.4: nothing in them is even, sorted or symmetric."""
-    return 0.02 + 0.38 * torch.rand(num_steps, generator=g)
 
 
 def draw_tiny_betas(g: torch.Generator, dtype: torch.dtype) -> dict:
@@ -19,13 +15,6 @@ def draw_tiny_betas(g: torch.Generator, dtype: torch.dtype) -> dict:
     In float64 all tables keep nine digits.
     """
     return {"betas": (1e-7 * (1 + 9 * torch.rand(9, generator=g, dtype=torch.float64))).to(dtype)}
-
-
-def require_each(value: torch.Tensor, target: torch.Tensor, expected: str, got) -> None:
-    """Fail with the worst entry's `got(index)` unless the numbers agree to float32 rounding."""
-    value, target = value.double(), target.double()
-    error = (value - target).abs() / (1e-6 + 1e-4 * target.abs())
-    require(bool((error < 1).all()), expected, got(int(error.argmax())))
 
 
 # 1.1
@@ -90,9 +79,7 @@ def test_cosine_alpha_bars_follow_the_curve(got, ref, inputs):
         "every beta above 0 and below 1",
         f"betas from {float(betas.min()):.6g} to {float(betas.max()):.6g}",
     )
-    s = 0.008
-    u = torch.arange(12, dtype=torch.float64) / 11
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    f = cosine_curve(11)
     # All but the last step, whose beta is clipped.
     alpha_bars, curve = torch.cumprod(1 - betas, dim=0)[:-1], f[1:-1] / f[0]
     require_each(
@@ -100,6 +87,7 @@ def test_cosine_alpha_bars_follow_the_curve(got, ref, inputs):
         curve,
         "the product (1 - beta_0) ... (1 - beta_t) to follow the curve f((t+1)/T) / f(0)",
         lambda t: f"a product of {alpha_bars[t]:.4f} at t = {t}, where the curve is {curve[t]:.4f}",
+        atol=1e-6,
     )
     require_close(got["betas"], ref["betas"], "the last beta clipped at max_beta", "betas")
 
@@ -145,7 +133,7 @@ def test_cosine_betas_are_precise(got, ref, inputs):
 @check(
     "1.3",
     probe=probes.alpha_bars,
-    inputs=lambda g: {"betas": draw_betas(g, 6)},
+    inputs=lambda g: {"betas": irregular_betas(g, 6, least=0.02)},
     call="compute_alpha_bars(betas), betas of shape (6,)",
 )
 def test_alpha_bars_are_running_products(got, ref, inputs):
@@ -162,6 +150,7 @@ def test_alpha_bars_are_running_products(got, ref, inputs):
         alphas,
         "alpha_bar_t / alpha_bar_{t-1} = 1 - beta_t at every t",
         lambda i: f"a ratio of {ratios[i]:.4f} at t = {i + 1}, where 1 - beta_t = {alphas[i]:.4f}",
+        atol=1e-6,
     )
 
 
@@ -213,7 +202,7 @@ def test_alpha_bars_notice_tiny_betas(got, ref, inputs):
 
 
 def schedule_betas(g: torch.Generator) -> dict:
-    return {"betas": draw_betas(g, 8)}
+    return {"betas": irregular_betas(g, 8, least=0.02)}
 
 
 SCHEDULE_CALL = "make_schedule(betas), betas of shape (8,)"
@@ -274,6 +263,7 @@ def test_schedule_posterior_agrees_with_the_forward_process(got, ref, inputs):
         "posterior_x0_coef + posterior_xt_coef * sqrt(alpha_bar_t) = sqrt(alpha_bar_{t-1}): one "
         "step back from the mean of x_t lies the mean of x_{t-1}",
         lambda t: f"{mean[t]:.4f} on the left and {wanted_mean[t]:.4f} on the right at t = {t}",
+        atol=1e-6,
     )
     total, wanted_total = got["posterior_variance"] + xt_coef**2 * (1 - alpha_bars), 1 - prev
     require_each(
@@ -282,6 +272,7 @@ def test_schedule_posterior_agrees_with_the_forward_process(got, ref, inputs):
         "posterior_variance + posterior_xt_coef^2 (1 - alpha_bar_t) = 1 - alpha_bar_{t-1}: what is "
         "left to guess and what comes with x_t make up the noise in x_{t-1}",
         lambda t: f"{total[t]:.4f} on the left and {wanted_total[t]:.4f} on the right at t = {t}",
+        atol=1e-6,
     )
     for name in ("posterior_x0_coef", "posterior_xt_coef", "posterior_variance"):
         require_close(got[name], ref[name], f"{name} as in the docstring's formula", name)
@@ -350,6 +341,7 @@ def test_log_snr_compares_powers(got, ref, inputs):
         alpha_bars,
         "torch.sigmoid, which undoes log(p / (1 - p)), to give alpha_bar back",
         lambda t: f"sigmoid(log-SNR) = {back[t]:.4g}, where alpha_bar = {alpha_bars[t]:.4g}",
+        atol=1e-6,
     )
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch02_forward_process as probes
+from checks.theory import SECONDS, at, bars_of, draw_images, require_each, solve_x0, tables_of
 from course.grading.checking import check, require, require_close, require_tensor
 
 # Most checks have as many images as columns: there a table of shape (B,) meets the image's width
@@ -28,16 +29,11 @@ def draw_betas(g: torch.Generator) -> Tensor:
 
 
 def draw_alpha_bars(g: torch.Generator) -> Tensor:
-    return torch.cumprod(1 - draw_betas(g).double(), dim=0).float()
+    return bars_of(draw_betas(g))
 
 
 def steps(size: tuple[int, ...]) -> Tensor:
     return torch.tensor(STEPS[: size[0]])
-
-
-def draw_images(g: torch.Generator, size: tuple[int, ...] = SIZE) -> Tensor:
-    """Images in [-1, 1], as the data are."""
-    return 2 * torch.rand(size, generator=g) - 1
 
 
 def draw_noise(g: torch.Generator, size: tuple[int, ...] = SIZE) -> Tensor:
@@ -57,21 +53,9 @@ def draw_raw_noise(g: torch.Generator, size: tuple[int, ...] = OTHER) -> Tensor:
     return 1.3 * torch.randn(size, generator=g) + 0.4
 
 
-def at(values: Tensor, t: Tensor) -> Tensor:
-    """This file's own lookup: one number per image, in float64, shape (B, 1, 1, 1)."""
-    return torch.stack([values.double()[step] for step in t.tolist()])[:, None, None, None]
-
-
 def power(images: Tensor) -> Tensor:
     """The mean square of each image, shape (B,)."""
     return images.double().square().mean(dim=(1, 2, 3))
-
-
-def require_each(value: Tensor, target: Tensor, expected: str, got) -> None:
-    """Fail with the worst image's `got(index)` unless the numbers agree to float32 rounding."""
-    target = target.flatten()
-    error = (value - target).abs() / (2e-6 + 1e-4 * target.abs())
-    require(bool((error < 1).all()), expected, got(int(error.argmax())))
 
 
 def require_same_alone(together: Tensor, alone: list, name: str) -> None:
@@ -199,7 +183,7 @@ def test_gather_copies_the_table_as_it_is(got, ref, inputs):
     probe=probes.gather_elsewhere,
     inputs=draw_table,
     call=GATHER_CALL + ", both on another device than the CPU",
-    seconds=30,  # torch's first use of the meta device imports much
+    seconds=SECONDS,
 )
 def test_gather_works_on_any_device(got, ref, inputs):
     """The numbers lie where the table lies, on a graphics card too"""
@@ -454,7 +438,7 @@ def draw_walk(g: torch.Generator) -> dict:
     added = walk(torch.zeros(SIZE), t, step_noise, betas)
     eps = added / (1 - at(alpha_bars, t)).sqrt()
     return {
-        "x0": draw_images(g),
+        "x0": draw_images(g, SIZE),
         "t": t,
         "eps": eps.float(),
         "alpha_bars": alpha_bars.float(),
@@ -513,7 +497,7 @@ def draw_long_jump(g: torch.Generator) -> dict:
         "x0": draw_images(g, size),
         "t": torch.tensor([999, 0, 400]),
         "eps": draw_noise(g, size),
-        "alpha_bars": torch.cumprod(1 - betas, dim=0).float(),
+        "alpha_bars": bars_of(betas),
     }
 
 
@@ -581,12 +565,6 @@ def draw_noisy_parts(g: torch.Generator) -> dict:
 PREDICT_CALL = "predict_x0(x_t, t, eps, alpha_bars), 5 images of 2x3x5, t = [3, 0, 6, 1, 4]"
 
 
-def solve(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
-    """The closed form solved for x_0, in float64."""
-    alpha_bar = at(alpha_bars, t)
-    return (x_t.double() - (1 - alpha_bar).sqrt() * eps.double()) / alpha_bar.sqrt()
-
-
 @check("2.4", probe=probes.predict_x0, inputs=draw_noisy, call=PREDICT_CALL)
 def test_predict_returns_images(got, ref, inputs):
     """The prediction has the shape of the noisy images"""
@@ -645,7 +623,7 @@ def test_predict_inverts_the_jump(got, ref, inputs):
     """With the true noise, the clean image comes back"""
     require_close(
         got["x0"],
-        solve(**inputs).float(),
+        solve_x0(inputs["x_t"], inputs["eps"], at(inputs["alpha_bars"], inputs["t"])).float(),
         "the x_0 that q_sample made x_t of",
         "x_0",
         atol=2e-5,
@@ -705,7 +683,7 @@ def test_predict_treats_each_image_by_itself(got, ref, inputs):
     """Any sizes will do, and each image is treated by itself"""
     require_close(
         got["together"],
-        solve(**inputs).float(),
+        solve_x0(inputs["x_t"], inputs["eps"], at(inputs["alpha_bars"], inputs["t"])).float(),
         "the x_0 that q_sample made x_t of, in every image",
         "x_0",
         atol=2e-5,
@@ -730,31 +708,13 @@ def test_predict_keeps_the_dtype(got, ref, inputs):
 # 2.5
 
 
-def tables(betas: Tensor) -> dict:
-    """All fields of a schedule, computed in float64, so that they fit together."""
-    betas = betas.double()
-    alphas = 1 - betas
-    alpha_bars = torch.cumprod(alphas, dim=0)
-    prev = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]])
-    made = {
-        "betas": betas,
-        "alphas": alphas,
-        "alpha_bars": alpha_bars,
-        "alpha_bars_prev": prev,
-        "posterior_variance": betas * (1 - prev) / (1 - alpha_bars),
-        "posterior_x0_coef": prev.sqrt() * betas / (1 - alpha_bars),
-        "posterior_xt_coef": alphas.sqrt() * (1 - prev) / (1 - alpha_bars),
-    }
-    return {name: table.float() for name, table in made.items()}
-
-
 def draw_pair(g: torch.Generator, size: tuple[int, ...] = SIZE) -> dict:
     """Clean images, and unrelated noisy ones, so that the two cannot be mistaken for each other."""
     return {
         "x0": draw_images(g, size),
         "x_t": draw_noise(g, size),
         "t": steps(size),
-        "tables": tables(draw_betas(g)),
+        "tables": tables_of(draw_betas(g)),
     }
 
 
@@ -931,7 +891,7 @@ def test_posterior_treats_each_image_by_itself(got, ref, inputs):
     probe=probes.q_posterior_elsewhere,
     inputs=draw_pair,
     call=POSTERIOR_CALL + ", all on another device than the CPU",
-    seconds=30,  # torch's first use of the meta device imports much
+    seconds=SECONDS,
 )
 def test_posterior_works_on_any_device(got, ref, inputs):
     """Mean and variance lie where the images lie, on a graphics card too"""

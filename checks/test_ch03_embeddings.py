@@ -16,7 +16,7 @@ def parameters(sides: list[list[int]]) -> str:
     return f"{sum(map(math.prod, sides))} numbers, in parameters of size {sizes}"
 
 
-def require_place(place: str, name: str) -> None:
+def require_stays_on_device(place: str, name: str) -> None:
     """Fail if the code is sure to have made tensors on the CPU beside inputs elsewhere."""
     require(
         place in ("meta", "unknown"),
@@ -222,7 +222,7 @@ def test_embedding_refuses_bad_dims(got, ref, inputs):
 )
 def test_embedding_stays_on_the_device_of_t(got, ref, inputs):
     """The embedding is made where t is, on whatever device"""
-    require_place(got["place"], "t")
+    require_stays_on_device(got["place"], "t")
 
 
 # 3.2
@@ -396,7 +396,7 @@ def test_mlp_begins_with_differing_weights(got, ref, inputs):
 )
 def test_mlp_stays_on_the_device_of_its_input(got, ref, inputs):
     """It works where its weights and its input are, on whatever device"""
-    require_place(got["place"], "the embedding")
+    require_stays_on_device(got["place"], "the embedding")
 
 
 # 3.3
@@ -532,7 +532,7 @@ def test_vectors_are_handed_out_as_learned(got, ref, inputs):
 )
 def test_classes_stay_on_the_device_of_the_labels(got, ref, inputs):
     """It works where its vectors and the labels are, on whatever device"""
-    require_place(got["place"], "the labels")
+    require_stays_on_device(got["place"], "the labels")
 
 
 # 3.4
@@ -745,7 +745,7 @@ def test_dropping_none_and_all_at_a_draw_of_zero(got, ref, inputs):
 )
 def test_dropping_stays_on_the_device_of_the_labels(got, ref, inputs):
     """The new labels are made where the labels are, on whatever device"""
-    require_place(got["place"], "the labels")
+    require_stays_on_device(got["place"], "the labels")
 
 
 @check(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch05_training as probes
+from checks.theory import SECONDS, at, draw_images
 from course.grading.checking import (
     brief,
     check,
@@ -20,10 +21,6 @@ from course.grading.checking import (
 # by up to 20 for the smallest value used here.
 RTOL, ATOL = 1e-4, 1e-5
 
-# The first optimiser of a process, or its first sum on the meta device, imports a good part of
-# torch, which takes seconds, and more on a busy machine.
-SECONDS = 30.0
-
 
 def require_weights(value: dict, target: dict, expected: str, name: str, rtol=RTOL, atol=ATOL):
     """Fail unless all the named tensors are like their targets."""
@@ -34,11 +31,6 @@ def require_weights(value: dict, target: dict, expected: str, name: str, rtol=RT
 
 
 # 5.1
-
-
-def uniform(g: torch.Generator, *shape: int) -> Tensor:
-    """Numbers in [-1, 1], as pixels are."""
-    return 2 * torch.rand(shape, generator=g) - 1
 
 
 def draw_alpha_bars(g: torch.Generator, num_steps: int) -> Tensor:
@@ -57,7 +49,7 @@ def draw_t(g: torch.Generator, batch_size: int, num_steps: int) -> Tensor:
 
 def draw_batch(g: torch.Generator, *shape: int, num_steps: int = 7) -> dict:
     """Images, noise and steps, with the noisy images and v that go with them."""
-    x0, eps = uniform(g, *shape), torch.randn(shape, generator=g)
+    x0, eps = draw_images(g, shape), torch.randn(shape, generator=g)
     t, alpha_bars = draw_t(g, shape[0], num_steps), draw_alpha_bars(g, num_steps)
     signal, noise = amplitudes({"t": t, "alpha_bars": alpha_bars})
     return {
@@ -72,7 +64,7 @@ def draw_batch(g: torch.Generator, *shape: int, num_steps: int = 7) -> dict:
 
 def amplitudes(inputs: dict) -> tuple[Tensor, Tensor]:
     """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t) in float64, to be multiplied with images."""
-    alpha_bar = inputs["alpha_bars"].double()[inputs["t"]][:, None, None, None]
+    alpha_bar = at(inputs["alpha_bars"], inputs["t"])
     return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
 
@@ -82,7 +74,7 @@ DRAW_CALL = "draw_noise(x0, num_steps={}, generator), x0 of shape {}"
 def draw_inputs(*shape: int, num_steps: int, dtype: torch.dtype = torch.float32):
     def inputs(g: torch.Generator) -> dict:
         seed = int(torch.randint(0, 10_000, (), generator=g))
-        return {"x0": uniform(g, *shape).to(dtype), "num_steps": num_steps, "seed": seed}
+        return {"x0": draw_images(g, shape).to(dtype), "num_steps": num_steps, "seed": seed}
 
     return inputs
 

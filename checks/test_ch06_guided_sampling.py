@@ -6,49 +6,36 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch06_guided_sampling as probes
+from checks.theory import (
+    GAUSSIANS,
+    SECONDS,
+    at,
+    far_outside,
+    guided_eps_line,
+    images_at,
+    irregular_betas,
+    require_alone,
+    require_bell_curve,
+    require_fresh_draws,
+    require_generator_decides,
+    require_images_and_film,
+    require_no_graph,
+    require_same_device,
+    seed_and_stream,
+    solve_x0,
+    tables_of,
+    walk_answers,
+)
 from course.grading.checking import check, require, require_close, require_tensor
 
 
-def tables(betas: Tensor) -> dict[str, Tensor]:
-    """The fields of a NoiseSchedule, computed in float64 and rounded to float32."""
-    b = betas.double()
-    bars = torch.cumprod(1 - b, dim=0)
-    prev = torch.cat([torch.ones(1, dtype=torch.float64), bars[:-1]])
-    exact = {
-        "betas": b,
-        "alphas": 1 - b,
-        "alpha_bars": bars,
-        "alpha_bars_prev": prev,
-        "posterior_variance": b * (1 - prev) / (1 - bars),
-        "posterior_x0_coef": prev.sqrt() * b / (1 - bars),
-        "posterior_xt_coef": (1 - b).sqrt() * (1 - prev) / (1 - bars),
-    }
-    return {name: value.float() for name, value in exact.items()}
-
-
 def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
-    """Betas between 0.05 and 0.4 in no order, so that no two steps can be mistaken.
+    """The tables of a schedule in no order.
 
-    None is so small that a formula in float32, such as 1 - alpha_bar, would lose its digits:
+    No beta is so small that a formula in float32, such as 1 - alpha_bar, would lose its digits:
     whoever computes the weights from the betas instead of reading them agrees to 1e-5.
     """
-    return tables(0.05 + 0.35 * torch.rand(num_steps, generator=g))
-
-
-# The first sum of a process on the meta device, which stands for a graphics card in the probes,
-# imports a good part of torch: that takes seconds, and more on a busy machine.
-SECONDS = 30.0
-
-
-def require_place(places: list[str], name: str) -> None:
-    """Fail if it is certain that the code makes tensors on the CPU beside inputs elsewhere."""
-    expected = f"{name} on the device of the inputs, where a graphics card would want it"
-    require(
-        "two devices meet" not in places,
-        "new tensors on the device of the inputs, where a graphics card would want them",
-        "an error: a tensor on the CPU met one on the other device",
-    )
-    require("cpu" not in places, expected, f"{name} on the CPU")
+    return tables_of(irregular_betas(g, num_steps, least=0.05))
 
 
 # 6.1
@@ -60,27 +47,23 @@ def clean_step(g: torch.Generator, t: list[int], shape: tuple[int, ...], num_ste
     """A reverse step whose x_0 lies inside (-0.9, 0.9), where nothing is clipped."""
     schedule = irregular_schedule(g, num_steps)
     t = torch.tensor(t)
-    a = schedule["alpha_bars"][t].view(-1, 1, 1, 1)
-    x0 = 1.8 * torch.rand(len(t), *shape, generator=g) - 0.9
-    eps = torch.randn(x0.shape, generator=g)
+    x_t, eps = images_at(g, schedule["alpha_bars"], t, shape)
     return {
-        "x_t": a.sqrt() * x0 + (1 - a).sqrt() * eps,
+        "x_t": x_t,
         "t": t,
         "eps": eps,
-        "noise": torch.randn(x0.shape, generator=g),
+        "noise": torch.randn(x_t.shape, generator=g),
         "schedule": schedule,
         **more,
     }
 
 
 def at_t(inputs: dict, name: str) -> Tensor:
-    return inputs["schedule"][name].double()[inputs["t"]].view(-1, 1, 1, 1)
+    return at(inputs["schedule"][name], inputs["t"])
 
 
 def guess_x0(inputs: dict) -> Tensor:
-    """The x_0 from which the forward process, with this eps, arrives at x_t."""
-    a = at_t(inputs, "alpha_bars")
-    return (inputs["x_t"].double() - (1 - a).sqrt() * inputs["eps"].double()) / a.sqrt()
+    return solve_x0(inputs["x_t"], inputs["eps"], at_t(inputs, "alpha_bars"))
 
 
 def posterior_mean(inputs: dict, x0: Tensor) -> Tensor:
@@ -202,11 +185,10 @@ def test_p_sample_adds_no_noise_at_zero(got, ref, inputs):
 
 
 def wild_step(g: torch.Generator) -> dict:
-    """A step whose eps points to an x_0 between 1.5 and 4, or between -4 and -1.5."""
+    """A step whose eps points to an x_0 far outside [-1, 1]."""
     inputs = clean_step(g, [4, 0, 6, 2], (2, 5, 3))
     a = inputs["schedule"]["alpha_bars"][inputs["t"]].view(-1, 1, 1, 1)
-    size = 1.5 + 2.5 * torch.rand(inputs["x_t"].shape, generator=g)
-    x0 = size * torch.randn(size.shape, generator=g).sign()
+    x0 = far_outside(g, inputs["x_t"].shape)
     inputs["x_t"] = a.sqrt() * x0 + (1 - a).sqrt() * inputs["eps"]
     return inputs
 
@@ -240,9 +222,9 @@ def test_p_sample_clips_x0(got, ref, inputs):
 
 def steep_step(g: torch.Generator) -> dict:
     """The first steps of a walk on a schedule that ends, like the cosine one, in pure noise."""
-    betas = torch.cat([0.05 + 0.35 * torch.rand(5, generator=g), torch.tensor([0.9, 0.999, 0.999])])
+    betas = torch.cat([irregular_betas(g, 5, least=0.05), torch.tensor([0.9, 0.999, 0.999])])
     inputs = clean_step(g, [7, 5, 7, 6], (2, 3, 5), num_steps=8)
-    inputs["schedule"] = tables(betas)
+    inputs["schedule"] = tables_of(betas)
     # A network that is wrong by 0.1 to 0.5 in every pixel.
     wrong = 0.1 + 0.4 * torch.rand(inputs["x_t"].shape, generator=g)
     inputs["x_t"] = torch.randn(wrong.shape, generator=g)
@@ -285,15 +267,7 @@ def test_p_sample_survives_a_steep_schedule(got, ref, inputs):
 )
 def test_p_sample_treats_each_image_alone(got, ref, inputs):
     """An image's step is the same alone as in a batch as large as the image is wide"""
-    alone = require_tensor(got["alone"], "x_{t-1}", tuple(inputs["x_t"].shape))
-    require_close(
-        got["together"],
-        alone,
-        "the values of t to belong to the images: (B, 1, 1, 1) lies along the batch, "
-        "while (B,) lies along the columns",
-        "x_{t-1}",
-        atol=1e-5,
-    )
+    require_alone(got, inputs, "x_{t-1}", atol=1e-5)
 
 
 @check(
@@ -305,7 +279,7 @@ def test_p_sample_treats_each_image_alone(got, ref, inputs):
 )
 def test_p_sample_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
-    require_place(got["places"], "x_{t-1}")
+    require_same_device(got["places"], "x_{t-1}")
 
 
 # 6.2
@@ -482,7 +456,7 @@ def test_guidance_works_on_any_device(got, ref, inputs):
         ("labels", "predict_eps's labels"),
         ("eps", "the guided eps"),
     ):
-        require_place([got["places"].get(name, "unknown")], words)
+        require_same_device([got["places"].get(name, "unknown")], words)
 
 
 # 6.3
@@ -490,23 +464,12 @@ def test_guidance_works_on_any_device(got, ref, inputs):
 SIX_THREE = "ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator)"
 
 
-def draw_seed(g: torch.Generator) -> int:
-    return int(torch.randint(2**31, (), generator=g))
-
-
 def walk_inputs(g: torch.Generator, shape=(3, 2, 4, 5), num_steps: int = 6, **more) -> dict:
-    """Images and answers for a walk, and a seed for its noise.
-
-    The images come from a stream of their own: otherwise the noise of a generator that happens
-    to have the grader's seed would repeat x_T.
-    """
-    seed = draw_seed(g)
-    g = torch.Generator().manual_seed(draw_seed(g))
+    """Images and answers for a walk, and a seed for its noise."""
+    seed, g = seed_and_stream(g)
     return {
         "seed": seed,
-        "x_T": torch.randn(shape, generator=g),
-        "eps": torch.randn(num_steps, *shape, generator=g),
-        "states": torch.randn(num_steps, *shape, generator=g),
+        **walk_answers(g, shape, num_steps),
         "schedule": irregular_schedule(g, num_steps),
         **more,
     }
@@ -515,12 +478,7 @@ def walk_inputs(g: torch.Generator, shape=(3, 2, 4, 5), num_steps: int = 6, **mo
 @check("6.3", probe=probes.returned, inputs=walk_inputs, call=SIX_THREE)
 def test_walk_returns_images_and_film(got, ref, inputs):
     """The result is a pair: the images, and the list of the film's frames"""
-    require(
-        got["film"] == "a list",
-        "a pair (x_0, film), where film is a list",
-        "something that is not such a pair",
-    )
-    require_tensor(got["x0"], "x_0", tuple(inputs["x_T"].shape))
+    require_images_and_film(got, inputs)
 
 
 @check("6.3", probe=probes.visited, inputs=walk_inputs, call=SIX_THREE + ", T = 6, B = 3")
@@ -651,36 +609,13 @@ def test_walk_draws_fresh_noise(got, ref, inputs):
         f"noise to be {wanted} in every step",
         " and ".join(got["forms"]),
     )
-    # 11520 draws: the mean varies by 0.009, the variance by 0.013 and the share by 0.002, and
-    # each is rounded in the probe. The limits are more than five times that.
-    require(
-        abs(got["mean"]) < 0.15 and abs(got["variance"] - 1) < 0.15,
-        "noise of mean 0 and variance 1",
-        f"mean {got['mean']:g} and variance {got['variance']:g}",
-    )
-    require(
-        abs(got["beyond two"] - 0.0455) < 0.016,
-        "the bell curve: 4.6 % of the numbers beyond -2 or 2",
-        f"{100 * got['beyond two']:.0f} % of them",
-    )
+    require_bell_curve(got)
     require(
         not got["a step without"],
         "noise of variance 1 in every step with t > 0",
         "a step with less noise, or none",
     )
-    for name, between in (
-        ("steps", "two steps"),
-        ("images", "two images of the batch"),
-        ("channels", "two channels"),
-        ("rows", "two rows of pixels"),
-        ("columns", "two columns of pixels"),
-        ("x_T", "a step and x_T, or of two steps"),
-    ):
-        require(
-            not got[name],
-            "noise that is drawn anew for every step, every image and every pixel",
-            f"the noise of {between} is the same, or nearly",
-        )
+    require_fresh_draws(got)
 
 
 @check(
@@ -691,21 +626,7 @@ def test_walk_draws_fresh_noise(got, ref, inputs):
 )
 def test_walk_draws_from_the_generator(got, ref, inputs):
     """The same generator gives the same images, another gives others"""
-    require(
-        got["same seed, same result"],
-        "the same images from two generators with the same seed, whatever torch.manual_seed says",
-        "different images: some noise does not come from `generator`",
-    )
-    require(
-        not got["other seed, same result"],
-        "other images from a generator with another seed",
-        "the same images: the noise does not depend on `generator`",
-    )
-    require(
-        not got["later draws, same result"],
-        "other images from a second walk that goes on with the same generator",
-        "the same images: the generator was set back, or never used",
-    )
+    require_generator_decides(got)
 
 
 @check(
@@ -716,13 +637,7 @@ def test_walk_draws_from_the_generator(got, ref, inputs):
 )
 def test_walk_builds_no_graph(got, ref, inputs):
     """Sampling builds no graph for gradients, which would fill the memory"""
-    places = {"during": "the images between the steps", "x0": "x_0", "film": "the film's frames"}
-    for key, place in places.items():
-        require(
-            not got[key],
-            f"{place} without a graph (requires_grad is False)",
-            "requires_grad is True: every step's intermediate results are kept",
-        )
+    require_no_graph(got)
 
 
 @check(
@@ -735,20 +650,15 @@ def test_walk_builds_no_graph(got, ref, inputs):
 def test_walk_works_on_any_device(got, ref, inputs):
     """t and the noise are made where the images are, on whatever device"""
     for name, words in (("t", "t"), ("noise", "the noise"), ("x_0", "x_0")):
-        require_place(got[name], words)
+        require_same_device(got[name], words)
 
 
 def gaussian_inputs(g: torch.Generator) -> dict:
-    seed = draw_seed(g)
-    g = torch.Generator().manual_seed(draw_seed(g))  # as in walk_inputs
+    seed, g = seed_and_stream(g)
     return {
         "x_T": torch.randn(60, 2, 8, 9, generator=g),
         "schedule": irregular_schedule(g, 12),
-        "class_means": [-0.5, 0.4],
-        "class_std": 0.3,
-        "null_mean": 0.1,
-        "null_std": 0.6,
-        "guidance_scale": 0.8,
+        **GAUSSIANS,
         "seed": seed,
     }
 
@@ -756,21 +666,12 @@ def gaussian_inputs(g: torch.Generator) -> dict:
 def gaussian_result(inputs: dict) -> tuple[list[float], float]:
     """The exact means and variance of a guided walk: every step is x -> p x + q + sigma noise."""
     s = {name: value.tolist() for name, value in inputs["schedule"].items()}
-    w, u = inputs["guidance_scale"], (inputs["null_mean"], inputs["null_std"])
     means = [0.0, 0.0]  # x_T is standard normal
     variance = 1.0
     for t in reversed(range(len(s["betas"]))):
         a = s["alpha_bars"][t]
-
-        def eps_line(mean, std, a=a):  # eps = slope * x + offset
-            slope = math.sqrt(1 - a) / (a * std**2 + 1 - a)
-            return slope, -slope * math.sqrt(a) * mean
-
-        null_slope, null_offset = eps_line(*u)
         for i, class_mean in enumerate(inputs["class_means"]):
-            slope, offset = eps_line(class_mean, inputs["class_std"])
-            slope = (1 + w) * slope - w * null_slope
-            offset = (1 + w) * offset - w * null_offset
+            slope, offset = guided_eps_line(a, inputs, class_mean)
             x0_coef, xt_coef = s["posterior_x0_coef"][t], s["posterior_xt_coef"][t]
             p = x0_coef * (1 - math.sqrt(1 - a) * slope) / math.sqrt(a) + xt_coef
             q = -x0_coef * math.sqrt(1 - a) * offset / math.sqrt(a)

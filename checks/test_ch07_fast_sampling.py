@@ -6,35 +6,36 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch07_fast_sampling as probes
+from checks.theory import (
+    GAUSSIANS,
+    bars_of,
+    cosine_curve,
+    guided_eps_line,
+    images_at,
+    irregular_betas,
+    require_alone,
+    require_bell_curve,
+    require_fresh_draws,
+    require_generator_decides,
+    require_images_and_film,
+    require_no_graph,
+    require_same_device,
+    seed_and_stream,
+    solve_x0,
+    walk_answers,
+)
 from course.grading.checking import check, require, require_close, require_tensor
-
-
-def bars_of(betas: Tensor) -> Tensor:
-    """alpha_bars, computed in float64 and rounded to float32."""
-    return torch.cumprod(1 - betas.double(), dim=0).float()
 
 
 def irregular_bars(g: torch.Generator, num_steps: int, least: float = 0.1) -> Tensor:
     """alpha_bars from betas between `least` and 0.4 in no order, so that no two can be mistaken."""
-    return bars_of(least + (0.4 - least) * torch.rand(num_steps, generator=g))
+    return bars_of(irregular_betas(g, num_steps, least))
 
 
 def cosine_bars(num_steps: int) -> Tensor:
     """alpha_bars of the cosine schedule, which ends in as good as nothing but noise."""
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
+    f = cosine_curve(num_steps)
     return bars_of((1 - f[1:] / f[:-1]).clamp(max=0.999))
-
-
-def require_place(places: list[str], name: str) -> None:
-    """Fail if it is certain that the code makes tensors on the CPU beside inputs elsewhere."""
-    expected = f"{name} on the device of the inputs, where a graphics card would want it"
-    require(
-        "two devices meet" not in places,
-        "new tensors on the device of the inputs, where a graphics card would want them",
-        "an error: a tensor on the CPU met one on the other device",
-    )
-    require("cpu" not in places, expected, f"{name} on the CPU")
 
 
 # 7.1
@@ -260,7 +261,7 @@ def cases_of_all(g: torch.Generator) -> dict:
 )
 def test_grid_lies_where_the_schedule_lies(got, ref, inputs):
     """The grid lies where alpha_bars lies, on whatever device"""
-    require_place(got["places"], "the grid")
+    require_same_device(got["places"], "the grid")
 
 
 # 7.2
@@ -273,17 +274,6 @@ def bar_at(inputs: dict, name: str = "t") -> Tensor:
     bars, t = inputs["alpha_bars"].double(), inputs[name]
     values = [1.0 if step < 0 else float(bars[step]) for step in t.tolist()]
     return torch.tensor(values, dtype=torch.float64).view(-1, 1, 1, 1)
-
-
-def images_at(g: torch.Generator, bars: Tensor, t: Tensor, shape: tuple[int, ...], clean=True):
-    """(x_t, eps) whose x_0 lies inside (-0.9, 0.9), or else far outside [-1, 1] everywhere."""
-    a = bars[t].view(-1, 1, 1, 1)
-    x0 = 1.8 * torch.rand(len(t), *shape, generator=g) - 0.9
-    if not clean:
-        size = 1.5 + 2.5 * torch.rand(x0.shape, generator=g)
-        x0 = size * torch.randn(x0.shape, generator=g).sign()
-    eps = torch.randn(x0.shape, generator=g)
-    return a.sqrt() * x0 + (1 - a).sqrt() * eps, eps
 
 
 def step_inputs(g, t, t_next, shape=(2, 5, 3), num_steps=8, bars=None, clean=True, **more) -> dict:
@@ -300,9 +290,7 @@ def step_inputs(g, t, t_next, shape=(2, 5, 3), num_steps=8, bars=None, clean=Tru
 
 def guess_x0(inputs: dict, x: str = "x_t", t: str = "t", eps: str = "eps") -> Tensor:
     """The x_0 from which the forward process, with this eps, arrives at x_t, clipped."""
-    a = bar_at(inputs, t)
-    x0 = (inputs[x].double() - (1 - a).sqrt() * inputs[eps].double()) / a.sqrt()
-    return x0.clamp(-1, 1)
+    return solve_x0(inputs[x], inputs[eps], bar_at(inputs, t)).clamp(-1, 1)
 
 
 def eps_again(inputs: dict) -> Tensor:
@@ -342,6 +330,10 @@ def test_ddim_returns_images(got, ref, inputs):
 )
 def test_ddim_lands_on_x0(got, ref, inputs):
     """The step to t_next = -1 lands on the x_0 that eps points to"""
+    _require_landing(got, inputs)
+
+
+def _require_landing(got: dict, inputs: dict) -> None:
     require_close(
         got["x"],
         guess_x0(inputs).float(),
@@ -653,19 +645,7 @@ def test_ddim_is_of_first_order(got, ref, inputs):
 )
 def test_ddim_treats_each_image_alone(got, ref, inputs):
     """An image's step is the same alone as in a batch as large as the image is wide"""
-    _require_alone(got, inputs)
-
-
-def _require_alone(got: dict, inputs: dict) -> None:
-    alone = require_tensor(got["alone"], "x_next", tuple(inputs["x_t"].shape))
-    require_close(
-        got["together"],
-        alone,
-        "the values of t to belong to the images: (B, 1, 1, 1) lies along the batch, "
-        "while (B,) lies along the columns",
-        "x_next",
-        atol=2e-5,
-    )
+    require_alone(got, inputs, "x_next", atol=2e-5)
 
 
 @check(
@@ -676,7 +656,7 @@ def _require_alone(got: dict, inputs: dict) -> None:
 )
 def test_ddim_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
-    require_place(got["places"], "x_next")
+    require_same_device(got["places"], "x_next")
 
 
 # 7.3
@@ -712,13 +692,7 @@ def test_dpm_returns_images(got, ref, inputs):
 )
 def test_dpm_lands_on_x0(got, ref, inputs):
     """The step to t_next = -1, where h is infinite, lands on x_0"""
-    require_close(
-        got["x"],
-        guess_x0(inputs).float(),
-        "the x_0 from which the forward process, with this eps, leads to x_t",
-        "the image",
-        atol=2e-5,
-    )
+    _require_landing(got, inputs)
 
 
 @check(
@@ -816,7 +790,7 @@ def test_dpm_is_of_first_order(got, ref, inputs):
 )
 def test_dpm_treats_each_image_alone(got, ref, inputs):
     """An image's step is the same alone as in a batch as large as the image is wide"""
-    _require_alone(got, inputs)
+    require_alone(got, inputs, "x_next", atol=2e-5)
 
 
 @check(
@@ -827,7 +801,7 @@ def test_dpm_treats_each_image_alone(got, ref, inputs):
 )
 def test_dpm_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
-    require_place(got["places"], "x_next")
+    require_same_device(got["places"], "x_next")
 
 
 # 7.4
@@ -851,8 +825,7 @@ def guess_before(inputs: dict) -> Tensor:
 
 
 def lambda_at(inputs: dict, name: str) -> Tensor:
-    a = bar_at(inputs, name)
-    return torch.log(a / (1 - a)) / 2
+    return half_log_snr(bar_at(inputs, name))
 
 
 def halfway(inputs: dict, x0_before: Tensor) -> Tensor:
@@ -1121,7 +1094,7 @@ def test_2m_survives_a_steep_schedule(got, ref, inputs):
 )
 def test_2m_treats_each_image_alone(got, ref, inputs):
     """An image's step is the same alone as in a batch as large as the image is wide"""
-    _require_alone(got, inputs)
+    require_alone(got, inputs, "x_next", atol=2e-5)
 
 
 @check(
@@ -1132,7 +1105,7 @@ def test_2m_treats_each_image_alone(got, ref, inputs):
 )
 def test_2m_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
-    require_place(got["places"], "x_next")
+    require_same_device(got["places"], "x_next")
 
 
 # 7.5
@@ -1140,23 +1113,12 @@ def test_2m_works_on_any_device(got, ref, inputs):
 SEVEN_FIVE = "fast_sample(predict_eps, step, x_T, timesteps, generator)"
 
 
-def draw_seed(g: torch.Generator) -> int:
-    return int(torch.randint(2**31, (), generator=g))
-
-
 def walk_inputs(g: torch.Generator, shape=(3, 2, 4, 5), grid=(17, 13, 8, 7, 2), **more) -> dict:
-    """Images and answers for a walk, and a seed for its noise.
-
-    The images come from a stream of their own: otherwise the noise of a generator that happens
-    to have the grader's seed would repeat x_T.
-    """
-    seed = draw_seed(g)
-    g = torch.Generator().manual_seed(draw_seed(g))
+    """Images and answers for a walk, and a seed for its noise."""
+    seed, g = seed_and_stream(g)
     return {
         "seed": seed,
-        "x_T": torch.randn(shape, generator=g),
-        "eps": torch.randn(len(grid), *shape, generator=g),
-        "states": torch.randn(len(grid), *shape, generator=g),
+        **walk_answers(g, shape, len(grid)),
         "grid": torch.tensor(grid),
         **more,
     }
@@ -1168,12 +1130,7 @@ GRID = ", timesteps = [17, 13, 8, 7, 2]"
 @check("7.5", probe=probes.returned, inputs=walk_inputs, call=SEVEN_FIVE + GRID)
 def test_walk_returns_images_and_film(got, ref, inputs):
     """The result is a pair: the images, and the list of the film's frames"""
-    require(
-        got["film"] == "a list",
-        "a pair (x_0, film), where film is a list",
-        "something that is not such a pair",
-    )
-    require_tensor(got["x0"], "x_0", tuple(inputs["x_T"].shape))
+    require_images_and_film(got, inputs)
 
 
 def several_grids(g: torch.Generator) -> dict:
@@ -1314,31 +1271,8 @@ def test_walk_draws_fresh_noise(got, ref, inputs):
         f"noise to be a {wanted} in every step",
         " and ".join(got["forms"]),
     )
-    # 11520 draws: the mean varies by 0.009, the variance by 0.013 and the share by 0.002, and
-    # each is rounded in the probe. The limits are more than five times that.
-    require(
-        abs(got["mean"]) < 0.15 and abs(got["variance"] - 1) < 0.15,
-        "noise of mean 0 and variance 1",
-        f"mean {got['mean']:g} and variance {got['variance']:g}",
-    )
-    require(
-        abs(got["beyond two"] - 0.0455) < 0.016,
-        "the bell curve: 4.6 % of the numbers beyond -2 or 2",
-        f"{100 * got['beyond two']:.0f} % of them",
-    )
-    for name, between in (
-        ("steps", "two steps"),
-        ("images", "two images of the batch"),
-        ("channels", "two channels"),
-        ("rows", "two rows of pixels"),
-        ("columns", "two columns of pixels"),
-        ("x_T", "a step and x_T, or of two steps"),
-    ):
-        require(
-            not got[name],
-            "noise that is drawn anew for every step, every image and every pixel",
-            f"the noise of {between} is the same, or nearly",
-        )
+    require_bell_curve(got)
+    require_fresh_draws(got)
 
 
 @check(
@@ -1349,21 +1283,7 @@ def test_walk_draws_fresh_noise(got, ref, inputs):
 )
 def test_walk_draws_from_the_generator(got, ref, inputs):
     """The same generator gives the same images, another gives others"""
-    require(
-        got["same seed, same result"],
-        "the same images from two generators with the same seed, whatever torch.manual_seed says",
-        "different images: some noise does not come from `generator`",
-    )
-    require(
-        not got["other seed, same result"],
-        "other images from a generator with another seed",
-        "the same images: the noise does not depend on `generator`",
-    )
-    require(
-        not got["later draws, same result"],
-        "other images from a second walk that goes on with the same generator",
-        "the same images: the generator was set back, or never used",
-    )
+    require_generator_decides(got)
 
 
 @check(
@@ -1374,13 +1294,7 @@ def test_walk_draws_from_the_generator(got, ref, inputs):
 )
 def test_walk_builds_no_graph(got, ref, inputs):
     """Sampling builds no graph for gradients, which would fill the memory"""
-    places = {"during": "the images between the steps", "x0": "x_0", "film": "the film's frames"}
-    for key, place in places.items():
-        require(
-            not got[key],
-            f"{place} without a graph (requires_grad is False)",
-            "requires_grad is True: every step's intermediate results are kept",
-        )
+    require_no_graph(got)
 
 
 @check(
@@ -1392,7 +1306,7 @@ def test_walk_builds_no_graph(got, ref, inputs):
 def test_walk_works_on_any_device(got, ref, inputs):
     """t, t_next and the noise are made where the images are, on whatever device"""
     for name, words in (("t", "t"), ("t_next", "t_next"), ("noise", "the noise"), ("x_0", "x_0")):
-        require_place(got[name], words)
+        require_same_device(got[name], words)
 
 
 def guided_inputs(g: torch.Generator) -> dict:
@@ -1400,30 +1314,18 @@ def guided_inputs(g: torch.Generator) -> dict:
         "x_T": torch.randn(6, 2, 4, 5, generator=g),
         "alpha_bars": irregular_bars(g, 12),
         "grid": torch.tensor([11, 8, 5, 4, 1]),
-        "class_means": [-0.5, 0.4],
-        "class_std": 0.3,
-        "null_mean": 0.1,
-        "null_std": 0.6,
-        "guidance_scale": 0.8,
+        **GAUSSIANS,
     }
 
 
 def guided_result(inputs: dict) -> Tensor:
     """Where a guided walk arrives: every step is x -> p x + q, of each class its own."""
-    bars, w = inputs["alpha_bars"].double().tolist(), inputs["guidance_scale"]
-    grid = inputs["grid"].tolist()
+    bars, grid = inputs["alpha_bars"].double().tolist(), inputs["grid"].tolist()
     halves = list(inputs["x_T"].double().chunk(2))
     for now, following in zip(grid, [*grid[1:], -1]):
         a, a_next = bars[now], 1.0 if following < 0 else bars[following]
-
-        def eps_line(mean, std, a=a):  # eps = slope * x + offset
-            slope = math.sqrt(1 - a) / (a * std**2 + 1 - a)
-            return slope, -slope * math.sqrt(a) * mean
-
-        null = eps_line(inputs["null_mean"], inputs["null_std"])
         for i, class_mean in enumerate(inputs["class_means"]):
-            cond = eps_line(class_mean, inputs["class_std"])
-            slope, offset = ((1 + w) * c - w * n for c, n in zip(cond, null))
+            slope, offset = guided_eps_line(a, inputs, class_mean)
             eps = slope * halves[i] + offset
             x0 = (halves[i] - math.sqrt(1 - a) * eps) / math.sqrt(a)
             halves[i] = math.sqrt(a_next) * x0 + math.sqrt(1 - a_next) * eps

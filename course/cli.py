@@ -91,6 +91,13 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command("export-model", export_model, "for maintainers: a run's model becomes what ships")
     sub.add_argument("run_name", metavar="RUN", help="in runs/")
 
+    sub = command(
+        "new-chapter", new_chapter, "for maintainers: begin a chapter that grades already"
+    )
+    sub.add_argument("number", help="for example 09")
+    sub.add_argument("topic", help="for the files' names, for example fast_sampling")
+    sub.add_argument("title", help='for example "Fast sampling"')
+
     sub = command("watch", watch, "check an exercise again at every save")
     sub.add_argument("exercise", nargs="?", help="for example 1.2; the next one if left out")
 
@@ -269,6 +276,18 @@ def export_model(options) -> int:
         f"half precision changes the output for fixed inputs by at most {change:.1e} "
         f"(it is of size {size:.2f}, root mean square)"
     )
+    return 0
+
+
+def new_chapter(options) -> int:
+    from course.pages.new_chapter import make, still_missing
+
+    for path in make(options.number, options.topic, options.title):
+        console.print(f"wrote {path}")
+    number = options.number.zfill(2)
+    console.print(f"\nIt grades already: course check {number} --impl solutions")
+    console.print("\n[bold]Still missing[/]")
+    console.print(escape(still_missing(options.number, options.topic)))
     return 0
 
 

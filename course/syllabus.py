@@ -147,12 +147,12 @@ def _read_exercise(entry: dict, path: Path) -> Exercise:
 def _field(entry: dict, name: str, kind: type, place: str) -> str | int | tuple[str, ...]:
     """The field `name`, if it is of this kind and not empty; a list as a tuple."""
     value = entry.get(name)
-    if (
-        type(value) is not kind
-        or not value
-        or (kind is int and value < 0)
-        or (kind is list and not all(isinstance(part, str) and part for part in value))
-    ):
+    right = bool(value) and type(value) is kind
+    if right and kind is int:
+        right = value > 0
+    if right and kind is list:
+        right = all(isinstance(part, str) and part for part in value)
+    if not right:
         got = "it is missing" if value is None else f"got {value!r}"
         raise CourseError(f"{place}: {name} must be {KINDS[kind]}, {got}")
     return tuple(value) if kind is list else value

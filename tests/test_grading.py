@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from course import ROOT
+from course.grading.answers import Answers, reference_code
 from course.grading.checking import checks_of
-from course.grading.code import LoadedCode, LocalCode, Overlay
+from course.grading.code import LoadedCode, LocalCode, Overlay, answer_code
 from course.grading.grader import Grader, judge
 from course.grading.recognition import share_explained
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises, select
@@ -277,6 +278,55 @@ def test_an_unknown_mistake_is_told_by_what_it_breaks(exercise, solutions):
     assert outcome.status == FAILED
     assert outcome.title and outcome.called and outcome.expected and outcome.got
     assert "Traceback" not in outcome.message()
+
+
+def test_an_edit_is_the_reference_with_a_place_changed():
+    answers = Answers()
+    answers.edit("3.4", "kept", "Drop them.", ("uniform < p", "uniform >= p"))
+    (answer,) = answers.all
+    assert (answer.exercise, answer.name, answer.help) == ("3.4", "kept", "Drop them.")
+    code = reference_code("3.4")["drop_labels"]
+    assert '"""' not in code and "# (B,)" in code
+    assert answer.text == code.replace("uniform < p", "uniform >= p") != code
+    labels, generator = torch.arange(4), torch.Generator()
+    assert answer.symbols["drop_labels"](labels, 0.0, 9, generator).tolist() == [9, 9, 9, 9]
+
+
+def test_an_edit_replaces_only_what_it_changes():
+    answers = Answers()
+    answers.edit("2.5", "halved", "Do not.", ("x0_coef * x0", "x0_coef / 2 * x0"))
+    answers.edit(
+        "8.5", "farthest", "Do not.", ("amin(dim=1)", "amax(dim=1)"), ("k: int = 5", "k=3")
+    )
+    assert [list(answer.symbols) for answer in answers.all] == [["q_posterior"], ["coverage"]]
+    assert answers.all[1].text.count("amax") == answers.all[1].text.count("k=3") == 1
+
+
+def test_an_error_in_an_edit_is_told_with_its_line():
+    answers = Answers()
+    answers.edit(
+        "3.4", "unwritten", "Write it.", ("    dropped = uniform < p", "    dropped = 1 / 0")
+    )
+    (answer,) = answers.all
+    seen = answer_code(answer).observe(checks_of("3.4")[0], seed=0)
+    assert seen.raised.startswith("ZeroDivisionError")
+    assert ": dropped = 1 / 0" in seen.raised
+
+
+@pytest.mark.parametrize(
+    "place, times",
+    [
+        ("uniform <= p", 0),
+        ("a probability p", 0),  # stands in the docstring only
+        ("dropped", 2),
+    ],
+)
+def test_an_edit_whose_place_is_not_found_once_is_an_error(place, times):
+    answers = Answers()
+    with pytest.raises(ValueError) as error:
+        answers.edit("3.4", "some slip", "A help.", (place, "0"))
+    assert str(error.value) == f"3.4 'some slip': {place!r} is found {times} times, not once"
+    assert answers.all == []
 
 
 def test_how_much_of_what_is_wrong_another_mistake_explains():

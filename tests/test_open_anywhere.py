@@ -110,6 +110,6 @@ def test_the_first_cell_installs_only_where_the_course_is_missing(where, monkeyp
         return
     clone, install = shell.ran
     assert clone.startswith("git clone") and clone.endswith("diffusion-from-scratch")
-    assert "--editable diffusion-from-scratch" in install
+    assert "editables --editable diffusion-from-scratch" in install
     assert ("--no-deps" in install) == (where == "colab")
     assert sys.path[0].endswith("diffusion-from-scratch")

@@ -177,7 +177,7 @@ def test_a_missing_file_of_a_chapter_is_an_error_at_once(root, file):
     missing = file.format(TENTH)
     (root / missing).unlink()
     with pytest.raises(CourseError, match=f"ch10_tenth.toml lists a chapter, .* {missing} is mi"):
-        checks_of("10.1")
+        find_exercise("10.1")
 
 
 def test_an_exercise_without_checks_is_an_error_at_once(monkeypatch):

@@ -1,6 +1,5 @@
 """Known wrong answers to chapter 01, each with the misunderstanding behind it."""
 
-import math
 from dataclasses import replace
 
 import torch
@@ -29,71 +28,59 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return (beta_start + (beta_end - beta_start) * t / num_steps).float()
 
 
-@answers.wrong(
+answers.edit(
     "1.1",
     "one value too many",
     "There are T steps, and each has its own beta. Think of a fence: the betas are the posts, and "
     "there is one gap less.",
+    ("num_steps, dtype", "num_steps + 1, dtype"),
 )
-def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
-    return torch.linspace(beta_start, beta_end, num_steps + 1)
 
-
-@answers.wrong(
+answers.edit(
     "1.1",
     "equal ratios instead of equal steps",
     "A geometric schedule multiplies by a constant. The linear one adds a constant.",
+    (
+        "torch.linspace(beta_start, beta_end,",
+        "torch.logspace(math.log10(beta_start), math.log10(beta_end),",
+    ),
 )
-def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
-    ends = math.log10(beta_start), math.log10(beta_end)
-    return torch.logspace(*ends, num_steps, dtype=torch.float64).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.1",
     "equal steps in sqrt(beta)",
     "That is the 'scaled linear' schedule of latent diffusion models. Here beta itself is linear.",
+    ("beta_start, beta_end, num", "beta_start**0.5, beta_end**0.5, num"),
+    ("betas.float()", "betas.float() ** 2"),
 )
-def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
-    return (
-        torch.linspace(beta_start**0.5, beta_end**0.5, num_steps, dtype=torch.float64).float() ** 2
-    )
 
-
-@answers.wrong(
+answers.edit(
     "1.1",
     "alphas instead of betas",
     "beta is the noise that a step adds; alpha = 1 - beta is what it keeps.",
+    ("betas.float()", "1 - betas.float()"),
 )
-def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
-    return 1 - ref.linear_betas(num_steps, beta_start, beta_end)
 
-
-@answers.wrong(
+answers.edit(
     "1.1",
     "running backwards",
     "The forward process begins gently: the first beta is the smallest.",
+    ("betas.float()", "betas.float().flip(0)"),
 )
-def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
-    return ref.linear_betas(num_steps, beta_start, beta_end).flip(0)
 
-
-@answers.wrong(
+answers.edit(
     "1.1",
     "ignoring beta_start and beta_end",
     "The ends are arguments. The paper's values are only the defaults; use what the caller gives.",
+    ("(beta_start, beta_end, num", "(1e-4, 0.02, num"),
 )
-def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
-    return ref.linear_betas(num_steps)
 
-
-@answers.wrong(
+answers.edit(
     "1.1",
     "float64 handed out",
     HANDED_OUT_FLOAT64,
+    ("betas.float()", "betas"),
 )
-def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
-    return torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64)
 
 
 @answers.wrong(
@@ -146,303 +133,224 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 # 1.2
 
 
-@answers.wrong(
+answers.edit(
     "1.2",
     "the cosine is not squared",
     "alpha_bar is a power and its root an amplitude: cos is the amplitude, cos^2 is alpha_bar.",
+    (" ** 2", ""),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2)
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "no offset s",
     "Without s the curve starts flat and the first betas are almost 0: the first steps do nothing.",
+    ("(u + s) / (1 + s)", "u"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    return ref.cosine_betas(num_steps, 0.0, max_beta)
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "no clip at max_beta",
     "f ends at 0, so the last beta comes out as 1: one step would erase everything.",
+    (".clamp(max=max_beta)", ""),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    return ref.cosine_betas(num_steps, s, max_beta=1.0)
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "clipped at 0.02",
     "0.02 is where the linear schedule ends. The cosine schedule's betas grow to max_beta.",
+    ("max=max_beta", "max=0.02"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    return ref.cosine_betas(num_steps, s, max_beta=0.02)
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "alpha_bars instead of betas",
     "f(u)/f(0) is alpha_bar. A beta compares two neighbours of it.",
+    ("1 - f[1:] / f[:-1]", "f[1:] / f[0]"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(1, num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (f / math.cos(s / (1 + s) * math.pi / 2) ** 2).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "the ratio upside down",
     "A step keeps f(later) / f(earlier), which is below 1. The other way round, beta is negative.",
+    ("f[1:] / f[:-1]", "f[:-1] / f[1:]"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - f[:-1] / f[1:]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "not divided by 1 + s",
     "Adding s shifts the whole curve. Without dividing by 1 + s it reaches its end before u = 1, "
     "and then rises again.",
+    (" / (1 + s)", ""),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) * math.pi / 2) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "T points of f, with a 1 put in front",
     "T betas compare T pairs of neighbours, so f itself is needed at T+1 points, from u = 0/T to "
     "T/T. A value put in front does not lie on the curve.",
+    (
+        "torch.arange(num_steps + 1, dtype=torch.float64) / num_steps",
+        "torch.linspace(0, 1, num_steps, dtype=torch.float64)",
+    ),
+    ("    betas =", "    f = torch.cat([torch.ones_like(f[:1]), f])\n    betas ="),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.linspace(0, 1, num_steps, dtype=torch.float64)
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    f = torch.cat([torch.ones(1, dtype=torch.float64), f])
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "computed in float32",
     "The first betas are differences of numbers near 1; in float32 few of their digits survive.",
+    ("torch.float64", "torch.float32"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float32) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta)
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "s outside the fraction",
     "s is added to u before the division, not to the quotient. Put brackets around u + s.",
+    ("(u + s) / (1 + s)", "(u + s / (1 + s))"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s / (1 + s)) * math.pi / 2) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "pi instead of pi / 2",
     "From 0 to pi the cosine falls and its square rises again. A quarter of a turn, up to pi / 2, "
     "takes it from 1 to 0.",
+    ("math.pi / 2", "math.pi"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "1 - f instead of 1 - a ratio",
     "1 - f is all the noise so far. A beta is what one single step adds, so it compares f after "
     "the step with f before it.",
+    ("f[1:] / f[:-1]", "f[1:]"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(1, num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - f).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "a difference instead of a ratio",
     "The difference of two neighbours says what is lost of the whole. A beta is what a step takes "
     "of what it received, which is a ratio.",
+    ("1 - f[1:] / f[:-1]", "f[:-1] - f[1:]"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (f[:-1] - f[1:]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "T points of f, from u = 0 to 1",
     "Each beta compares two neighbours, and T points have only T-1 pairs of neighbours. How many "
     "points make T pairs?",
+    (
+        "torch.arange(num_steps + 1, dtype=torch.float64) / num_steps",
+        "torch.linspace(0, 1, num_steps, dtype=torch.float64)",
+    ),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.linspace(0, 1, num_steps, dtype=torch.float64)
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "T points of f, without u = 1",
     "The last beta compares u = 1 with the point before. torch.arange(T) ends at T-1, so that "
     "point is missing.",
+    ("torch.arange(num_steps + 1,", "torch.arange(num_steps,"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "clamped from below",
     "The first argument of clamp is the smallest value allowed. Name the one that you mean: "
     "min=... or max=...",
+    ("max=max_beta", "max_beta"),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max_beta).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.2",
     "the numbers 0.008 and 0.999 written into the code",
     "They are only the defaults. Use s and max_beta, so that a caller can choose others.",
+    ("    u =", "    s, max_beta = 0.008, 0.999\n    u ="),
 )
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    return ref.cosine_betas(num_steps)
 
-
-@answers.wrong("1.2", "float64 handed out", HANDED_OUT_FLOAT64)
-def cosine_betas(num_steps, s=0.008, max_beta=0.999):
-    u = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
-    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - f[1:] / f[:-1]).clamp(max=max_beta)
+answers.edit("1.2", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
 
 
 # 1.3
 
 
-@answers.wrong(
+answers.edit(
     "1.3",
     "a running sum",
     "What one step keeps is multiplied by what the next one keeps. Use a product, not a sum.",
+    ("cumprod", "cumsum"),
 )
-def compute_alpha_bars(betas):
-    return torch.cumsum(1 - betas.double(), dim=0).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "the product of the betas",
     "beta is what a step destroys. What is left is the product of 1 - beta.",
+    ("1 - betas", "betas"),
 )
-def compute_alpha_bars(betas):
-    return torch.cumprod(betas.double(), dim=0).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "one minus the sum of the betas",
     "Adding up losses ignores that a later step takes its share of what is left, not of the start.",
+    ("torch.cumprod(alphas, dim=0)", "(1 - torch.cumsum(betas.double(), dim=0))"),
 )
-def compute_alpha_bars(betas):
-    return (1 - torch.cumsum(betas.double(), dim=0)).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "one step late",
     "At t = 0 one step of noise was added already, so the first entry is 1 - beta_0 and not 1.",
+    (
+        "torch.cumprod(alphas, dim=0)",
+        "torch.cat([torch.ones_like(alphas[:1]), torch.cumprod(alphas, dim=0)[:-1]])",
+    ),
 )
-def compute_alpha_bars(betas):
-    alpha_bars = torch.cumprod(1 - betas.double(), dim=0)
-    return torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]]).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "only the last product",
     "Every t needs its own product, so the result has as many entries as there are betas.",
+    ("torch.cumprod(alphas, dim=0)", "torch.prod(alphas)"),
 )
-def compute_alpha_bars(betas):
-    return torch.prod(1 - betas.double()).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "amplitude instead of power",
     "sqrt(alpha_bar) is what multiplies the image; alpha_bar itself has no root.",
+    ("torch.cumprod(alphas, dim=0)", "torch.cumprod(alphas, dim=0).sqrt()"),
 )
-def compute_alpha_bars(betas):
-    return torch.cumprod(1 - betas.double(), dim=0).sqrt().float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "the share of the noise",
     "1 - alpha_bar is the noise's share. alpha_bar is the signal's, which begins near 1 and falls.",
+    ("torch.cumprod(alphas, dim=0)", "(1 - torch.cumprod(alphas, dim=0))"),
 )
-def compute_alpha_bars(betas):
-    return (1 - torch.cumprod(1 - betas.double(), dim=0)).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "multiplied up from the last step",
     "Time runs forward: entry t holds the steps 0 to t. Multiplied from the end, it would hold the "
     "steps that are still to come.",
+    ("torch.cumprod(alphas, dim=0)", "torch.cumprod(alphas.flip(0), dim=0).flip(0)"),
 )
-def compute_alpha_bars(betas):
-    return torch.cumprod((1 - betas.double()).flip(0), dim=0).flip(0).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "1 - beta taken in float32",
     "float32 keeps about seven digits, so 1 minus a tiny beta is just 1, and converting later "
     "brings nothing back. Turn the betas into float64 before you subtract.",
+    ("1 - betas.double()", "(1 - betas).double()"),
 )
-def compute_alpha_bars(betas):
-    return torch.cumprod((1 - betas).double(), dim=0).float()
+
+answers.edit("1.3", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
 
 
-@answers.wrong("1.3", "float64 handed out", HANDED_OUT_FLOAT64)
-def compute_alpha_bars(betas):
-    return torch.cumprod(1 - betas.double(), dim=0)
-
-
-@answers.wrong(
+answers.edit(
     "1.3",
     "the caller's betas overwritten",
     "Betas that are float64 already are not copied by double(), so methods that end in an "
     "underscore write into the caller's tensor. Plain operators make a new one.",
+    ("1 - betas.double()", "betas.double().neg_().add_(1)"),
 )
-def compute_alpha_bars(betas):
-    alphas = betas.double()
-    alphas.neg_().add_(1)
-    return torch.cumprod(alphas, dim=0).float()
 
 
 # 1.4
@@ -461,14 +369,12 @@ def _posterior(betas, alpha_bars_prev):
     )
 
 
-@answers.wrong(
+answers.edit(
     "1.4",
     "amplitudes in the table of alphas",
     "alpha_t = 1 - beta_t is a power. The root is taken where an image is multiplied.",
+    ("alphas=alphas.float()", "alphas=alphas.sqrt().float()"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    return replace(schedule, alphas=schedule.alphas.sqrt())
 
 
 @answers.wrong(
@@ -500,38 +406,27 @@ def make_schedule(betas):
     return _posterior(betas, torch.cat([alpha_bars[1:], torch.zeros(1)]))
 
 
-@answers.wrong(
+answers.edit(
     "1.4",
     "beta as the posterior variance",
     "beta_t is the variance of the forward step. Knowing x_0 makes the way back more certain.",
+    ("betas * (1 - alpha_bars_prev) / (1 - alpha_bars)", "betas"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    return replace(schedule, posterior_variance=schedule.betas)
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "a standard deviation where the variance belongs",
     "The table holds the variance. The sampler takes the root when it scales noise.",
+    ("posterior_variance.float()", "posterior_variance.sqrt().float()"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    return replace(schedule, posterior_variance=schedule.posterior_variance.sqrt())
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "the two weights swapped",
     "The weight with beta_t belongs to x_0, the one with sqrt(alpha_t) to x_t.",
+    ("x0_coef=posterior_x0_coef", "x0_coef=posterior_xt_coef"),
+    ("xt_coef=posterior_xt_coef", "xt_coef=posterior_x0_coef"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    return replace(
-        schedule,
-        posterior_x0_coef=schedule.posterior_xt_coef,
-        posterior_xt_coef=schedule.posterior_x0_coef,
-    )
 
 
 @answers.wrong(
@@ -545,25 +440,22 @@ def make_schedule(betas):
     return replace(schedule, posterior_x0_coef=coef)
 
 
-@answers.wrong(
+answers.edit(
     "1.4",
     "alpha_t without its root in the weight of x_t",
     "x_t carries x_{t-1} scaled by the amplitude sqrt(alpha_t), so the root appears in its weight.",
+    ("alphas.sqrt()", "alphas"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    return replace(schedule, posterior_xt_coef=schedule.posterior_xt_coef * schedule.alphas.sqrt())
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "the noise ratio upside down",
     "(1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) is below 1: the posterior is narrower than a step.",
+    (
+        "betas * (1 - alpha_bars_prev) / (1 - alpha_bars)",
+        "betas * (1 - alpha_bars) / (1 - alpha_bars_prev)",
+    ),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    ratio = (1 - schedule.alpha_bars) / (1 - schedule.alpha_bars_prev)
-    return replace(schedule, posterior_variance=schedule.betas * ratio)
 
 
 @answers.wrong(
@@ -644,26 +536,13 @@ def make_schedule(betas):
     return replace(schedule, posterior_variance=ratio)
 
 
-@answers.wrong(
+answers.edit(
     "1.4",
     "alpha_bars rounded to float32 on the way",
     "compute_alpha_bars hands out float32, and 1 - alpha_bar is then wrong where alpha_bar is "
     "close to 1. Stay in float64 until all tables are made.",
+    ("torch.cumprod(alphas, dim=0)", "torch.cumprod(alphas, dim=0).float().double()"),
 )
-def make_schedule(betas):
-    betas = betas.double()
-    alpha_bars = ref.compute_alpha_bars(betas).double()
-    prev = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
-    rest = 1 - alpha_bars
-    return ref.NoiseSchedule(
-        betas=betas.float(),
-        alphas=(1 - betas).float(),
-        alpha_bars=alpha_bars.float(),
-        alpha_bars_prev=prev.float(),
-        posterior_variance=(betas * (1 - prev) / rest).float(),
-        posterior_x0_coef=(prev.sqrt() * betas / rest).float(),
-        posterior_xt_coef=((1 - betas).sqrt() * (1 - prev) / rest).float(),
-    )
 
 
 def _in_their_own_dtype(betas):
@@ -683,15 +562,13 @@ def _in_their_own_dtype(betas):
     }
 
 
-@answers.wrong(
+answers.edit(
     "1.4",
     "betas left in the dtype they came in",
     "Betas often come in float32, and all that follows is then rounded to seven digits. Turn them "
     "into float64 first.",
+    ("betas.double()", "betas"),
 )
-def make_schedule(betas):
-    tables = _in_their_own_dtype(betas)
-    return ref.NoiseSchedule(**{name: table.float() for name, table in tables.items()})
 
 
 @answers.wrong("1.4", "float64 handed out", HANDED_OUT_FLOAT64)
@@ -702,112 +579,85 @@ def make_schedule(betas):
 # 1.5
 
 
-@answers.wrong(
+answers.edit(
     "1.5",
     "a ratio of amplitudes",
     "sqrt(alpha_bar) and sqrt(1 - alpha_bar) are amplitudes; their log-ratio is half the log-SNR.",
+    ("torch.log(", "0.5 * torch.log("),
 )
-def log_snr(alpha_bars):
-    return 0.5 * ref.log_snr(alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "noise over signal",
     "Signal to noise: alpha_bar stands above the line. The log-SNR falls as t grows.",
+    ("signal / noise", "noise / signal"),
 )
-def log_snr(alpha_bars):
-    return -ref.log_snr(alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "the decimal logarithm",
     "Use the natural logarithm, torch.log. Only then does the sigmoid give alpha_bar back.",
+    ("torch.log(", "torch.log10("),
 )
-def log_snr(alpha_bars):
-    return ref.log_snr(alpha_bars) / math.log(10)
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "decibels",
     "10 log10 is the engineer's scale. The diffusion literature uses the natural logarithm.",
+    ("torch.log(", "10 * torch.log10("),
 )
-def log_snr(alpha_bars):
-    return 10 * ref.log_snr(alpha_bars) / math.log(10)
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "the logarithm forgotten",
     "That is the SNR itself, which spans many powers of ten. Take its logarithm.",
+    ("torch.log(signal / noise)", "(signal / noise)"),
 )
-def log_snr(alpha_bars):
-    return ref.log_snr(alpha_bars).exp()
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "the signal alone",
     "log(alpha_bar) says how much signal is left, not how it compares with the noise.",
+    ("signal / noise", "signal"),
 )
-def log_snr(alpha_bars):
-    return torch.log(alpha_bars.double()).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "1 + alpha_bar below the line",
     "Signal and noise share a power of 1 between them, so what is not signal is noise. That is a "
     "difference, not a sum.",
+    ("1 - alpha_bars", "1 + alpha_bars"),
 )
-def log_snr(alpha_bars):
-    alpha_bars = alpha_bars.double()
-    return torch.log(alpha_bars / (1 + alpha_bars)).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "float32 before the subtraction",
     "1 - alpha_bar cancels nearly all digits of a float32 near 1. Subtract first, then round.",
+    ("alpha_bars.double()", "alpha_bars.float()"),
 )
-def log_snr(alpha_bars):
-    alpha_bars = alpha_bars.float()
-    return torch.log(alpha_bars / (1 - alpha_bars))
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "the noise alone",
     "1 - alpha_bar is the noise's power. Its logarithm says nothing yet about the signal; you need "
     "the ratio of the two.",
+    ("torch.log(signal / noise)", "-torch.log(noise)"),
 )
-def log_snr(alpha_bars):
-    return -torch.log(1 - alpha_bars.double()).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "a ratio of logarithms",
     "Divide first, then take the logarithm. The logarithm of a ratio is a difference of "
     "logarithms, not their ratio.",
+    ("torch.log(signal / noise)", "(torch.log(signal) / torch.log(noise))"),
 )
-def log_snr(alpha_bars):
-    alpha_bars = alpha_bars.double()
-    return (torch.log(alpha_bars) / torch.log(1 - alpha_bars)).float()
 
-
-@answers.wrong(
+answers.edit(
     "1.5",
     "computed in the dtype that came in",
     "Near 1/2 the ratio is nearly 1, and float32 rounds away the little by which it differs. Turn "
     "alpha_bars into float64 first.",
+    ("alpha_bars.double()", "alpha_bars"),
 )
-def log_snr(alpha_bars):
-    return torch.log(alpha_bars / (1 - alpha_bars)).float()
 
-
-@answers.wrong("1.5", "float64 handed out", HANDED_OUT_FLOAT64)
-def log_snr(alpha_bars):
-    return torch.logit(alpha_bars.double())
+answers.edit("1.5", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))

@@ -48,11 +48,6 @@ TABLE_OVERWRITTEN = (
 )
 
 
-def first_step(t):
-    """The first image's step for all of them."""
-    return t[:1].expand_as(t)
-
-
 def weights(values, t, images):
     """The table's entries at t, and what they lack to 1, shaped for images."""
     picked = ref.gather_at(values, t, images.ndim)
@@ -62,281 +57,247 @@ def weights(values, t, images):
 # 2.1
 
 
-@answers.wrong(
+answers.edit(
     "2.1",
     "a number for each column",
     "A tensor of shape (B,) meets the images' last axis, the width. Then columns are scaled, "
     "silently when B equals the width. Add an axis of length 1 for each axis of an image.",
+    ("picked.reshape(batch_size, *[1] * (ndim - 1))", "picked"),
 )
-def gather_at(values, t, ndim):
-    return values[t]
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "the axes of length 1 in front",
     "Broadcasting adds axes on the left by itself; what is missing are axes on the right. The "
     "batch axis comes first.",
+    ("reshape(batch_size, *[1] * (ndim - 1))", "reshape(*[1] * (ndim - 1), batch_size)"),
 )
-def gather_at(values, t, ndim):
-    return values[t].reshape(*[1] * (ndim - 1), -1)
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "the batch on the channel axis",
     "The batch is axis 0. With shape (1, B, 1, 1) the numbers would meet the channels.",
+    ("reshape(batch_size, *[1] * (ndim - 1))", "reshape(1, batch_size, *[1] * (ndim - 2))"),
 )
-def gather_at(values, t, ndim):
-    return values[t].reshape(1, -1, *[1] * (ndim - 2))
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "only one axis added",
     "With shape (B, 1) the numbers meet the last two axes, height and width. It takes as many axes "
     "as images have.",
+    ("reshape(batch_size, *[1] * (ndim - 1))", "unsqueeze(-1)"),
 )
-def gather_at(values, t, ndim):
-    return values[t].unsqueeze(-1)
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "one axis too many",
     "ndim counts all axes of the images, the batch's among them. Only the others have length 1.",
+    ("(ndim - 1)", "ndim"),
 )
-def gather_at(values, t, ndim):
-    return values[t].reshape(-1, *[1] * ndim)
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "always four axes",
     "ndim says how many axes the result has; 4 is only its usual value.",
+    ("reshape(batch_size, *[1] * (ndim - 1))", "reshape(-1, 1, 1, 1)"),
 )
-def gather_at(values, t, ndim):
-    return values[t].reshape(-1, 1, 1, 1)
+
+answers.edit("2.1", "t counted from 1", COUNTED_FROM_ONE, ("values[t]", "values[t - 1]"))
 
 
-@answers.wrong("2.1", "t counted from 1", COUNTED_FROM_ONE)
-def gather_at(values, t, ndim):
-    return ref.gather_at(values, t - 1, ndim)
+answers.edit(
+    "2.1", "the first image's step for all", FIRST_STEP, ("values[t]", "values[t[:1].expand_as(t)]")
+)
 
-
-@answers.wrong("2.1", "the first image's step for all", FIRST_STEP)
-def gather_at(values, t, ndim):
-    return ref.gather_at(values, first_step(t), ndim)
-
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "the place in the batch instead of the step",
     "Image b needs the entry at t[b], not the entry at b. The step, not the place, is the index.",
+    ("values[t]", "values[torch.arange(batch_size) % len(values)]"),
 )
-def gather_at(values, t, ndim):
-    return ref.gather_at(values, torch.arange(len(t)) % len(values), ndim)
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "t itself instead of the table's entry",
     "t is only the place to look at. The number wanted stands in the table at this place.",
+    ("values[t]", "t.to(values.dtype)"),
 )
-def gather_at(values, t, ndim):
-    return t.to(values.dtype).reshape(-1, *[1] * (ndim - 1))
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "counting from the end",
     "The table runs forward, like time: its entry 0 belongs to t = 0, the first step of noise.",
+    ("values[t]", "values.flip(0)[t]"),
 )
-def gather_at(values, t, ndim):
-    return ref.gather_at(values.flip(0), t, ndim)
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "the batch axis squeezed away",
     "squeeze() removes every axis of length 1, the batch axis too when there is only one image.",
+    ("values[t]", "values[t].squeeze()"),
+    ("reshape(batch_size,", "reshape(*picked.shape,"),
 )
-def gather_at(values, t, ndim):
-    picked = values[t].squeeze()
-    return picked.reshape(*picked.shape, *[1] * (ndim - 1))
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "turned into float32",
     "The numbers are copied, not converted: the result has the dtype of the table.",
+    ("reshape(batch_size, *[1] * (ndim - 1))", "reshape(batch_size, *[1] * (ndim - 1)).float()"),
 )
-def gather_at(values, t, ndim):
-    return ref.gather_at(values, t, ndim).float()
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "the whole table, without looking at t",
     "An image needs only the entry of its own step. Use t as the index of the table.",
+    ("values[t]", "values"),
+    ("reshape(batch_size,", "reshape(-1,"),
 )
-def gather_at(values, t, ndim):
-    return values.reshape(-1, *[1] * (ndim - 1))
 
-
-@answers.wrong(
+answers.edit(
     "2.1",
     "a Python list instead of a tensor",
     "The numbers will multiply whole images, so they must be a tensor. Indexing a tensor with a "
     "tensor gives one at once, without a loop.",
+    (
+        "return picked.reshape(batch_size, *[1] * (ndim - 1))",
+        "return [float(number) for number in picked]",
+    ),
 )
-def gather_at(values, t, ndim):
-    return [float(values[step]) for step in t]
 
-
-@answers.wrong("2.1", "a new tensor that always lies on the CPU", MADE_ON_THE_CPU)
-def gather_at(values, t, ndim):
-    rows = torch.eye(len(values), dtype=values.dtype)[t]
-    return (rows @ values).reshape(-1, *[1] * (ndim - 1))
+answers.edit(
+    "2.1",
+    "a new tensor that always lies on the CPU",
+    MADE_ON_THE_CPU,
+    ("values[t]", "torch.eye(len(values), dtype=values.dtype)[t] @ values"),
+)
 
 
 # 2.2
 
 
-@answers.wrong(
+answers.edit(
     "2.2",
     "the noise multiplied by its variance",
     "beta_t is the variance of the noise. Noise is multiplied by its standard deviation, the root.",
+    ("torch.sqrt(beta)", "beta"),
 )
-def q_step(x_prev, t, eps, betas):
-    beta, alpha = weights(betas, t, x_prev)
-    return alpha.sqrt() * x_prev + beta * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "the image multiplied by its share of power",
     "1 - beta_t is the share of the power that is left. The image itself shrinks by its root.",
+    ("torch.sqrt(1 - beta)", "(1 - beta)"),
 )
-def q_step(x_prev, t, eps, betas):
-    beta, alpha = weights(betas, t, x_prev)
-    return alpha * x_prev + beta.sqrt() * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "no roots at all",
     "Here the weights add up to 1, but it is their squares that must: variances add, not standard "
     "deviations.",
+    ("torch.sqrt(1 - beta)", "(1 - beta)"),
+    ("torch.sqrt(beta)", "beta"),
 )
-def q_step(x_prev, t, eps, betas):
-    beta, alpha = weights(betas, t, x_prev)
-    return alpha * x_prev + beta * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "the two weights swapped",
     "A step keeps most of the image and adds a little noise: the small number, beta, belongs to "
     "the noise.",
+    ("gather_at(betas, t, x_prev.ndim)", "1 - gather_at(betas, t, x_prev.ndim)"),
 )
-def q_step(x_prev, t, eps, betas):
-    return ref.q_step(x_prev, t, eps, 1 - betas)
 
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "noise on top of the whole image",
     "If the image does not shrink first, the variance grows with every step. It shrinks by just as "
     "much power as the noise brings.",
+    ("torch.sqrt(1 - beta) * ", ""),
 )
-def q_step(x_prev, t, eps, betas):
-    return x_prev + ref.gather_at(betas, t, x_prev.ndim).sqrt() * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "the root of beta taken from 1",
     "First 1 - beta, then the root. The root of beta is a different number: sqrt(1 - beta) is "
     "not 1 - sqrt(beta).",
+    ("torch.sqrt(1 - beta)", "(1 - torch.sqrt(beta))"),
 )
-def q_step(x_prev, t, eps, betas):
-    beta, _ = weights(betas, t, x_prev)
-    return (1 - beta.sqrt()) * x_prev + beta.sqrt() * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "all steps up to t at once",
     "The product of 1 - beta over the steps 0 ... t is q_sample's. One step needs its own beta "
     "only.",
+    ("(betas,", "(1 - torch.cumprod(1 - betas, dim=0),"),
 )
-def q_step(x_prev, t, eps, betas):
-    return ref.q_sample(x_prev, t, eps, torch.cumprod(1 - betas, dim=0))
+
+answers.edit(
+    "2.2", "a number for each column", COLUMNS, ("gather_at(betas, t, x_prev.ndim)", "betas[t]")
+)
+
+answers.edit(
+    "2.2", "the first image's step for all", FIRST_STEP, ("t, x_prev.ndim", "t[:1], x_prev.ndim")
+)
+
+answers.edit("2.2", "t counted from 1", COUNTED_FROM_ONE, ("t, x_prev.ndim", "t - 1, x_prev.ndim"))
 
 
-@answers.wrong("2.2", "a number for each column", COLUMNS)
-def q_step(x_prev, t, eps, betas):
-    beta = betas[t]
-    return (1 - beta).sqrt() * x_prev + beta.sqrt() * eps
+answers.edit(
+    "2.2", "fresh noise instead of eps", FRESH_NOISE, ("* eps", "* torch.randn_like(x_prev)")
+)
 
-
-@answers.wrong("2.2", "the first image's step for all", FIRST_STEP)
-def q_step(x_prev, t, eps, betas):
-    return ref.q_step(x_prev, first_step(t), eps, betas)
-
-
-@answers.wrong("2.2", "t counted from 1", COUNTED_FROM_ONE)
-def q_step(x_prev, t, eps, betas):
-    return ref.q_step(x_prev, t - 1, eps, betas)
-
-
-@answers.wrong("2.2", "fresh noise instead of eps", FRESH_NOISE)
-def q_step(x_prev, t, eps, betas):
-    return ref.q_step(x_prev, t, torch.randn_like(x_prev), betas)
-
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "the noise subtracted",
     "The forward process adds noise. As a distribution the sign would not matter, but eps is what "
     "the network learns to find, so its sign counts.",
+    ("+ torch.sqrt(beta)", "- torch.sqrt(beta)"),
 )
-def q_step(x_prev, t, eps, betas):
-    return ref.q_step(x_prev, t, -eps, betas)
 
+answers.edit(
+    "2.2",
+    "clipped to [-1, 1]",
+    CLIPPED,
+    (
+        "torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps",
+        "(torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps).clamp(-1, 1)",
+    ),
+)
 
-@answers.wrong("2.2", "clipped to [-1, 1]", CLIPPED)
-def q_step(x_prev, t, eps, betas):
-    return ref.q_step(x_prev, t, eps, betas).clamp(-1, 1)
+answers.edit(
+    "2.2",
+    "the caller's images overwritten",
+    IN_PLACE,
+    (
+        "torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps",
+        "x_prev.mul_(torch.sqrt(1 - beta)).add_(torch.sqrt(beta) * eps)",
+    ),
+)
 
+answers.edit(
+    "2.2",
+    "float32 handed out",
+    HANDED_OUT_FLOAT32,
+    (
+        "torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps",
+        "(torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps).float()",
+    ),
+)
 
-@answers.wrong("2.2", "the caller's images overwritten", IN_PLACE)
-def q_step(x_prev, t, eps, betas):
-    beta, alpha = weights(betas, t, x_prev)
-    return x_prev.mul_(alpha.sqrt()).add_(beta.sqrt() * eps)
+answers.edit(
+    "2.2",
+    "the noise shrunk along with the image",
+    SHRUNK_TOGETHER,
+    ("* x_prev +", "* (x_prev +"),
+    ("* eps", "* eps)"),
+)
 
-
-@answers.wrong("2.2", "float32 handed out", HANDED_OUT_FLOAT32)
-def q_step(x_prev, t, eps, betas):
-    return ref.q_step(x_prev, t, eps, betas).float()
-
-
-@answers.wrong("2.2", "the noise shrunk along with the image", SHRUNK_TOGETHER)
-def q_step(x_prev, t, eps, betas):
-    beta, alpha = weights(betas, t, x_prev)
-    return alpha.sqrt() * (x_prev + beta.sqrt() * eps)
-
-
-@answers.wrong(
+answers.edit(
     "2.2",
     "weights that add up to 1",
     "It is not the weights that add up to 1 but their squares, because variances add. The noise "
     "has its own weight, which comes from beta_t.",
+    ("torch.sqrt(beta)", "(1 - torch.sqrt(1 - beta))"),
 )
-def q_step(x_prev, t, eps, betas):
-    keep = weights(betas, t, x_prev)[1].sqrt()
-    return keep * x_prev + (1 - keep) * eps
 
 
 @answers.wrong("2.2", "the caller's table overwritten", TABLE_OVERWRITTEN)
@@ -348,75 +309,59 @@ def q_step(x_prev, t, eps, betas):
 # 2.3
 
 
-@answers.wrong(
+answers.edit(
     "2.3",
     "the noise multiplied by its variance",
     "1 - alpha_bar_t is the variance of the noise. Noise is multiplied by its standard deviation, "
     "the root.",
+    ("torch.sqrt(1 - alpha_bar)", "(1 - alpha_bar)"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x0)
-    return signal.sqrt() * x0 + noise * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "the image multiplied by its share of power",
     "alpha_bar_t is the share of the power that is left. The image itself shrinks by its root.",
+    ("torch.sqrt(alpha_bar)", "alpha_bar"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x0)
-    return signal * x0 + noise.sqrt() * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "no roots at all",
     "Here the weights add up to 1, but it is their squares that must: variances add, not standard "
     "deviations.",
+    ("torch.sqrt(alpha_bar)", "alpha_bar"),
+    ("torch.sqrt(1 - alpha_bar)", "(1 - alpha_bar)"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x0)
-    return signal * x0 + noise * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "the root of alpha_bar taken from 1",
     "First 1 - alpha_bar, then the root. A blend whose weights add up to 1 loses variance: the "
     "squares of the weights have to add up to 1.",
+    ("torch.sqrt(1 - alpha_bar)", "(1 - torch.sqrt(alpha_bar))"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    signal, _ = weights(alpha_bars, t, x0)
-    return signal.sqrt() * x0 + (1 - signal.sqrt()) * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "the two weights swapped",
     "At t = 0 nearly all is image, and alpha_bar is close to 1 there: it belongs to the image.",
+    ("gather_at(alpha_bars, t, x0.ndim)", "1 - gather_at(alpha_bars, t, x0.ndim)"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t, eps, 1 - alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "noise on top of the whole image",
     "x_0 shrinks by the root of alpha_bar before the noise comes on top. Otherwise the image never "
     "fades, and the variance exceeds 1.",
+    ("torch.sqrt(alpha_bar) * ", ""),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    return x0 + weights(alpha_bars, t, x0)[1].sqrt() * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "the product taken once more",
     "alpha_bars is a running product already. Look the number up as it is.",
+    ("(alpha_bars, t", "(torch.cumprod(alpha_bars, dim=0), t"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t, eps, torch.cumprod(alpha_bars, dim=0))
 
 
 @answers.wrong(
@@ -430,68 +375,74 @@ def q_sample(x0, t, eps, alpha_bars):
     return ref.q_sample(x0, t, eps, alpha_bars / previous)
 
 
-@answers.wrong("2.3", "a number for each column", COLUMNS)
-def q_sample(x0, t, eps, alpha_bars):
-    alpha_bar = alpha_bars[t]
-    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
+answers.edit(
+    "2.3",
+    "a number for each column",
+    COLUMNS,
+    ("gather_at(alpha_bars, t, x0.ndim)", "alpha_bars[t]"),
+)
+
+answers.edit("2.3", "the first image's step for all", FIRST_STEP, ("t, x0.ndim", "t[:1], x0.ndim"))
 
 
-@answers.wrong("2.3", "the first image's step for all", FIRST_STEP)
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, first_step(t), eps, alpha_bars)
+answers.edit("2.3", "t counted from 1", COUNTED_FROM_ONE, ("t, x0.ndim", "t - 1, x0.ndim"))
 
 
-@answers.wrong("2.3", "t counted from 1", COUNTED_FROM_ONE)
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t - 1, eps, alpha_bars)
+answers.edit("2.3", "fresh noise instead of eps", FRESH_NOISE, ("* eps", "* torch.randn_like(x0)"))
 
 
-@answers.wrong("2.3", "fresh noise instead of eps", FRESH_NOISE)
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t, torch.randn_like(x0), alpha_bars)
-
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "the noise subtracted",
     "The forward process adds noise. As a distribution the sign would not matter, but eps is what "
     "the network learns to find, so its sign counts.",
+    ("+ torch", "- torch"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t, -eps, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "2.3",
     "one image's noise for the whole batch",
     "Every image has its own noise: image b meets eps[b].",
+    ("* eps", "* eps[:1]"),
 )
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t, eps[:1], alpha_bars)
 
+answers.edit(
+    "2.3",
+    "clipped to [-1, 1]",
+    CLIPPED,
+    (
+        "torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps",
+        "(torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps).clamp(-1, 1)",
+    ),
+)
 
-@answers.wrong("2.3", "clipped to [-1, 1]", CLIPPED)
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t, eps, alpha_bars).clamp(-1, 1)
+answers.edit(
+    "2.3",
+    "the caller's images overwritten",
+    IN_PLACE,
+    (
+        "torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps",
+        "x0.mul_(torch.sqrt(alpha_bar)).add_(torch.sqrt(1 - alpha_bar) * eps)",
+    ),
+)
 
+answers.edit(
+    "2.3",
+    "float32 handed out",
+    HANDED_OUT_FLOAT32,
+    (
+        "torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps",
+        "(torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps).float()",
+    ),
+)
 
-@answers.wrong("2.3", "the caller's images overwritten", IN_PLACE)
-def q_sample(x0, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x0)
-    x0 *= signal.sqrt()
-    x0 += noise.sqrt() * eps
-    return x0
-
-
-@answers.wrong("2.3", "float32 handed out", HANDED_OUT_FLOAT32)
-def q_sample(x0, t, eps, alpha_bars):
-    return ref.q_sample(x0, t, eps, alpha_bars).float()
-
-
-@answers.wrong("2.3", "the noise shrunk along with the image", SHRUNK_TOGETHER)
-def q_sample(x0, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x0)
-    return signal.sqrt() * (x0 + noise.sqrt() * eps)
+answers.edit(
+    "2.3",
+    "the noise shrunk along with the image",
+    SHRUNK_TOGETHER,
+    ("* x0 +", "* (x0 +"),
+    ("* eps", "* eps)"),
+)
 
 
 @answers.wrong(
@@ -515,91 +466,76 @@ def q_sample(x0, t, eps, alpha_bars):
 # 2.4
 
 
-@answers.wrong(
+answers.edit(
     "2.4",
     "clipped to [-1, 1]",
     "Whether to clip is the sampler's decision, in chapter 06. Here x_0 is simply what the "
     "equation gives, and a wrong eps may lead outside.",
+    (
+        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
+        "((x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)).clamp(-1, 1)",
+    ),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.predict_x0(x_t, t, eps, alpha_bars).clamp(-1, 1)
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "divided by the share of power",
     "q_sample multiplied x_0 by the root of alpha_bar. To undo that, divide by the root.",
+    ("torch.sqrt(alpha_bar)", "alpha_bar"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x_t)
-    return (x_t - noise.sqrt() * eps) / signal
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "the noise multiplied by its variance",
     "q_sample added eps times the root of 1 - alpha_bar. Subtract just that: with the root.",
+    ("torch.sqrt(1 - alpha_bar)", "(1 - alpha_bar)"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x_t)
-    return (x_t - noise * eps) / signal.sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "brackets forgotten",
     "Without brackets only the noise is divided. First subtract, then divide the whole difference.",
+    ("(x_t - torch.sqrt(1 - alpha_bar) * eps)", "x_t - torch.sqrt(1 - alpha_bar) * eps"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x_t)
-    return x_t - noise.sqrt() * eps / signal.sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "noise removed, but not rescaled",
     "Without its noise x_t is still a shrunken x_0. Undo the shrinking as well.",
+    (" / torch.sqrt(alpha_bar)", ""),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    return x_t - weights(alpha_bars, t, x_t)[1].sqrt() * eps
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "multiplied instead of divided",
     "q_sample multiplied by the root of alpha_bar, which is below 1. The way back enlarges.",
+    (" / torch.sqrt(alpha_bar)", " * torch.sqrt(alpha_bar)"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x_t)
-    return (x_t - noise.sqrt() * eps) * signal.sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "the noise added again",
     "The noise stands in x_t with a plus sign. To take it out, subtract it.",
+    ("x_t - torch", "x_t + torch"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.predict_x0(x_t, t, -eps, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "once more forward",
     "That is q_sample: it makes x_t noisier still. Solve its equation for x_0 instead.",
+    (
+        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
+        "torch.sqrt(alpha_bar) * x_t + torch.sqrt(1 - alpha_bar) * eps",
+    ),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.q_sample(x_t, t, eps, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "the two weights swapped",
     "In x_t the image has the root of alpha_bar as its weight, the noise the root of "
     "1 - alpha_bar. Undo each with its own.",
+    ("gather_at(alpha_bars, t, x_t.ndim)", "1 - gather_at(alpha_bars, t, x_t.ndim)"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.predict_x0(x_t, t, eps, 1 - alpha_bars)
 
 
 @answers.wrong(
@@ -615,167 +551,143 @@ def predict_x0(x_t, t, eps, alpha_bars):
     return (x_t - beta / noise.sqrt() * eps) / alpha.sqrt()
 
 
-@answers.wrong(
+answers.edit(
     "2.4",
     "a floor under alpha_bar",
     "A floor keeps the factor small, but then x_0 is no longer the solution of q_sample's "
     "equation. The large factor is real; the sampler deals with it.",
+    ("(alpha_bars,", "(alpha_bars.clamp(min=1e-3),"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.predict_x0(x_t, t, eps, alpha_bars.clamp(min=1e-3))
+
+answers.edit(
+    "2.4",
+    "a number for each column",
+    COLUMNS,
+    ("gather_at(alpha_bars, t, x_t.ndim)", "alpha_bars[t]"),
+)
+
+answers.edit(
+    "2.4", "the first image's step for all", FIRST_STEP, ("t, x_t.ndim", "t[:1], x_t.ndim")
+)
+
+answers.edit("2.4", "t counted from 1", COUNTED_FROM_ONE, ("t, x_t.ndim", "t - 1, x_t.ndim"))
 
 
-@answers.wrong("2.4", "a number for each column", COLUMNS)
-def predict_x0(x_t, t, eps, alpha_bars):
-    alpha_bar = alpha_bars[t]
-    return (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
+answers.edit(
+    "2.4",
+    "the caller's images overwritten",
+    IN_PLACE,
+    (
+        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
+        "x_t.sub_(torch.sqrt(1 - alpha_bar) * eps).div_(torch.sqrt(alpha_bar))",
+    ),
+)
 
+answers.edit(
+    "2.4",
+    "float32 handed out",
+    HANDED_OUT_FLOAT32,
+    (
+        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
+        "((x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)).float()",
+    ),
+)
 
-@answers.wrong("2.4", "the first image's step for all", FIRST_STEP)
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.predict_x0(x_t, first_step(t), eps, alpha_bars)
-
-
-@answers.wrong("2.4", "t counted from 1", COUNTED_FROM_ONE)
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.predict_x0(x_t, t - 1, eps, alpha_bars)
-
-
-@answers.wrong("2.4", "the caller's images overwritten", IN_PLACE)
-def predict_x0(x_t, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x_t)
-    return x_t.sub_(noise.sqrt() * eps).div_(signal.sqrt())
-
-
-@answers.wrong("2.4", "float32 handed out", HANDED_OUT_FLOAT32)
-def predict_x0(x_t, t, eps, alpha_bars):
-    return ref.predict_x0(x_t, t, eps, alpha_bars).float()
-
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "no roots at all",
     "alpha_bar and 1 - alpha_bar are powers. The images in q_sample are multiplied by their roots, "
     "so the way back has the roots too.",
+    ("torch.sqrt(1 - alpha_bar)", "(1 - alpha_bar)"),
+    ("torch.sqrt(alpha_bar)", "alpha_bar"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    signal, noise = weights(alpha_bars, t, x_t)
-    return (x_t - noise * eps) / signal
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "divided by the weight of the noise",
     "After the noise is gone, what is left is x_0 times its own weight. Divide by that one.",
+    ("/ torch.sqrt(alpha_bar)", "/ torch.sqrt(1 - alpha_bar)"),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    noise = weights(alpha_bars, t, x_t)[1].sqrt()
-    return (x_t - noise * eps) / noise
 
-
-@answers.wrong(
+answers.edit(
     "2.4",
     "eps subtracted whole",
     "x_t holds eps times a weight, not the whole of it. Subtract as much as q_sample added.",
+    ("torch.sqrt(1 - alpha_bar) * ", ""),
 )
-def predict_x0(x_t, t, eps, alpha_bars):
-    return (x_t - eps) / weights(alpha_bars, t, x_t)[0].sqrt()
 
 
 # 2.5
 
 
-@answers.wrong(
+answers.edit(
     "2.5",
     "x_0 and x_t swapped",
     "Each weight belongs to its own image: posterior_x0_coef to x_0, posterior_xt_coef to x_t. At "
     "t = 0 all the weight lies on x_0.",
+    ("x0_coef * x0 + xt_coef * x_t", "x0_coef * x_t + xt_coef * x0"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    return ref.q_posterior(x_t, x0, t, schedule)
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "beta as the variance",
     "beta_t is the variance of the forward step. Whoever also knows x_0 has less left to guess, "
     "and at t = 0 nothing.",
+    ("schedule.posterior_variance", "schedule.betas"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, _ = ref.q_posterior(x0, x_t, t, schedule)
-    return mean, ref.gather_at(schedule.betas, t, x0.ndim)
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "the standard deviation instead of the variance",
     "The second result is the variance, as the table has it. The sampler takes the root when it "
     "scales noise.",
+    ("return mean, variance", "return mean, variance.sqrt()"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, variance = ref.q_posterior(x0, x_t, t, schedule)
-    return mean, variance.sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "the logarithm of the variance",
     "Other code works with log-variances, and then has to avoid log 0 at t = 0. Here the variance "
     "itself is wanted.",
+    ("return mean, variance", "return mean, variance.clamp(min=1e-20).log()"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, variance = ref.q_posterior(x0, x_t, t, schedule)
-    return mean, variance.clamp(min=1e-20).log()
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "a variance for every pixel",
     "All pixels of an image have the same variance, so one number per image is enough; "
     "broadcasting spreads it where it is used.",
+    ("return mean, variance", "return mean, variance.expand_as(mean)"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, variance = ref.q_posterior(x0, x_t, t, schedule)
-    return mean, variance.expand_as(mean)
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "a variance of shape (B,)",
     "The variance will multiply whole images, so it needs an axis of length 1 for each axis of an "
     "image, like the two weights.",
+    ("gather_at(schedule.posterior_variance, t, x0.ndim)", "schedule.posterior_variance[t]"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, variance = ref.q_posterior(x0, x_t, t, schedule)
-    return mean, variance.flatten()
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "only the mean",
     "A Gaussian has two parts. Return the mean and the variance, in this order.",
+    ("return mean, variance", "return mean"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    return ref.q_posterior(x0, x_t, t, schedule)[0]
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "the variance first",
     "The mean comes first, then the variance.",
+    ("return mean, variance", "return variance, mean"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    return ref.q_posterior(x0, x_t, t, schedule)[::-1]
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "a sample instead of the mean",
     "The function describes the Gaussian and draws nothing from it. The sampler adds the noise.",
+    ("return mean, variance", "return mean + variance.sqrt() * torch.randn_like(mean), variance"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, variance = ref.q_posterior(x0, x_t, t, schedule)
-    return mean + variance.sqrt() * torch.randn_like(mean), variance
 
 
 @answers.wrong(
@@ -789,15 +701,13 @@ def q_posterior(x0, x_t, t, schedule):
     return prev.sqrt() * x0, 1 - prev
 
 
-@answers.wrong(
+answers.edit(
     "2.5",
     "x_0 left out of the mean",
     "The mean is a weighted sum of both images. Without x_0 there would be nothing at t = 0, where "
     "x_0 has all the weight.",
+    ("x0_coef * x0 + ", ""),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, variance = ref.q_posterior(torch.zeros_like(x0), x_t, t, schedule)
-    return mean, variance
 
 
 @answers.wrong(
@@ -811,15 +721,16 @@ def q_posterior(x0, x_t, t, schedule):
     return (1 - beta).sqrt() * x_t, beta
 
 
-@answers.wrong(
+answers.edit(
     "2.5",
     "the variance at t = 0 replaced by the next one",
     "Code that stores log-variances does this to avoid log 0. The variance itself may be 0, and at "
     "t = 0 it is.",
+    (
+        "gather_at(schedule.posterior_variance, t, x0.ndim)",
+        "gather_at(schedule.posterior_variance, t.clamp(min=1), x0.ndim)",
+    ),
 )
-def q_posterior(x0, x_t, t, schedule):
-    mean, _ = ref.q_posterior(x0, x_t, t, schedule)
-    return mean, ref.gather_at(schedule.posterior_variance, t.clamp(min=1), x0.ndim)
 
 
 @answers.wrong(
@@ -836,49 +747,47 @@ def q_posterior(x0, x_t, t, schedule):
     return signal_prev.sqrt() * x0 + noise_prev.sqrt() * eps, variance
 
 
-@answers.wrong("2.5", "a number for each column", COLUMNS)
-def q_posterior(x0, x_t, t, schedule):
-    mean = schedule.posterior_x0_coef[t] * x0 + schedule.posterior_xt_coef[t] * x_t
-    return mean, ref.gather_at(schedule.posterior_variance, t, x0.ndim)
+answers.edit(
+    "2.5",
+    "a number for each column",
+    COLUMNS,
+    ("gather_at(schedule.posterior_x0_coef, t, x0.ndim)", "schedule.posterior_x0_coef[t]"),
+    ("gather_at(schedule.posterior_xt_coef, t, x0.ndim)", "schedule.posterior_xt_coef[t]"),
+)
 
+answers.edit(
+    "2.5",
+    "the first image's step for all",
+    FIRST_STEP,
+    ("    x0_coef =", "    t = t[:1].expand_as(t)\n    x0_coef ="),
+)
 
-@answers.wrong("2.5", "the first image's step for all", FIRST_STEP)
-def q_posterior(x0, x_t, t, schedule):
-    return ref.q_posterior(x0, x_t, first_step(t), schedule)
+answers.edit(
+    "2.5", "t counted from 1", COUNTED_FROM_ONE, ("    x0_coef =", "    t = t - 1\n    x0_coef =")
+)
 
+answers.edit(
+    "2.5",
+    "the caller's images overwritten",
+    IN_PLACE,
+    ("return mean, variance", "return x_t.copy_(mean), variance"),
+)
 
-@answers.wrong("2.5", "t counted from 1", COUNTED_FROM_ONE)
-def q_posterior(x0, x_t, t, schedule):
-    return ref.q_posterior(x0, x_t, t - 1, schedule)
-
-
-@answers.wrong("2.5", "the caller's images overwritten", IN_PLACE)
-def q_posterior(x0, x_t, t, schedule):
-    mean, variance = ref.q_posterior(x0, x_t, t, schedule)
-    return x_t.copy_(mean), variance
-
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "weights that add up to 1",
     "It is no blend of the two images: both are shrunk by different amounts. Each has its own "
     "table of weights.",
+    ("xt_coef * x_t", "(1 - x0_coef) * x_t"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    x0_coef, rest = weights(schedule.posterior_x0_coef, t, x0)
-    return x0_coef * x0 + rest * x_t, ref.gather_at(schedule.posterior_variance, t, x0.ndim)
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "the roots of the weights",
     "The weights hold their roots already, chapter 01 put them there. Look them up and use them "
     "as they are.",
+    ("x0_coef * x0 + xt_coef * x_t", "x0_coef.sqrt() * x0 + xt_coef.sqrt() * x_t"),
 )
-def q_posterior(x0, x_t, t, schedule):
-    x0_coef = ref.gather_at(schedule.posterior_x0_coef, t, x0.ndim).sqrt()
-    xt_coef = ref.gather_at(schedule.posterior_xt_coef, t, x0.ndim).sqrt()
-    return x0_coef * x0 + xt_coef * x_t, ref.gather_at(schedule.posterior_variance, t, x0.ndim)
 
 
 @answers.wrong("2.5", "a new tensor that always lies on the CPU", MADE_ON_THE_CPU)

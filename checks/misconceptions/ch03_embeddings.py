@@ -38,15 +38,14 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return torch.cat([cosines, sines], dim=1)
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "sines and cosines in turn",
     "The Transformer's formula alternates them: sin, cos, sin, cos. Here all sines come first, "
     "then all cosines.",
+    ("torch.cat(", "torch.stack("),
+    ("dim=1)", "dim=2).flatten(1)"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    pairs = ref.sinusoidal_embedding(t, dim, max_period).chunk(2, dim=1)
-    return torch.stack(pairs, dim=2).flatten(1)
 
 
 @answers.wrong(
@@ -107,15 +106,13 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return ref.sinusoidal_embedding(t, 2 * dim, max_period)
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "the sines twice",
     "A sine alone cannot tell whether its wave rises or falls; the cosine can. The second half "
     "needs it.",
+    ("torch.cos", "torch.sin"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    sines = ref.sinusoidal_embedding(t, dim, max_period)[:, : dim // 2]
-    return torch.cat([sines, sines], dim=1)
 
 
 @answers.wrong(
@@ -128,33 +125,28 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return _embed(t, 2 * math.pi * _frequencies(dim // 2, max_period))
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "time scaled to 0 ... 1",
     "The frequencies are made for steps counted one by one. With t / 1000 no wave but the fastest "
     "moves at all.",
+    ("t.float()", "(t / 1000)"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return ref.sinusoidal_embedding(t / 1000, dim, max_period)
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "time measured by the largest t in the batch",
     "Then the embedding of a step depends on which other steps happen to be in the batch. "
     "Use t as it is.",
+    ("t.float()", "(t / t.max().clamp(min=1)).float()"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return ref.sinusoidal_embedding(t / t.max().clamp(min=1), dim, max_period)
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "max_period ignored",
     "max_period is an argument. 10000 is only what it is when the caller says nothing.",
+    ("math.log(max_period)", "math.log(10000.0)"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return ref.sinusoidal_embedding(t, dim)
 
 
 @answers.wrong(
@@ -179,23 +171,20 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return _embed(t, torch.exp(-math.log10(max_period) * i / (half - 1)))
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "time cut to whole steps",
     "t may lie between two steps. Turning it into an integer throws the rest away; turn it into "
     "a float instead.",
+    ("t.float()", "t.long()"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return ref.sinusoidal_embedding(t.long(), dim, max_period)
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "float64 handed out",
     "Computing in float64 is fine, but return float32: the network's weights are float32 too.",
+    ("dim=1)", "dim=1).double()"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return ref.sinusoidal_embedding(t, dim, max_period).double()
 
 
 @answers.wrong(
@@ -230,24 +219,21 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1)
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "a column for each step",
     "Here the steps run along the columns. Each step gets a row: t is the column of the product, "
     "and the frequencies are the row.",
+    ("dim=1)", "dim=1).T"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return ref.sinusoidal_embedding(t, dim, max_period).T
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "cosines below the sines",
     "Joined along dimension 0, the cosines become new rows, as if there were twice as many steps. "
     "Sines and cosines of one step belong into one row.",
+    ("dim=1)", "dim=0)"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return torch.cat(ref.sinusoidal_embedding(t, dim, max_period).chunk(2, dim=1), dim=0)
 
 
 @answers.wrong(
@@ -262,17 +248,13 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return _embed(t, torch.exp(-math.log(max_period) * i / (half - 1)))
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "frequencies made on the CPU",
     "torch.arange, linspace and the like make tensors on the CPU unless they are told where. When "
     "t is on a GPU the two cannot be multiplied: device=t.device.",
+    (", device=t.device", ""),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    if dim % 2 or dim < 4:
-        raise ValueError
-    angles = t.float()[:, None] * _frequencies(dim // 2, max_period)
-    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
 
 
 @answers.wrong(
@@ -288,197 +270,127 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
 # 3.2
 
 
-class _Changed(ref.TimeMLP):
-    """The reference with something else between, before or after its layers."""
-
-    def before(self, embedding):
-        return embedding
-
-    def between(self, hidden):
-        return F.silu(hidden)
-
-    def after(self, out):
-        return out
-
-    def forward(self, embedding):
-        hidden = self.between(self.linear1(self.before(embedding)))
-        return self.after(self.linear2(hidden))
-
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "a SiLU after the second layer too",
     "The end is linear, so that features can be as negative as positive. SiLU would cut them off "
     "at -0.28.",
+    ("return self.linear2(hidden)", "return nn.functional.silu(self.linear2(hidden))"),
 )
-class TimeMLP(_Changed):
-    def after(self, out):
-        return F.silu(out)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "the SiLU after the second layer instead of before it",
     "Two linear layers in a row are together one linear layer. The nonlinearity belongs between "
     "them.",
+    ("nn.functional.silu(self.linear1(embedding))", "self.linear1(embedding)"),
+    ("return self.linear2(hidden)", "return nn.functional.silu(self.linear2(hidden))"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return hidden
 
-    def after(self, out):
-        return F.silu(out)
-
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "no nonlinearity",
     "Two linear layers in a row are together one linear layer: the second adds nothing. "
     "Something that bends has to stand between them.",
+    ("nn.functional.silu(self.linear1(embedding))", "self.linear1(embedding)"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return hidden
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "ReLU instead of SiLU",
     "ReLU has a corner at 0 and is flat below it. SiLU, x times its own sigmoid, is smooth and "
     "learns on both sides.",
+    ("silu", "relu"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return F.relu(hidden)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "GELU instead of SiLU",
     "The two curves look alike and are not the same: SiLU(x) is x times sigmoid(x), and GELU has "
     "another curve in the place of the sigmoid.",
+    ("silu", "gelu"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return F.gelu(hidden)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "a sigmoid instead of SiLU",
     "SiLU(x) is x times sigmoid(x). The sigmoid alone stays between 0 and 1 and saturates.",
+    ("nn.functional.silu", "torch.sigmoid"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return torch.sigmoid(hidden)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "a SiLU on the embedding",
     "The waves go into the first layer as they are. SiLU acts on what comes out of that layer.",
+    ("nn.functional.silu(self.linear1(embedding))", "self.linear1(nn.functional.silu(embedding))"),
 )
-class TimeMLP(_Changed):
-    def before(self, embedding):
-        return F.silu(embedding)
 
-    def between(self, hidden):
-        return hidden
-
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "a shortcut around the second layer",
     "Residual connections come in chapter 04. Here the second layer's output is the result.",
+    ("return self", "return hidden + self"),
 )
-class TimeMLP(_Changed):
-    def forward(self, embedding):
-        hidden = F.silu(self.linear1(embedding))
-        return hidden + self.linear2(hidden)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "dropout between the layers",
     "The formula has no dropout. With it, one step would be told to the network differently each "
     "time.",
+    ("linear2(hidden)", "linear2(nn.functional.dropout(hidden, 0.1, training=True))"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return F.dropout(F.silu(hidden), 0.1, training=True)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "standardised over the batch",
     "Batch statistics mix the images: what one is told about its own time then depends on the "
     "others'.",
+    (
+        "hidden = nn.functional.silu(self.linear1(embedding))",
+        "hidden = self.linear1(embedding)\n"
+        "        hidden = hidden - hidden.mean(dim=0)\n"
+        "        hidden = nn.functional.silu(hidden / (hidden.std(dim=0, unbiased=False) + 1e-5))",
+    ),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        hidden = hidden - hidden.mean(dim=0)
-        return F.silu(hidden / (hidden.std(dim=0, unbiased=False) + 1e-5))
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "layer sizes in the wrong order",
     "nn.Linear takes the incoming length first, then the outgoing one: in, out.",
+    ("nn.Linear(time_dim, cond_dim)", "nn.Linear(cond_dim, time_dim)"),
 )
-class TimeMLP(_Changed):
-    def __init__(self, time_dim, cond_dim):
-        super().__init__(time_dim, cond_dim)
-        self.linear1 = nn.Linear(cond_dim, time_dim)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "a hidden layer of length time_dim",
     "The first layer already widens to cond_dim; the second leads from cond_dim to cond_dim.",
+    ("nn.Linear(time_dim, cond_dim)", "nn.Linear(time_dim, time_dim)"),
+    ("nn.Linear(cond_dim, cond_dim)", "nn.Linear(time_dim, cond_dim)"),
 )
-class TimeMLP(_Changed):
-    def __init__(self, time_dim, cond_dim):
-        super().__init__(time_dim, cond_dim)
-        self.linear1 = nn.Linear(time_dim, time_dim)
-        self.linear2 = nn.Linear(time_dim, cond_dim)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "a hidden layer four times as wide",
     "That is the habit of Transformer blocks. Here the hidden layer is as long as the result.",
+    ("nn.Linear(time_dim, cond_dim)", "nn.Linear(time_dim, 4 * cond_dim)"),
+    ("nn.Linear(cond_dim, cond_dim)", "nn.Linear(4 * cond_dim, cond_dim)"),
 )
-class TimeMLP(_Changed):
-    def __init__(self, time_dim, cond_dim):
-        super().__init__(time_dim, cond_dim)
-        self.linear1 = nn.Linear(time_dim, 4 * cond_dim)
-        self.linear2 = nn.Linear(4 * cond_dim, cond_dim)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "one layer only",
     "SiLU has to be followed by a second linear layer, W_2 and b_2.",
+    ("        self.linear2 = nn.Linear(cond_dim, cond_dim)\n", ""),
+    ("return self.linear2(hidden)", "return hidden"),
 )
-class TimeMLP(nn.Module):
-    def __init__(self, time_dim, cond_dim):
-        super().__init__()
-        self.linear = nn.Linear(time_dim, cond_dim)
 
-    def forward(self, embedding):
-        return F.silu(self.linear(embedding))
-
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "no biases",
     "Both layers have a bias, b_1 and b_2. nn.Linear brings one along unless told not to.",
+    ("nn.Linear(time_dim, cond_dim)", "nn.Linear(time_dim, cond_dim, bias=False)"),
+    ("nn.Linear(cond_dim, cond_dim)", "nn.Linear(cond_dim, cond_dim, bias=False)"),
 )
-class TimeMLP(_Changed):
-    def __init__(self, time_dim, cond_dim):
-        super().__init__(time_dim, cond_dim)
-        self.linear1 = nn.Linear(time_dim, cond_dim, bias=False)
-        self.linear2 = nn.Linear(cond_dim, cond_dim, bias=False)
 
 
 @answers.wrong(
@@ -512,48 +424,36 @@ class TimeMLP(nn.Module):
         return nn.Linear(self.cond_dim, self.cond_dim)(hidden)
 
 
-@answers.wrong(
+answers.edit(
     "3.2",
     "cut off from the gradient",
     "Under no_grad, or after detach, torch does not remember how the result was computed, so no "
     "gradient finds its way back. Training needs it; leave both to sampling.",
+    ("    def forward", "    @torch.no_grad()\n    def forward"),
 )
-class TimeMLP(_Changed):
-    @torch.no_grad()
-    def forward(self, embedding):
-        return super().forward(embedding)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "the first layer cut off from the gradient",
     "After detach, .data or a new torch.tensor(...) the gradient cannot go further back: the layer "
     "before it stays as random as it began.",
+    ("self.linear1(embedding)", "self.linear1(embedding).detach()"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return F.silu(hidden.detach())
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "nn.SiLU called on the numbers",
     "nn.SiLU is a class: nn.SiLU(x) makes a layer and does not apply it. Make the layer first and "
     "call it afterwards, or use the function nn.functional.silu.",
+    ("nn.functional.silu", "nn.SiLU"),
 )
-class TimeMLP(_Changed):
-    def between(self, hidden):
-        return nn.SiLU(hidden)
 
-
-@answers.wrong(
+answers.edit(
     "3.2",
     "the second layer made and never used",
     "forward ends after the SiLU. The second layer has weights, but nothing ever goes through it.",
+    ("return self.linear2(hidden)", "return hidden"),
 )
-class TimeMLP(_Changed):
-    def forward(self, embedding):
-        return F.silu(self.linear1(embedding))
 
 
 @answers.wrong(
@@ -574,301 +474,209 @@ class TimeMLP(nn.Module):
         return self.linear2(torch.cat([hidden, one], dim=1))
 
 
-@answers.wrong(
+answers.edit(
     "3.2",
     "weights that all begin alike",
     "Units that begin alike get the same gradient and stay alike for ever. nn.Linear begins with "
     "random weights for this reason.",
+    (
+        "self.linear2 = nn.Linear(cond_dim, cond_dim)",
+        "self.linear2 = nn.Linear(cond_dim, cond_dim)\n"
+        "        for parameter in self.parameters():\n"
+        "            nn.init.zeros_(parameter)",
+    ),
 )
-class TimeMLP(_Changed):
-    def __init__(self, time_dim, cond_dim):
-        super().__init__(time_dim, cond_dim)
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
 
 
 # 3.3
 
 
-@answers.wrong(
+answers.edit(
     "3.3",
     "no row for the null label",
     "Labels 0 ... num_classes-1 are classes; label num_classes is the null label: one row more.",
+    ("num_classes + 1", "num_classes"),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__(num_classes - 1, cond_dim)
 
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "labels counted from 1",
     "Labels begin at 0, and so do the rows of the table. With one added to each label, the null "
     "label points behind the last row.",
+    ("self.table(labels)", "self.table(labels + 1)"),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def forward(self, labels):
-        return super().forward(labels + 1)
 
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "a row that no label uses",
     "Count the labels: num_classes classes and one null label. Any further row is never looked up.",
+    ("num_classes + 1", "num_classes + 2"),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__(num_classes + 1, cond_dim)
 
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "one-hot vectors handed out",
     "A 1 in the label's place says which class it is, but nothing about it, and it has the wrong "
     "length. Each class needs cond_dim learned numbers.",
+    ("nn.Embedding(num_classes + 1, cond_dim)", "num_classes + 1"),
+    ("self.table(labels)", "nn.functional.one_hot(labels, self.table).float()"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.rows = num_classes + 1
 
-    def forward(self, labels):
-        return F.one_hot(labels, self.rows).float()
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "numbers to compare with made on the CPU",
     "torch.arange, zeros and the like make tensors on the CPU unless they are told where. Labels "
     "on a GPU cannot be compared with those: device=labels.device.",
+    (
+        "nn.Embedding(num_classes + 1, cond_dim)",
+        "nn.Parameter(torch.randn(num_classes + 1, cond_dim))",
+    ),
+    (
+        "self.table(labels)",
+        "(labels[:, None] == torch.arange(len(self.table))).float() @ self.table",
+    ),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.vectors = nn.Parameter(torch.randn(num_classes + 1, cond_dim))
 
-    def forward(self, labels):
-        return (labels[:, None] == torch.arange(len(self.vectors))).float() @ self.vectors
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "rows and columns exchanged",
     "The table has a row for each label, and each row has cond_dim numbers: first how many, then "
     "how long.",
+    ("num_classes + 1, cond_dim)", "cond_dim, num_classes + 1)"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = nn.Embedding(cond_dim, num_classes + 1)
 
-    def forward(self, labels):
-        return self.table(labels)
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "a fixed zero vector for the null label",
     "'Any digit' is something to be learned too. Leave its row to the optimiser like the others.",
+    (
+        "self.table(labels)",
+        "self.table(labels) * (labels < self.table.num_embeddings - 1)[:, None]",
+    ),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = nn.Embedding(num_classes + 1, cond_dim)
-        self.null_label = num_classes
 
-    def forward(self, labels):
-        return self.table(labels) * (labels != self.null_label)[:, None]
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "a null label that is not learned",
     "padding_idx keeps a row at zero and lets no gradient through. 'Any digit' has to be learned "
     "like the digits.",
+    ("num_classes + 1, cond_dim)", "num_classes + 1, cond_dim, padding_idx=num_classes)"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = nn.Embedding(num_classes + 1, cond_dim, padding_idx=num_classes)
 
-    def forward(self, labels):
-        return self.table(labels)
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "label 0 as padding_idx",
     "0 is the digit zero here, a class like the others. The null label is num_classes, and it is "
     "learned as well.",
+    ("num_classes + 1, cond_dim)", "num_classes + 1, cond_dim, padding_idx=0)"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = nn.Embedding(num_classes + 1, cond_dim, padding_idx=0)
 
-    def forward(self, labels):
-        return self.table(labels)
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "the null label moved to the last class",
     "Cutting the label off at num_classes-1 stops the error, but now 'any digit' means 'a nine'. "
     "The table needs one row more.",
+    ("num_classes + 1", "num_classes"),
+    ("self.table(labels)", "self.table(labels.clamp(max=self.table.num_embeddings - 1))"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = nn.Embedding(num_classes, cond_dim)
-        self.last = num_classes - 1
 
-    def forward(self, labels):
-        return self.table(labels.clamp(max=self.last))
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "the null label wrapped round to class 0",
     "The remainder of num_classes divided by num_classes is 0, so 'any digit' means 'a zero'. "
     "The table needs one row more.",
+    ("num_classes + 1", "num_classes"),
+    ("self.table(labels)", "self.table(labels % self.table.num_embeddings)"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = nn.Embedding(num_classes, cond_dim)
-        self.num_classes = num_classes
 
-    def forward(self, labels):
-        return self.table(labels % self.num_classes)
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "the label as a quantity",
     "A linear layer on the number itself makes 8 twice 4. Labels are names; look their vectors up.",
+    ("nn.Embedding(num_classes + 1, cond_dim)", "nn.Linear(1, cond_dim)"),
+    ("self.table(labels)", "self.table(labels[:, None].float())"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.linear = nn.Linear(1, cond_dim)
 
-    def forward(self, labels):
-        return self.linear(labels[:, None].float())
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "vectors that are not learned",
     "The optimiser sees only an nn.Parameter, or a module that holds one, that is an attribute of "
     "self. A plain tensor, or a parameter in a Python list, stays as random as it began.",
+    ("nn.Embedding(num_classes + 1, cond_dim)", "torch.randn(num_classes + 1, cond_dim)"),
+    ("self.table(labels)", "self.table[labels]"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = torch.randn(num_classes + 1, cond_dim)
 
-    def forward(self, labels):
-        return self.table[labels]
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "waves instead of learned vectors",
     "Steps have an order, so waves suit them. Classes have none: each gets a learned vector.",
+    ("self.table = nn.Embedding(num_classes + 1, cond_dim)", "self.cond_dim = cond_dim"),
+    ("self.table(labels)", "sinusoidal_embedding(labels, self.cond_dim)"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.cond_dim = cond_dim
 
-    def forward(self, labels):
-        return ref.sinusoidal_embedding(labels, self.cond_dim)
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "a frozen table",
     "With requires_grad = False, under no_grad or after detach, no gradient reaches the vectors, "
     "and they stay as random as they began.",
+    ("self.table(labels)", "self.table(labels).detach()"),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def forward(self, labels):
-        return super().forward(labels).detach()
 
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "a bias that all labels share",
     "A linear layer on one-hot labels is a table, but its bias belongs to no label: every digit "
     "would move it. Leave the bias away.",
+    ("nn.Embedding(", "nn.Linear("),
+    (
+        "self.table(labels)",
+        "self.table(nn.functional.one_hot(labels, self.table.in_features).float())",
+    ),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.linear = nn.Linear(num_classes + 1, cond_dim)
-        self.rows = num_classes + 1
 
-    def forward(self, labels):
-        return self.linear(F.one_hot(labels, self.rows).float())
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "a linear layer after the table",
     "The rows of the table are the vectors, already of length cond_dim. Nothing comes after them.",
+    (
+        "num_classes + 1, cond_dim)",
+        "num_classes + 1, cond_dim)\n        self.linear = nn.Linear(cond_dim, cond_dim)",
+    ),
+    ("self.table(labels)", "self.linear(self.table(labels))"),
 )
-class ClassEmbedding(nn.Module):
-    def __init__(self, num_classes, cond_dim):
-        super().__init__()
-        self.table = nn.Embedding(num_classes + 1, cond_dim)
-        self.linear = nn.Linear(cond_dim, cond_dim)
 
-    def forward(self, labels):
-        return self.linear(self.table(labels))
-
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "one vector for the whole batch",
     "Each image has a label of its own. An average over the batch tells every image the same.",
+    ("self.table(labels)", "self.table(labels).mean(dim=0).expand(len(labels), -1)"),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def forward(self, labels):
-        return super().forward(labels).mean(dim=0).expand(len(labels), -1)
 
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "label dropout in the embedding",
     "Dropping labels is drop_labels' work, in training only. A table that does it too draws the "
     "wrong digit now and then.",
+    (
+        "return self.table(labels)",
+        "dropped = torch.rand(len(labels)) < 0.1\n"
+        "        return self.table(labels.masked_fill(dropped, self.table.num_embeddings - 1))",
+    ),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def forward(self, labels):
-        dropped = torch.rand(len(labels)) < 0.1
-        null_label = self.table.num_embeddings - 1
-        return super().forward(labels.masked_fill(dropped, null_label))
 
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "a SiLU after the table",
     "The vector is learned, so it can take any value by itself. SiLU would forbid all below -0.28.",
+    ("self.table(labels)", "nn.functional.silu(self.table(labels))"),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def forward(self, labels):
-        return F.silu(super().forward(labels))
 
-
-@answers.wrong(
+answers.edit(
     "3.3",
     "vectors cut to length 1",
     "The length of a vector is learned like its direction. Normalising throws it away.",
+    ("self.table(labels)", "nn.functional.normalize(self.table(labels), dim=1)"),
 )
-class ClassEmbedding(ref.ClassEmbedding):
-    def forward(self, labels):
-        return F.normalize(super().forward(labels), dim=1)
 
 
 # 3.4
@@ -878,42 +686,32 @@ def _mask(labels, p, generator):
     return torch.rand(labels.shape, generator=generator, device=labels.device) < p
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "keeping with probability p",
     "A uniform number is below p with probability p: those are the labels to drop, not to keep.",
+    (
+        "torch.full_like(labels, null_label), labels)",
+        "labels, torch.full_like(labels, null_label))",
+    ),
 )
-def drop_labels(labels, p, null_label, generator):
-    if not 0 <= p <= 1:
-        raise ValueError
-    return torch.where(_mask(labels, p, generator), labels, torch.full_like(labels, null_label))
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "one decision for the whole batch",
     "Each label needs a uniform number of its own. With one for all, a whole batch is dropped or "
     "kept at a time.",
+    ("torch.rand(labels.shape,", "torch.rand(1,"),
 )
-def drop_labels(labels, p, null_label, generator):
-    if not 0 <= p <= 1:
-        raise ValueError
-    if torch.rand(1, generator=generator).item() < p:
-        return torch.full_like(labels, null_label)
-    return labels.clone()
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "one decision per class",
     "Images of the same digit decide separately too: draw a number per label in the batch, not "
     "per class.",
+    ("labels.shape,", "null_label + 1,"),
+    ("where(dropped,", "where(dropped[labels],"),
 )
-def drop_labels(labels, p, null_label, generator):
-    if not 0 <= p <= 1:
-        raise ValueError
-    by_class = torch.rand(null_label + 1, generator=generator, device=labels.device) < p
-    return torch.where(by_class[labels], torch.full_like(labels, null_label), labels)
 
 
 @answers.wrong(
@@ -926,26 +724,22 @@ def drop_labels(labels, p, null_label, generator):
     return torch.where(_mask(labels, p, None), torch.full_like(labels, null_label), labels)
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "a new generator in every call",
     "A generator that is made and seeded inside begins afresh each time, so the same places are "
     "dropped in every batch. Draw from the one that is handed in.",
+    ("    uniform", "    torch.manual_seed(0)\n    uniform"),
+    ("generator=generator, ", ""),
 )
-def drop_labels(labels, p, null_label, generator):
-    torch.manual_seed(0)
-    return ref.drop_labels(labels, p, null_label, None)
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "the generator's seed instead of the generator",
     "A generator stands where its last draw left it. Whoever goes back to its seed draws the same "
     "numbers again in every batch.",
+    ("generator=generator", "generator=torch.Generator().manual_seed(generator.initial_seed())"),
 )
-def drop_labels(labels, p, null_label, generator):
-    again = torch.Generator().manual_seed(generator.initial_seed())
-    return ref.drop_labels(labels, p, null_label, again)
 
 
 @answers.wrong(
@@ -978,13 +772,12 @@ def drop_labels(labels, p, null_label, generator):
     return labels.masked_fill(_mask(labels, p, generator), -1)
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "the null label is always 10",
     "null_label is an argument: with other classes than ten digits it is another number.",
+    ("torch.full_like(labels, null_label)", "torch.full_like(labels, 10)"),
 )
-def drop_labels(labels, p, null_label, generator):
-    return ref.drop_labels(labels, p, 10, generator)
 
 
 @answers.wrong(
@@ -1072,30 +865,21 @@ def drop_labels(labels, p, null_label, generator):
     return torch.where(dropped, torch.full_like(labels, null_label), labels)
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "<= instead of <",
     "torch.rand draws from [0, 1): never 1, but once in a long while exactly 0. With <= that label "
     "is dropped even when p is 0.",
+    ("uniform < p", "uniform <= p"),
 )
-def drop_labels(labels, p, null_label, generator):
-    if not 0 <= p <= 1:
-        raise ValueError
-    uniform = torch.rand(labels.shape, generator=generator, device=labels.device)
-    return torch.where(uniform <= p, torch.full_like(labels, null_label), labels)
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "random numbers drawn on the CPU",
     "torch.rand makes a tensor on the CPU unless it is told where. Labels on a GPU do not go "
     "together with it: device=labels.device.",
+    (", device=labels.device", ""),
 )
-def drop_labels(labels, p, null_label, generator):
-    if not 0 <= p <= 1:
-        raise ValueError
-    dropped = torch.rand(labels.shape, generator=generator) < p
-    return torch.where(dropped, torch.full_like(labels, null_label), labels)
 
 
 @answers.wrong(
@@ -1129,17 +913,13 @@ def drop_labels(labels, p, null_label, generator):
     return torch.where(dropped, swapped, labels)
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "one draw for two neighbours",
     "Each label draws a number of its own. Shared draws make neighbours drop out together.",
+    ("torch.rand(labels.shape,", "torch.rand((len(labels) + 1) // 2,"),
+    ("uniform < p", "uniform.repeat_interleave(2)[: len(labels)] < p"),
 )
-def drop_labels(labels, p, null_label, generator):
-    if not 0 <= p <= 1:
-        raise ValueError
-    half = torch.rand((len(labels) + 1) // 2, generator=generator, device=labels.device)
-    dropped = half.repeat_interleave(2)[: len(labels)] < p
-    return torch.where(dropped, torch.full_like(labels, null_label), labels)
 
 
 @answers.wrong(
@@ -1152,11 +932,10 @@ def drop_labels(labels, p, null_label, generator):
     return torch.where(dropped, torch.full_like(labels, null_label), labels)
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "any p accepted",
     "15 for 15 % would silently drop every label. The first lines of the exercise refuse it; "
     "keep them.",
+    ("if not 0 <= p <= 1", "if False"),
 )
-def drop_labels(labels, p, null_label, generator):
-    return torch.where(_mask(labels, p, generator), torch.full_like(labels, null_label), labels)

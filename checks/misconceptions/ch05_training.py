@@ -1,9 +1,6 @@
 """Known wrong answers to chapter 05, each with the misunderstanding behind it."""
 
-import copy
-
 import torch
-from torch import nn
 
 from course.grading.answers import Answers
 from solutions import ch05_training as ref
@@ -11,499 +8,381 @@ from solutions import ch05_training as ref
 answers = Answers()
 
 
-def by_image(values):
-    """(B,) -> (B, 1, 1, 1)."""
-    return values.view(-1, 1, 1, 1)
-
-
-def along_width(values, images):
-    """(B,) as it is, where that goes through unnoticed.
-
-    Elsewhere torch raises an error like many others, which must not be taken for this mistake.
-    """
-    return values if len(values) == images.shape[-1] else by_image(values)
-
-
 # 5.1, the draws
 
 
-@answers.wrong(
+answers.edit(
     "5.1",
     "the last step is never drawn",
     "torch.randint leaves its upper end out already. With T-1 as that end, the step T-1, from "
     "which all sampling starts, is never trained.",
+    ("randint(0, num_steps,", "randint(0, num_steps - 1,"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, eps = ref.draw_noise(x0, num_steps - 1, generator)
-    return t, eps
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "counting the steps from 1",
     "Here time runs over 0 ... T-1. With 1 ... T the first step is left out, and T has no entry "
     "in the tables.",
+    ("randint(0, num_steps,", "randint(1, num_steps + 1,"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, eps = ref.draw_noise(x0, num_steps, generator)
-    return t + 1, eps
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "one step for the whole batch",
     "A batch with a single t teaches the network about one noise level only, and the loss jumps "
     "from batch to batch. Draw as many steps as there are images.",
+    ("return t, eps", "return t[:1].expand(batch_size), eps"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, eps = ref.draw_noise(x0, num_steps, generator)
-    return t[:1].expand(x0.shape[0]).clone(), eps
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "time as a fraction",
     "t is used as an index into tables, so it has to be a whole number of dtype int64. The "
     "network's embedding takes care of its scale.",
+    ("return t, eps", "return t / num_steps, eps"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, eps = ref.draw_noise(x0, num_steps, generator)
-    return t / num_steps, eps
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "rounding to the nearest step",
     "Of numbers spread evenly from 0 to T-1, only half as many round to an end as to a step in "
     "the middle. Draw whole numbers in the first place.",
+    (
+        "torch.randint(0, num_steps, (batch_size,), generator=generator, device=x0.device)",
+        "(torch.rand(batch_size, generator=generator) * (num_steps - 1)).round().long()",
+    ),
+    ("x0.shape, generator=generator, device=x0.device", "x0.shape, generator=generator"),
 )
-def draw_noise(x0, num_steps, generator):
-    u = torch.rand(x0.shape[0], generator=generator)
-    eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
-    return (u * (num_steps - 1)).round().long(), eps
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "noise that ignores the generator",
     "torch.randn_like takes no generator and draws from a global one, so a run cannot be "
     "repeated or resumed. torch.randn takes a shape and a generator.",
+    (
+        "torch.randn(x0.shape, generator=generator, device=x0.device, dtype=x0.dtype)",
+        "torch.randn_like(x0)",
+    ),
 )
-def draw_noise(x0, num_steps, generator):
-    t, _ = ref.draw_noise(x0, num_steps, generator)
-    return t, torch.randn_like(x0)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "steps that ignore the generator",
     "The steps are random, too: torch.randint takes the generator just as torch.randn does.",
+    ("(batch_size,), generator=generator, device=x0.device", "(batch_size,)"),
+    ("x0.shape, generator=generator, device=x0.device", "x0.shape, generator=generator"),
 )
-def draw_noise(x0, num_steps, generator):
-    eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
-    return torch.randint(0, num_steps, x0.shape[:1]), eps
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "a fixed seed inside",
     "Seeding inside the function gives the same draws at every training step, and the network "
     "learns that noise by heart. The caller has seeded the generator: just draw from it.",
+    ("    batch_size =", "    generator.manual_seed(0)\n    batch_size ="),
 )
-def draw_noise(x0, num_steps, generator):
-    return ref.draw_noise(x0, num_steps, generator.manual_seed(0))
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "uniform noise",
     "torch.rand is uniform between 0 and 1. The forward process adds Gaussian noise, with mean 0 "
     "and both signs: torch.randn.",
+    ("return t, eps", "return t, torch.rand(x0.shape, generator=generator, dtype=x0.dtype)"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, _ = ref.draw_noise(x0, num_steps, generator)
-    return t, torch.rand(x0.shape, generator=generator, dtype=x0.dtype)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "one noise image for the whole batch",
     "If all images share their noise, the network sees far less of it than there are images. "
     "Each pixel of each image gets a draw of its own.",
+    ("return t, eps", "return t, eps[:1].expand_as(x0)"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, eps = ref.draw_noise(x0, num_steps, generator)
-    return t, eps[:1].expand_as(x0).clone()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "noise always in float32",
     "torch.randn makes float32 numbers unless it is told another dtype. Take the dtype from the "
     "images, so that the two fit together.",
+    ("return t, eps", "return t, eps.float()"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, eps = ref.draw_noise(x0, num_steps, generator)
-    return t, eps.float()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "noise first, steps second",
     "The pair is (t, eps), in this order: the caller unpacks it by position.",
+    ("return t, eps", "return eps, t"),
 )
-def draw_noise(x0, num_steps, generator):
-    return ref.draw_noise(x0, num_steps, generator)[::-1]
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "new tensors without a device",
     "torch.randint and torch.randn make their numbers on the CPU unless a device is named. If "
     "the images are on a graphics card, so must these be: take the device from x0.",
+    ("(batch_size,), generator=generator, device=x0.device", "(batch_size,), generator=generator"),
+    ("x0.shape, generator=generator, device=x0.device", "x0.shape, generator=generator"),
 )
-def draw_noise(x0, num_steps, generator):
-    t = torch.randint(0, num_steps, x0.shape[:1], generator=generator)
-    return t, torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "noise without a device",
     "The steps follow the images to another device, but torch.randn makes its numbers on the CPU "
     "unless a device is named. Take the one of x0 for both.",
+    ("return t, eps", "return t, torch.randn(x0.shape, generator=generator, dtype=x0.dtype)"),
 )
-def draw_noise(x0, num_steps, generator):
-    t, _ = ref.draw_noise(x0, num_steps, generator)
-    return t, torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
 
 
 # 5.1, the loss
 
 
-def loss_with(signal, noise, model, x0, t, labels, eps, alpha_bars, target):
-    """The reference's loss, but for the two coefficients of x_t."""
-    predicted = model(signal * x0 + noise * eps, t, labels)
-    return ((target(x0, eps, t, alpha_bars) - predicted) ** 2).mean()
-
-
-@answers.wrong(
+# Only where a batch is as wide as it is long does this go through unnoticed. Elsewhere torch raises
+# an error like many others, which must not be taken for this mistake; so for v and eps below.
+answers.edit(
     "5.1",
     "coefficients along the width",
     "alpha_bars[t] has shape (B,), and broadcasting lines it up with the last axis, the width. "
     "With as many images as columns nobody complains. Give it the shape (B, 1, 1, 1).",
+    (
+        "alpha_bar_at(alpha_bars, t)",
+        "alpha_bars[t] if len(t) == x0.shape[-1] else alpha_bar_at(alpha_bars, t)",
+    ),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = along_width(alpha_bars[t], x0)
-    return loss_with(a.sqrt(), (1 - a).sqrt(), model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the roots forgotten",
     "alpha_bar and 1 - alpha_bar are variances. What multiplies an image is an amplitude, the "
     "square root.",
+    ("alpha_bar.sqrt()", "alpha_bar"),
+    ("(1 - alpha_bar).sqrt()", "(1 - alpha_bar)"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    return loss_with(a, 1 - a, model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "signal and noise swapped",
     "alpha_bar is what is left of the image: near 1 at t = 0. It belongs to x_0, and its "
     "complement to eps.",
+    ("(1 - alpha_bar).sqrt() * eps", "(1 - alpha_bar).sqrt() * x0"),
+    ("alpha_bar.sqrt() * x0", "alpha_bar.sqrt() * eps"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    return loss_with((1 - a).sqrt(), a.sqrt(), model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "one minus the root",
     "The two squared amplitudes add up to 1, not the amplitudes themselves: the noise's is the "
     "root of 1 - alpha_bar.",
+    ("(1 - alpha_bar).sqrt()", "(1 - alpha_bar.sqrt())"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    return loss_with(a.sqrt(), 1 - a.sqrt(), model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "clean images for the network",
     "The network is to find the noise, and in clean images there is none to be found. Mix in the "
     "noise first and show it x_t.",
+    ("model(x_t,", "model(x0,"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    return loss_with(1.0, 0.0, model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "a sum instead of a mean",
     "A sum grows with the batch and the image, and the learning rate would have to shrink with "
     "them. Take the mean over images and pixels.",
+    (".mean()", ".sum()"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    return x0.numel() * ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "a loss for each image",
     "backward() starts from a single number. Take the mean over the batch as well.",
+    (".mean()", ".mean(dim=(1, 2, 3))"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    error = target(x0, eps, t, alpha_bars) - model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, labels)
-    return (error**2).mean(dim=(1, 2, 3))
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "absolute differences",
     "The loss takes the squares of the differences, in which a large miss weighs more than many "
     "small ones. Here their absolute values were taken.",
+    ("(error**2)", "error.abs()"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    predicted = model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, labels)
-    return (target(x0, eps, t, alpha_bars) - predicted).abs().mean()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the answer compared with the image",
     "The network is asked for the noise, unless the caller hands in another target. The image "
     "follows from the noise later, when sampling.",
+    (
+        "target(x0, eps, t, alpha_bars)",
+        "(x0 if target is eps_target else target(x0, eps, t, alpha_bars))",
+    ),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    if target is ref.eps_target:
-        target = lambda x0, eps, t, alpha_bars: x0  # noqa: E731
-    return ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the target ignored",
     "What the network is asked for is an argument: call target and compare with what it returns. "
     "Comparing with eps is only its default.",
+    ("target(x0, eps, t, alpha_bars)", "eps"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    return ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "a target of the noisy images",
     "target makes what it wants from the clean images: it takes x0. The noisy x_t is for the "
     "network.",
+    ("target(x0,", "target(x_t,"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    x_t = a.sqrt() * x0 + (1 - a).sqrt() * eps
-    error = target(x_t, eps, t, alpha_bars) - model(x_t, t, labels)
-    return (error**2).mean()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the gathered alpha_bars handed to the target",
     "target looks up alpha_bars[t] by itself, so it needs the whole table of T values.",
+    ("target(x0, eps, t, alpha_bars)", "target(x0, eps, t, alpha_bar)"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    predicted = model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, labels)
-    return ((target(x0, eps, t, a) - predicted) ** 2).mean()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "time scaled for the network",
     "The network's embedding expects the step itself, 0 ... T-1. Scaled to 0 ... 1 all steps "
     "look nearly alike to it.",
+    ("model(x_t, t,", "model(x_t, t / len(alpha_bars),"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    predicted = model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t / len(alpha_bars), labels)
-    return ((target(x0, eps, t, alpha_bars) - predicted) ** 2).mean()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the network's answer detached",
     "A detached tensor has forgotten how it was computed, so backward() finds no way to the "
     "weights. Leave .detach(), .item() and torch.no_grad() out of the loss.",
+    (".mean()", ".mean().detach()"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    return ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target).detach()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the noise simply added",
     "x_0 + eps has the same amount of noise at every t. How much is left of the image, and how "
     "much noise comes in, follows from alpha_bar at each image's t.",
+    ("alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps", "x0 + eps"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    return loss_with(1.0, 1.0, model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "other noise drawn inside the loss",
     "The noise is handed in as eps. With noise drawn anew, the network is asked about noise that "
     "is not in its input.",
+    ("(1 - alpha_bar).sqrt() * eps", "(1 - alpha_bar).sqrt() * torch.randn_like(x0)"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    x_t = a.sqrt() * x0 + (1 - a).sqrt() * torch.randn_like(x0)
-    return ((target(x0, eps, t, alpha_bars) - model(x_t, t, labels)) ** 2).mean()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "alpha_bars read one step early",
     "alpha_bars[0] belongs to t = 0, which is one step of noise already. There is nothing to "
     "shift, and at t = 0 the index -1 would be that of the last step.",
+    ("(alpha_bars, t)", "(alpha_bars, t - 1)"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t - 1])
-    return loss_with(a.sqrt(), (1 - a).sqrt(), model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the labels left out",
     "The network is asked about x_t, t and labels. Without the labels it could not learn to draw "
     "the digit that it is asked for.",
+    ("model(x_t, t, labels)", "model(x_t, t)"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    predicted = model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t)
-    return ((target(x0, eps, t, alpha_bars) - predicted) ** 2).mean()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "a sum over the pixels of each image",
     "Summed over its pixels, an image counts for more the larger it is, and a learning rate for "
     "small images is too large for bigger ones. Take the mean over the pixels, too.",
+    (".mean()", ".sum(dim=(1, 2, 3)).mean()"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    return x0[0].numel() * ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target)
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "the root of the mean",
     "The root makes the error easier to read, but its gradients are others. The loss is the mean "
     "of the squares, as it is.",
+    (".mean()", ".mean().sqrt()"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    return ref.diffusion_loss(model, x0, t, labels, eps, alpha_bars, target).sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "5.1",
     "differences that are not squared",
     "Without squares, an error upwards and one downwards cancel, and a poor answer may have a "
     "loss of 0, or less. Square the differences before you take the mean.",
+    ("(error**2)", "error"),
 )
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=ref.eps_target):
-    a = by_image(alpha_bars[t])
-    predicted = model(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, labels)
-    return (target(x0, eps, t, alpha_bars) - predicted).mean()
 
 
 # 5.2, from image and noise to v
 
 
-@answers.wrong(
+answers.edit(
     "5.2",
     "plus instead of minus in v",
     "Image and noise enter v with opposite signs. With a plus the result lies near x_t, and "
     "neither can be read off the two.",
+    ("* eps -", "* eps +"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return a.sqrt() * eps + (1 - a).sqrt() * x0
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "v with its sign turned",
     "In v the noise counts as positive and the image is subtracted. Compare the two signs with "
     "the formula.",
+    ("return alpha_bar.sqrt() * eps -", "return -alpha_bar.sqrt() * eps +"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    return -ref.v_target(x0, eps, t, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "x_t in place of v",
     "sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps is x_t, which the network is shown anyway. "
     "In v the two change places, and the image gets a minus.",
+    ("alpha_bar.sqrt() * eps -", "alpha_bar.sqrt() * x0 +"),
+    ("(1 - alpha_bar).sqrt() * x0", "(1 - alpha_bar).sqrt() * eps"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return a.sqrt() * x0 + (1 - a).sqrt() * eps
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "the weights of v the wrong way round",
     "v shows what x_t hides: where alpha_bar is large, x_t shows the image, so v is mostly noise.",
+    ("alpha_bar.sqrt() * eps", "(1 - alpha_bar).sqrt() * eps"),
+    ("(1 - alpha_bar).sqrt() * x0", "alpha_bar.sqrt() * x0"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return (1 - a).sqrt() * eps - a.sqrt() * x0
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "v without the roots",
     "alpha_bar and 1 - alpha_bar are variances. What multiplies an image is an amplitude, the "
     "square root.",
+    ("alpha_bar.sqrt() * eps", "alpha_bar * eps"),
+    ("(1 - alpha_bar).sqrt() * x0", "(1 - alpha_bar) * x0"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return a * eps - (1 - a) * x0
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "one minus the root in v",
     "The two squared amplitudes add up to 1, not the amplitudes themselves: the image's is the "
     "root of 1 - alpha_bar.",
+    ("(1 - alpha_bar).sqrt() * x0", "(1 - alpha_bar.sqrt()) * x0"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return a.sqrt() * eps - (1 - a.sqrt()) * x0
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "coefficients of v along the width",
     "alpha_bars[t] has shape (B,), and broadcasting lines it up with the last axis, the width. "
     "With as many images as columns nobody complains. Give it the shape (B, 1, 1, 1).",
+    (
+        "    return alpha_bar.sqrt()",
+        "    if len(t) == x0.shape[-1]:\n"
+        "        alpha_bar = alpha_bars[t]\n"
+        "    return alpha_bar.sqrt()",
+    ),
 )
-def v_target(x0, eps, t, alpha_bars):
-    a = along_width(alpha_bars[t], x0)
-    return a.sqrt() * eps - (1 - a).sqrt() * x0
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "the first image's step for all",
     "Each image of a batch has its own t, so there are B coefficients and not one.",
+    ("    return alpha_bar.sqrt()", "    alpha_bar = alpha_bar[:1]\n    return alpha_bar.sqrt()"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    return ref.v_target(x0, eps, t[:1].expand_as(t), alpha_bars)
 
 
 @answers.wrong(
@@ -515,14 +394,13 @@ def v_target(x0, eps, t, alpha_bars):
     return ref.v_target(x0, eps, (t - 1).clamp(min=0), alpha_bars)
 
 
-@answers.wrong(
+answers.edit(
     "5.2",
     "the noise in place of v",
     "eps is what an eps-network is asked for. v has a part of the image in it as well, more of "
     "it the more noise there is.",
+    ("alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0", "eps.clone()"),
 )
-def v_target(x0, eps, t, alpha_bars):
-    return eps.clone()
 
 
 @answers.wrong(
@@ -538,102 +416,89 @@ def v_target(x0, eps, t, alpha_bars):
 # 5.2, from v to the noise
 
 
-@answers.wrong(
+answers.edit(
     "5.2",
     "minus instead of plus in eps",
     "The minus in v cancels when x_t and v are combined: both contain the noise with a plus, so "
     "they are added.",
+    ("* x_t +", "* x_t -"),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return (1 - a).sqrt() * x_t - a.sqrt() * v
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "the weights of eps the wrong way round",
     "In x_t the noise has the weight sqrt(1 - alpha_bar), and with just that weight x_t enters "
     "here. Where alpha_bar is near 1, v is the noise already.",
+    ("(1 - alpha_bar).sqrt() * x_t", "alpha_bar.sqrt() * x_t"),
+    ("alpha_bar.sqrt() * v", "(1 - alpha_bar).sqrt() * v"),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return a.sqrt() * x_t + (1 - a).sqrt() * v
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "x_0 in place of eps",
     "sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v is the clean image. Asked for is the noise, in "
     "which the weights change places.",
+    ("(1 - alpha_bar).sqrt() * x_t +", "alpha_bar.sqrt() * x_t -"),
+    ("alpha_bar.sqrt() * v", "(1 - alpha_bar).sqrt() * v"),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return a.sqrt() * x_t - (1 - a).sqrt() * v
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "eps without the roots",
     "alpha_bar and 1 - alpha_bar are variances. What multiplies an image is an amplitude, the "
     "square root.",
+    ("(1 - alpha_bar).sqrt() * x_t", "(1 - alpha_bar) * x_t"),
+    ("alpha_bar.sqrt() * v", "alpha_bar * v"),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return (1 - a) * x_t + a * v
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "v handed on as if it were eps",
     "A v-network does not predict the noise: v is close to it only where there is hardly any. "
     "Elsewhere the noise has to be computed from x_t and v.",
+    ("(1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v", "v.clone()"),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    return v.clone()
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "x_t taken for x_0",
     "Solving v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 for eps needs x_0, which nobody "
     "has here. Replace it by what x_t and v say about it.",
+    (
+        "(1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v",
+        "(v + (1 - alpha_bar).sqrt() * x_t) / alpha_bar.sqrt()",
+    ),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return (v + (1 - a).sqrt() * x_t) / a.sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "coefficients of eps along the width",
     "alpha_bars[t] has shape (B,), and broadcasting lines it up with the last axis, the width. "
     "With as many images as columns nobody complains. Give it the shape (B, 1, 1, 1).",
+    (
+        "    return (1",
+        "    if len(t) == x_t.shape[-1]:\n        alpha_bar = alpha_bars[t]\n    return (1",
+    ),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = along_width(alpha_bars[t], x_t)
-    return (1 - a).sqrt() * x_t + a.sqrt() * v
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "v taken for x_0",
     "(x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar) is the noise if the clean image is known. "
     "v is not the clean image.",
+    (
+        "(1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v",
+        "(x_t - alpha_bar.sqrt() * v) / (1 - alpha_bar).sqrt()",
+    ),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return (x_t - a.sqrt() * v) / (1 - a).sqrt()
 
-
-@answers.wrong(
+answers.edit(
     "5.2",
     "one minus the root in eps",
     "The two squared amplitudes add up to 1, not the amplitudes themselves: x_t enters with the "
     "root of 1 - alpha_bar.",
+    ("(1 - alpha_bar).sqrt() * x_t", "(1 - alpha_bar.sqrt()) * x_t"),
 )
-def eps_from_v(x_t, v, t, alpha_bars):
-    a = by_image(alpha_bars[t])
-    return (1 - a.sqrt()) * x_t + a.sqrt() * v
 
 
 @answers.wrong(
@@ -649,231 +514,161 @@ def eps_from_v(x_t, v, t, alpha_bars):
 # 5.3
 
 
-@answers.wrong(
+answers.edit(
     "5.3",
     "a second name instead of a second network",
     "`self.model = model` copies nothing: both names mean the same network, and the average is "
     "always just the newest weights. Copy it deeply.",
+    ("copy.deepcopy(model)", "model"),
 )
-class EMA(ref.EMA):
-    def __init__(self, model, decay=0.9999):
-        super().__init__(model, decay)
-        self.model = model.eval().requires_grad_(False)
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "a shallow copy",
     "copy.copy makes a new module around the same tensors: when the optimiser changes them, the "
     "average changes as well. copy.deepcopy copies the tensors, too.",
+    ("copy.deepcopy", "copy.copy"),
 )
-class EMA(ref.EMA):
-    def __init__(self, model, decay=0.9999):
-        super().__init__(model, decay)
-        self.model = copy.copy(model).eval().requires_grad_(False)
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "an average that begins at zero",
     "The average begins as a copy of the network. From zeros, the first averages would be far "
     "too small.",
+    (
+        "self.model.requires_grad_(False)",
+        "self.model.requires_grad_(False)\n"
+        "        for shadow in self.model.parameters():\n"
+        "            shadow.zero_()",
+    ),
 )
-class EMA(ref.EMA):
-    def __init__(self, model, decay=0.9999):
-        super().__init__(model, decay)
-        for shadow in self.model.parameters():
-            shadow.zero_()
 
-
-def ema_with(decay_of, history=False):
-    """An EMA whose d_n is decay_of(n, decay), with or without a history of gradients."""
-
-    class Other(ref.EMA):
-        def update(self, model):
-            d = decay_of(self.num_updates, self.decay)
-            with torch.set_grad_enabled(history):
-                for shadow, weight in zip(self.model.parameters(), model.parameters()):
-                    shadow.mul_(d).add_(weight, alpha=1 - d)
-            for shadow, buffer in zip(self.model.buffers(), model.buffers()):
-                shadow.copy_(buffer)
-            self.num_updates += 1
-
-    return Other
-
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "old and new swapped",
     "d is the share of the old average, and it grows towards 1. The network's weights come in "
     "with what is left, 1 - d.",
+    ("min(self.decay, (1 + n) / (10 + n))", "1 - min(self.decay, (1 + n) / (10 + n))"),
 )
-class EMA(ema_with(lambda n, decay: 1 - min(decay, (1 + n) / (10 + n)))):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "no warm-up",
     "With d = 0.9999 from the start, the average consists of random weights for the first ten "
     "thousand updates. d_n begins small.",
+    ("min(self.decay, (1 + n) / (10 + n))", "self.decay"),
 )
-class EMA(ema_with(lambda n, decay: decay)):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "counting before computing d",
     "n is the number of updates made before this one: 0 at the first. Count this update after "
     "d has been computed.",
+    ("n = self.num_updates", "n = self.num_updates + 1"),
 )
-class EMA(ema_with(lambda n, decay: min(decay, (2 + n) / (11 + n)))):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "max in place of min",
     "The larger of the two is decay from the first update on. The warm-up is to hold d down: "
     "take the smaller.",
+    ("min(", "max("),
 )
-class EMA(ema_with(lambda n, decay: max(decay, (1 + n) / (10 + n)))):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "the weights only copied",
     "A copy of the newest weights averages nothing. The old average has its share, d.",
+    ("min(self.decay, (1 + n) / (10 + n))", "0.0"),
 )
-class EMA(ema_with(lambda n, decay: 0.0)):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "n / (10 + n) as the warm-up",
     "At the first update n is 0, and (1 + n) / (10 + n) is a tenth. Without the 1 above the line "
     "nothing is kept of the old average.",
+    ("(1 + n) /", "n /"),
 )
-class EMA(ema_with(lambda n, decay: min(decay, n / (10 + n)))):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "a plain mean of all weights",
     "A mean of all weights so far never forgets how training began, when they were poor. Here d "
     "says how much is kept: (1 + n) / (10 + n), but no more than decay.",
+    ("min(self.decay, (1 + n) / (10 + n))", "(1 + n) / (2 + n)"),
 )
-class EMA(ema_with(lambda n, decay: (1 + n) / (2 + n))):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "no upper limit",
     "(1 + n) / (10 + n) goes on growing to 1. decay limits it, so that the average keeps moving.",
+    ("min(self.decay, (1 + n) / (10 + n))", "(1 + n) / (10 + n)"),
 )
-class EMA(ema_with(lambda n, decay: (1 + n) / (10 + n))):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "updates are not counted",
     "Every update adds 1 to num_updates. Otherwise n stays 0, and d stays at a tenth.",
+    ("self.num_updates += 1", "self.num_updates = 0"),
 )
-class EMA(ref.EMA):
-    def update(self, model):
-        super().update(model)
-        self.num_updates = 0
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "the average left in training mode",
     "A deep copy takes the training mode along. Samples are drawn with ema.model, so it belongs "
     "in eval mode.",
+    (".eval()", ".train()"),
 )
-class EMA(ref.EMA):
-    def __init__(self, model, decay=0.9999):
-        super().__init__(model, decay)
-        self.model.train()
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "the network put into eval mode",
     "Copy first, then switch the copy: model.eval() changes the network that is being trained.",
+    ("copy.deepcopy(model).eval()", "copy.deepcopy(model.eval())"),
 )
-class EMA(ref.EMA):
-    def __init__(self, model, decay=0.9999):
-        super().__init__(model.eval(), decay)
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "an average that wants gradients",
     "The average is never trained. While its parameters have requires_grad on, torch keeps a "
     "record of everything that is computed with them: switch it off in the copy.",
+    ("        self.model.requires_grad_(False)\n", ""),
 )
-class EMA(ref.EMA):
-    def __init__(self, model, decay=0.9999):
-        super().__init__(model, decay)
-        self.model.requires_grad_(True)
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "gradients through the average",
     "Without torch.no_grad() each update hangs another piece of history on the average: memory "
     "grows, and training slows down.",
+    ("    @torch.no_grad()\n", ""),
 )
-class EMA(ema_with(lambda n, decay: min(decay, (1 + n) / (10 + n)), history=True)):
-    pass
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "buffers averaged",
     "A running statistic is an average already, and a count or a table has no use for one. "
     "Buffers are copied.",
+    ("copy_(buffer)", "copy_(d * shadow + (1 - d) * buffer)"),
 )
-class EMA(ref.EMA):
-    def update(self, model):
-        d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        before = [shadow.clone() for shadow in self.model.buffers()]
-        super().update(model)
-        for shadow, old, new in zip(self.model.buffers(), before, model.buffers()):
-            shadow.copy_(d * old + (1 - d) * new)
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "buffers forgotten",
     "parameters() leaves the buffers out. Without them the average normalises with the "
     "statistics of an untrained network.",
+    ("shadow.copy_(buffer)", "pass"),
 )
-class EMA(ref.EMA):
-    def update(self, model):
-        before = [shadow.clone() for shadow in self.model.buffers()]
-        super().update(model)
-        for shadow, old in zip(self.model.buffers(), before):
-            shadow.copy_(old)
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "the average written into the network",
     "The average follows and never leads: update reads the model's weights and changes only "
     "ema.model.",
+    (
+        "self.num_updates += 1",
+        "self.num_updates += 1\n        model.load_state_dict(self.model.state_dict())",
+    ),
 )
-class EMA(ref.EMA):
-    def update(self, model):
-        super().update(model)
-        model.load_state_dict(self.model.state_dict())
 
 
 @answers.wrong(
@@ -893,376 +688,226 @@ class EMA(ref.EMA):
         self.num_updates = self.hidden.num_updates
 
 
-@answers.wrong(
+answers.edit(
     "5.3",
     "only local names changed",
     "`shadow = d * shadow + ...` in the loop gives a name to a new tensor, and ema.model keeps "
     "its old one. Write the result into the parameter in place.",
+    ("shadow.mul_(d).add_(weight, alpha=1 - d)", "shadow = d * shadow + (1 - d) * weight"),
 )
-class EMA(ref.EMA):
-    @torch.no_grad()
-    def update(self, model):
-        d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        for shadow, weight in zip(self.model.parameters(), model.parameters()):
-            shadow = d * shadow + (1 - d) * weight
-        for shadow, buffer in zip(self.model.buffers(), model.buffers()):
-            shadow.copy_(buffer)
-        self.num_updates += 1
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "the whole state dict averaged",
     "state_dict() has the buffers in it as well, and a buffer may be a count, of which there is "
     "no tenth. Average the parameters only, and copy the buffers.",
+    (
+        "zip(self.model.parameters(), model.parameters())",
+        "zip(self.model.state_dict().values(), model.state_dict().values())",
+    ),
+    ("shadow.copy_(buffer)", "pass"),
 )
-class EMA(ref.EMA):
-    @torch.no_grad()
-    def update(self, model):
-        d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        new = model.state_dict()
-        for name, shadow in self.model.state_dict().items():
-            shadow.mul_(d).add_(new[name], alpha=1 - d)
-        self.num_updates += 1
 
-
-@answers.wrong(
+answers.edit(
     "5.3",
     "another default for decay",
     "If the caller names no decay, it is the one in the signature. With 0.999 the average reaches "
     "back over 1,000 updates and not over 10,000.",
+    ("decay: float = 0.9999", "decay: float = 0.999"),
 )
-class EMA(ref.EMA):
-    def __init__(self, model, decay=0.999):
-        super().__init__(model, decay)
 
 
 # 5.4
 
 
-def step_with(clip):
-    """A training step that treats the gradients with clip(model, max_grad_norm)."""
-
-    def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-        model.train()
-        optimizer.zero_grad()
-        loss = compute_loss(model)
-        loss.backward()
-        clip(model, max_grad_norm)
-        optimizer.step()
-        ema.update(model)
-        return loss.item()
-
-    return training_step
-
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "gradients never cleared",
     "backward() adds to what is there. Without zero_grad() each step goes along the sum of all "
     "gradients so far.",
+    ("    optimizer.zero_grad()\n", ""),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    model.train()
-    loss = compute_loss(model)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    optimizer.step()
-    ema.update(model)
-    return loss.item()
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "gradients cleared only at the end",
     "Then whatever stands in the gradients before the first step takes part in it. Clear them "
     "before backward().",
+    ("    optimizer.zero_grad()\n", ""),
+    ("    ema.update", "    optimizer.zero_grad()\n    ema.update"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    model.train()
-    loss = compute_loss(model)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    ema.update(model)
-    return loss.item()
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "gradients cleared before they are used",
     "When the optimiser makes its step there are no gradients. zero_grad() belongs before "
     "backward(), and nothing else that clears them may stand between backward() and step().",
+    ("    optimizer.zero_grad()\n", ""),
+    ("nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)", "optimizer.zero_grad()"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    model.train()
-    loss = compute_loss(model)
-    loss.backward()
-    optimizer.zero_grad()
-    optimizer.step()
-    ema.update(model)
-    return loss.item()
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "no clipping",
     "One batch with a huge gradient can undo hours of training. Once backward() has computed "
     "the gradients, and before the optimiser uses them, scale them down to max_grad_norm.",
+    ("    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n", ""),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    return step_with(lambda model, limit: None)(model, ema, optimizer, compute_loss)
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "clipping after the step",
     "Once the optimiser has moved the weights, it is too late to scale the gradients. Clip "
     "between backward() and step().",
+    ("    optimizer.step()\n", ""),
+    ("    nn.utils", "    optimizer.step()\n    nn.utils"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    loss = step_with(lambda model, limit: None)(model, ema, optimizer, compute_loss)
-    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    return loss
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "each number clipped by itself",
     "Cutting off single numbers turns the gradient's direction. Scaling the whole keeps it: "
     "clip_grad_norm_, not clip_grad_value_.",
+    ("clip_grad_norm_", "clip_grad_value_"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    step = step_with(lambda model, limit: nn.utils.clip_grad_value_(model.parameters(), limit))
-    return step(model, ema, optimizer, compute_loss, max_grad_norm)
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "each parameter clipped by itself",
     "The norm is that of all gradients together. Clipping one parameter at a time changes their "
     "proportions, and with them the direction.",
+    (
+        "nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)",
+        "for p in model.parameters():\n        nn.utils.clip_grad_norm_([p], max_grad_norm)",
+    ),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    def clip(model, limit):
-        for p in model.parameters():
-            nn.utils.clip_grad_norm_([p], limit)
 
-    return step_with(clip)(model, ema, optimizer, compute_loss, max_grad_norm)
-
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "every gradient scaled to the limit",
     "Only gradients that are too long are scaled. Short ones, near the end of training, are "
     "short for a reason.",
+    (
+        "nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)",
+        "norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()\n"
+        "    for p in model.parameters():\n"
+        "        p.grad.mul_(max_grad_norm / norm)",
+    ),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    def clip(model, limit):
-        norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
-        for p in model.parameters():
-            p.grad.mul_(limit / norm)
 
-    return step_with(clip)(model, ema, optimizer, compute_loss, max_grad_norm)
-
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "max_grad_norm ignored",
     "1.0 is only the default. The caller may choose another limit.",
+    ("max_grad_norm)", "1.0)"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    return ref.training_step(model, ema, optimizer, compute_loss)
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "the average updated before the step",
     "Then the average always lags one step behind, and never sees the last one. First the "
     "optimiser moves the weights, then the average follows.",
+    ("    ema.update(model)\n", ""),
+    ("    optimizer.step()", "    ema.update(model)\n    optimizer.step()"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    model.train()
-    optimizer.zero_grad()
-    loss = compute_loss(model)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    ema.update(model)
-    optimizer.step()
-    return loss.item()
 
-
-class Silent:
-    """An average that is not updated."""
-
-    def update(self, model):
-        pass
-
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "the average forgotten",
     "Sampling will use the average of the weights. It has to be updated after every step.",
+    ("    ema.update(model)\n", ""),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    return ref.training_step(model, Silent(), optimizer, compute_loss, max_grad_norm)
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "the loss as a tensor",
     "A tensor keeps the whole computation behind it alive, and a list of losses fills the "
     "memory. .item() makes a number of it.",
+    ("loss.item()", "loss"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    kept = []
 
-    def keep_loss(model):
-        kept.append(compute_loss(model))
-        return kept[0]
-
-    ref.training_step(model, ema, optimizer, keep_loss, max_grad_norm)
-    return kept[0]
-
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "the loss computed twice",
     "The loss after the step is that of other weights and, with other noise, of other inputs; "
     "and it costs as much again. Return the one that gave the gradients.",
+    ("loss.item()", "compute_loss(model).item()"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    ref.training_step(model, ema, optimizer, compute_loss, max_grad_norm)
-    return compute_loss(model).item()
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "model.train() forgotten",
     "Whoever drew samples or measured a loss before may have left the model in eval mode. A "
     "training step begins by putting it back into training mode.",
+    ("    model.train()\n", ""),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    optimizer.zero_grad()
-    loss = compute_loss(model)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    optimizer.step()
-    ema.update(model)
-    return loss.item()
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "optimizer.step() forgotten",
     "backward() only computes the gradients. It is the optimiser's step that moves the weights.",
+    ("    optimizer.step()\n", ""),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    model.train()
-    optimizer.zero_grad()
-    loss = compute_loss(model)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    ema.update(model)
-    return loss.item()
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "the average shown to itself",
     "update wants the network that the average is to follow. ema.model is the average itself, "
     "and would stay where it is.",
+    ("ema.update(model)", "ema.update(ema.model)"),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    model.train()
-    optimizer.zero_grad()
-    loss = compute_loss(model)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-    optimizer.step()
-    ema.update(ema.model)
-    return loss.item()
 
-
-@answers.wrong(
+answers.edit(
     "5.4",
     "nothing returned",
     "The caller keeps the losses to see how training goes. Is there a return?",
+    ("    return loss.item()\n", ""),
 )
-def training_step(model, ema, optimizer, compute_loss, max_grad_norm=1.0):
-    ref.training_step(model, ema, optimizer, compute_loss, max_grad_norm)
 
 
 # 5.5
 
 
-def resave(path, change):
-    """Change the checkpoint at `path`."""
-    state = torch.load(path, weights_only=True)
-    change(state)
-    torch.save(state, path)
-
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "the optimiser forgotten",
     "AdamW divides by what it remembers of past gradients. Without its moments, the first steps "
     "after loading are much too large.",
+    ('    optimizer.load_state_dict(state["optimizer"])\n', ""),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    before = copy.deepcopy(optimizer.state_dict())
-    step = ref.load_checkpoint(path, model, ema, optimizer, generator)
-    optimizer.load_state_dict(before)
-    return step
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "the average forgotten",
     "The average is not to be had from the weights: it holds what they were over thousands of "
     "steps. It needs an entry of its own.",
+    ('"ema": ema.model', '"ema": model'),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    ref.save_checkpoint(path, model, ema, optimizer, generator, step)
-    resave(path, lambda state: state.update(ema=model.state_dict()))
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "only the average saved",
     "The average is for sampling. Training goes on from the weights themselves, which differ "
     "from it and need an entry of their own.",
+    ('"model": model', '"model": ema.model'),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    ref.save_checkpoint(path, model, ema, optimizer, generator, step)
-    resave(path, lambda state: state.update(model=ema.model.state_dict()))
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "model and average swapped",
     "Both have the same names and shapes, so nobody complains when each is loaded into the "
     "other. Compare the keys under which you save with those that you load.",
+    ('state["model"]', 'state["ema"]'),
+    ('ema.model.load_state_dict(state["ema"])', 'ema.model.load_state_dict(state["model"])'),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    step = ref.load_checkpoint(path, model, ema, optimizer, generator)
-    weights = copy.deepcopy(model.state_dict())
-    model.load_state_dict(ema.model.state_dict())
-    ema.model.load_state_dict(weights)
-    return step
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "the average tied to the model",
     "`ema.model = model` makes both the same network, and from then on nothing is averaged. "
     "Load the average's own weights into ema.model.",
+    ('ema.model.load_state_dict(state["ema"])', "ema.model = model"),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    step = ref.load_checkpoint(path, model, ema, optimizer, generator)
-    ema.model = model
-    return step
 
 
 @answers.wrong(
@@ -1280,63 +925,48 @@ def load_checkpoint(path, model, ema, optimizer, generator):
     return step
 
 
-@answers.wrong(
+answers.edit(
     "5.5",
     "the count of updates forgotten",
     "With num_updates back at 0 the warm-up begins again, and the average forgets all that it "
     "has gathered.",
+    ('    ema.num_updates = state["ema_num_updates"]\n', ""),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    kept = ema.num_updates
-    step = ref.load_checkpoint(path, model, ema, optimizer, generator)
-    ema.num_updates = kept
-    return step
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "the generator forgotten",
     "The state of the generator decides on all noise to come. Without it the run goes on with "
     "other draws.",
+    ('    generator.set_state(state["generator"])\n', ""),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    kept = generator.get_state()
-    step = ref.load_checkpoint(path, model, ema, optimizer, generator)
-    generator.set_state(kept)
-    return step
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "the seed instead of the state",
     "The seed leads back to the generator's beginning, so the run would repeat its first draws. "
     "get_state() says how far it has come.",
+    (
+        "generator.get_state()",
+        "torch.Generator().manual_seed(generator.initial_seed()).get_state()",
+    ),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    start = torch.Generator().manual_seed(generator.initial_seed())
-    ref.save_checkpoint(path, model, ema, optimizer, start, step)
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "the global generator instead of the one handed in",
     "torch.get_rng_state() belongs to torch's own generator. This run draws from another one, "
     "which has a get_state() of its own.",
+    ("generator.get_state()", "torch.get_rng_state()"),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    ref.save_checkpoint(path, model, ema, optimizer, torch.default_generator, step)
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "new tensors in place of the old",
     "With assign=True the model gets new tensors, and the optimiser goes on moving the old ones, "
     "which nobody uses any more. load_state_dict without it writes into the tensors.",
+    ('state["model"])', 'state["model"], assign=True)'),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    step = ref.load_checkpoint(path, model, ema, optimizer, generator)
-    model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
-    return step
 
 
 @answers.wrong(
@@ -1349,94 +979,72 @@ def load_checkpoint(path, model, ema, optimizer, generator):
     return torch.load(path, weights_only=True)["step"]
 
 
-@answers.wrong(
+answers.edit(
     "5.5",
     "the next step instead of the steps done",
     "What is saved comes back unchanged. The loop counts from 0, so the number of steps done is "
     "also the next one's number.",
+    ('return state["step"]', 'return state["step"] + 1'),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    return ref.load_checkpoint(path, model, ema, optimizer, generator) + 1
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "nothing returned",
     "The caller needs the number of steps done to know where to go on. Is there a return?",
+    ('    return state["step"]\n', ""),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    ref.load_checkpoint(path, model, ema, optimizer, generator)
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "another name for the file",
     "The caller decides on the name, and looks for the file under it. Add nothing to it.",
+    ("torch.save(state, path)", 'torch.save(state, f"{path}.pt")'),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    ref.save_checkpoint(f"{path}.pt", model, ema, optimizer, generator, step)
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "several files",
     "A checkpoint in pieces can be torn apart: when the power fails between two of them, or "
     "when one is moved. Put all of it into one dictionary and write that.",
+    ("    torch.save(", '    torch.save(ema.model.state_dict(), f"{path}.ema")\n    torch.save('),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    ref.save_checkpoint(path, model, ema, optimizer, generator, step)
-    torch.save(ema.model.state_dict(), f"{path}.ema")
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "eval mode for saving",
     "Saving only reads. A model left in eval mode goes on training without dropout, and its "
     "running statistics stand still.",
+    ("    state = {", "    model.eval()\n    state = {"),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    model.eval()
-    ref.save_checkpoint(path, model, ema, optimizer, generator, step)
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "a new seed at every checkpoint",
     "Reseeding makes the generator's state easy to save, but then the run depends on when it was "
     "saved. Saving only reads.",
+    ("generator.get_state()", "generator.manual_seed(step).get_state()"),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    ref.save_checkpoint(path, model, ema, optimizer, generator.manual_seed(step), step)
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "trusting the file",
     "With weights_only=False, loading runs whatever code the file's author has hidden in it. "
     "A dictionary of tensors and numbers loads without that.",
+    ("weights_only=True", "weights_only=False"),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    torch.load(path, weights_only=False)
-    return ref.load_checkpoint(path, model, ema, optimizer, generator)
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "whole objects instead of their state",
     "torch.save can write a model as a whole, but reading it back takes code, which weights_only "
     "forbids. Save state_dict() of model, average and optimiser, and get_state() of the generator.",
+    ('"model": model.state_dict()', '"model": model'),
 )
-def save_checkpoint(path, model, ema, optimizer, generator, step):
-    ref.save_checkpoint(path, model, ema, optimizer, generator, step)
-    resave(path, lambda state: state.update(model=model))
 
-
-@answers.wrong(
+answers.edit(
     "5.5",
     "the count of updates instead of the steps",
     "ema.num_updates goes back into ema. What the caller wants to know is the number of training "
     "steps, which was saved as step.",
+    ('return state["step"]', "return ema.num_updates"),
 )
-def load_checkpoint(path, model, ema, optimizer, generator):
-    ref.load_checkpoint(path, model, ema, optimizer, generator)
-    return ema.num_updates

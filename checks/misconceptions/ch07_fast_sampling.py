@@ -11,35 +11,28 @@ answers = Answers()
 # 7.1
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "the leading grid where the trailing one is asked for",
     "Multiples of T / n from 0 on end below T - 1, and the walk would begin with pure noise at a "
     "step where the network expects some signal. Count back from T - 1 instead.",
+    ("((n - i) * T / n).round().long() - 1", "(n - 1 - i) * (T // n)"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    spacing = "leading" if spacing == "trailing" else spacing
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "the linspace grid where the trailing one is asked for",
     "Both begin at T - 1. But trailing goes down in steps of T / n, and its last step, to the "
     "clean image, is as long as the others; linspace has already arrived at 0 before it.",
+    ('    if spacing == "trailing":\n        return ((n - i) * T / n).round().long() - 1\n', ""),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    spacing = "linspace" if spacing == "trailing" else spacing
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "trailing without the - 1",
     "Papers count steps from 1 to T, here they run from 0 to T - 1. The table has no entry T.",
+    ("T / n).round().long() - 1", "T / n).round().long()"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min) + (spacing == "trailing")
 
 
 @answers.wrong(
@@ -51,19 +44,13 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min).flip(0)
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "cut off instead of rounded",
     ".long() and int() drop what stands behind the point. Round first.",
+    ("T / n).round()", "T / n)"),
+    ("(n - 1)).round()", "(n - 1))"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    T, n = len(alpha_bars), num_steps
-    i = torch.arange(n, device=alpha_bars.device)
-    if spacing == "trailing":
-        return ((n - i) * T / n).long() - 1
-    if spacing == "linspace":
-        return ((n - 1 - i) * (T - 1) / (n - 1)).long()
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
 
 
 @answers.wrong(
@@ -75,50 +62,34 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min).float()
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "linspace divided by n",
     "n points have n - 1 distances between them. Divided by n, the grid never reaches T - 1.",
+    ("(T - 1) / (n - 1)", "(T - 1) / n"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    if spacing == "linspace":
-        i = torch.arange(num_steps, device=alpha_bars.device)
-        return ((num_steps - 1 - i) * (len(alpha_bars) - 1) / num_steps).round().long()
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "linspace from T",
     "The last step is T - 1. Steps between T and 0 begin outside of the table.",
+    ("(T - 1) / (n - 1)", "T / (n - 1)"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    if spacing == "linspace":
-        i = torch.arange(num_steps, device=alpha_bars.device)
-        return ((num_steps - 1 - i) * len(alpha_bars) / (num_steps - 1)).round().long()
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "leading with T / n not rounded down",
     "leading is made of whole multiples of one whole number, floor(T / n). The distances are all "
     "the same.",
+    ("(n - 1 - i) * (T // n)", "((n - 1 - i) * T / n).round().long()"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    if spacing == "leading":
-        i = torch.arange(num_steps, device=alpha_bars.device)
-        return ((num_steps - 1 - i) * len(alpha_bars) / num_steps).round().long()
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "leading shifted by one",
     "Some code adds an offset of 1 to the leading grid. Here it ends at 0.",
+    ("(T // n)", "(T // n) + 1"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min) + (spacing == "leading")
 
 
 @answers.wrong(
@@ -132,23 +103,20 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return torch.cat([grid, torch.full_like(grid[:1], -1)])
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "the spacing is ignored",
     "Four grids have four formulas. Yours gives the trailing one whatever is asked for.",
+    ('    if spacing == "log_snr"', '    spacing = "trailing"\n    if spacing == "log_snr"'),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    return ref.time_grid(alpha_bars, num_steps)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "linspace by default",
     "The course's choice is trailing: it begins at T - 1 and its steps are all of the same length, "
     "the last one included.",
+    ('spacing: str = "trailing"', 'spacing: str = "linspace"'),
 )
-def time_grid(alpha_bars, num_steps, spacing="linspace", lambda_min=-5.0):
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
 
 
 def _nearest(values, levels, first):
@@ -181,33 +149,28 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return _nearest(alpha_bars, levels, len(alpha_bars) - 1)
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "lambda_min is ignored",
     "On the cosine schedule lambda falls to -10 within the last few steps. Levels down there all "
     "fall on the same steps, and the picture gets what is left.",
+    (".clamp(min=lambda_min)", ""),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    return ref.time_grid(alpha_bars, num_steps, spacing, -1e9)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "lambda_min fixed at its default",
     "lambda_min is an argument; the caller may set another limit.",
+    ("min=lambda_min", "min=-5.0"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    return ref.time_grid(alpha_bars, num_steps, spacing)
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "lambda taken as the whole log-SNR",
     "lambda is half the log-SNR: it compares amplitudes, sqrt(alpha_bar) with sqrt(1 - alpha_bar). "
     "So a lambda_min of -5 is a log-SNR of -10.",
+    ("(1 - alpha_bars)) / 2", "(1 - alpha_bars))"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min / 2)
 
 
 @answers.wrong(
@@ -257,312 +220,193 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return steps.unique_consecutive()
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "the grid on the CPU",
     "Make new tensors with device=alpha_bars.device: on a graphics card an index on the CPU costs "
     "time, or fails.",
+    ('    if spacing == "trailing"', '    i = torch.arange(n)\n    if spacing == "trailing"'),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    if spacing == "log_snr":
-        return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min)
-    return ref.time_grid(torch.ones(len(alpha_bars)), num_steps, spacing, lambda_min)
 
 
 # 7.2
 
 
-def _bar(alpha_bars, step):
-    """alpha_bar, 1 where the step is -1, as (B, 1, 1, 1)."""
-    return torch.where(step < 0, 1.0, alpha_bars[step.clamp(min=0)]).view(-1, 1, 1, 1)
-
-
-def _x0(x_t, eps, a):
-    """The guess before it is clipped."""
-    return (x_t - (1 - a).sqrt() * eps) / a.sqrt()
-
-
-def _sigma(a, a_next, eta):
-    return eta * ((1 - a_next) / (1 - a) * (1 - a / a_next)).sqrt()
-
-
-def _mix(x0, eps, noise, a_next, sigma, eta):
-    """Equation 12."""
-    x = a_next.sqrt() * x0 + (1 - a_next - sigma**2).clamp(min=0).sqrt() * eps
-    return x + sigma * noise if eta > 0 else x
-
-
-def _ddim(
-    x_t, t, t_next, eps, noise, alpha_bars, eta, bar=_bar, x0=_x0, clip=True, again=True,
-    sigma=_sigma, mix=_mix,
-):  # fmt: skip
-    """The reference's step, with parts to exchange."""
-    a, a_next = _bar(alpha_bars, t), bar(alpha_bars, t_next)
-    guess = x0(x_t, eps, a)
-    guess = guess.clamp(-1, 1) if clip else guess
-    eps = (x_t - a.sqrt() * guess) / (1 - a).sqrt() if again else eps
-    return mix(guess, eps, noise, a_next, sigma(a, a_next, eta), eta)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "alpha_bar at step 0 where 1 belongs",
     "t = 0 is already one step of noise. t_next = -1 is the clean image, and there alpha_bar is 1.",
+    ("(alpha_bars, t_next)", "(alpha_bars, t_next.clamp(min=0))"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def bar(bars, step):
-        return bars[step.clamp(min=0)].view(-1, 1, 1, 1)
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, bar=bar)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "alpha_bars[-1] where 1 belongs",
     "An index of -1 is the last entry of a table: the most noise there is. Where t_next is -1 you "
     "want the clean image, alpha_bar = 1.",
+    ("alpha_bar_at(alpha_bars, t_next)", "alpha_bars[t_next].view(-1, 1, 1, 1)"),
+    ("(1 - a / a_next)", "(1 - a / a_next).clamp(min=0)"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def bar(bars, step):
-        return bars[step].view(-1, 1, 1, 1)
 
-    def sigma(a, a_next, eta):
-        return _sigma(a, a_next, eta).nan_to_num()
-
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, bar=bar, sigma=sigma)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "eps not derived again after the clip",
     "Once x_0 is clipped, it and the network's eps no longer add up to x_t. Ask which eps does, "
     "with the clipped x_0.",
+    ("    eps = (x_t - a.sqrt() * x0) / (1 - a).sqrt()\n", ""),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, again=False)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "the guess of x_0 is not clipped",
     "In the first steps the guess is divided by a tiny sqrt(alpha_bar), which blows up every error "
     "of eps. No pixel is outside [-1, 1], so clip it.",
+    (".clamp(-1, 1)", ""),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, clip=False)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "the result is clipped instead of x_0",
     "x_next still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
     "image has that range.",
+    (".clamp(-1, 1)", ""),
+    ("return x_next", "return x_next.clamp(-1, 1)"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, clip=False).clamp(-1, 1)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "clipped to [0, 1]",
     "In this course images have the range [-1, 1]: black is -1, not 0.",
+    ("clamp(-1, 1)", "clamp(0, 1)"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def x0(x, eps, a):
-        return _x0(x, eps, a).clamp(0, 1)
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, x0=x0)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "eta is ignored",
     "eta is how much of the ancestral walk's noise the step adds. Yours is deterministic whatever "
     "eta is.",
+    ("    a, a_next", "    eta = 0\n    a, a_next"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    return ref.ddim_step(x_t, t, t_next, eps, None, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "noise for any eta",
     "sigma is proportional to eta: without the factor the step is that of eta = 1.",
+    ("    a, a_next", "    eta = 1\n    a, a_next"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    return ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, 1.0)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "the variance where the standard deviation belongs",
     "Noise that is multiplied by s has the variance s^2. sigma is the standard deviation: sigma "
     "before the noise, sigma^2 only under the root before eps.",
+    ("+ sigma * noise", "+ sigma**2 * noise"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def mix(x0, eps, noise, a_next, sigma, eta):
-        x = a_next.sqrt() * x0 + (1 - a_next - sigma**2).clamp(min=0).sqrt() * eps
-        return x + sigma**2 * noise if eta > 0 else x
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, mix=mix)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "no room made for the noise",
     "At t_next the image holds noise of the variance 1 - a_next in all. What the fresh noise "
     "brings has to be taken from eps, or there is too much of it.",
+    (" - sigma**2).clamp(min=0)", ")"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def mix(x0, eps, noise, a_next, sigma, eta):
-        x = a_next.sqrt() * x0 + (1 - a_next).sqrt() * eps
-        return x + sigma * noise if eta > 0 else x
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, mix=mix)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "sigma not squared under the root",
     "Under the root stand variances: 1 - a_next - sigma^2.",
+    ("sigma**2", "sigma"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def mix(x0, eps, noise, a_next, sigma, eta):
-        x = a_next.sqrt() * x0 + (1 - a_next - sigma).clamp(min=0).sqrt() * eps
-        return x + sigma * noise if eta > 0 else x
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, mix=mix)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "eta under the root",
     "eta multiplies sigma, not its square. At eta = 0 and 1 you cannot tell, but in between.",
+    ("sigma = eta *", "sigma = eta**0.5 *"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    return ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta**0.5)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     'sigma of the "large" variance',
     "The root of 1 - a / a_next alone is that of beta. Equation 16 has one more factor, which "
     "makes the noise vanish at the clean image.",
+    ("((1 - a_next) / (1 - a)).sqrt() * ", ""),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def sigma(a, a_next, eta):
-        return eta * (1 - a / a_next).sqrt()
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, sigma=sigma)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "the two factors of sigma swapped",
     "(1 - a_next) / (1 - a) is below 1 and 1 - a / a_next as well. Turn neither of the two "
     "fractions upside down.",
+    ("sigma = eta *", "sigma = eta and eta *"),
+    ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next)"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def sigma(a, a_next, eta):
-        return eta * ((1 - a) / (1 - a_next) * (1 - a / a_next)).sqrt() if eta else 0 * a
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, sigma=sigma)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "None multiplied",
     "With eta = 0 the caller may hand in None as noise, and 0 times None is an error. Add the "
     "noise only if eta > 0.",
+    ("if eta > 0:\n        x_next = ", "x_next = "),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def mix(x0, eps, noise, a_next, sigma, eta):
-        x = a_next.sqrt() * x0 + (1 - a_next - sigma**2).clamp(min=0).sqrt() * eps
-        return x + sigma * noise
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, mix=mix)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "new noise instead of the noise that is there",
     "DDIM puts back the same eps, only less of it. That makes the walk deterministic, and its "
     "steps may be long.",
+    ("(1 - a_next - sigma**2).clamp(min=0).sqrt() * eps", "(1 - a_next).sqrt() * noise"),
+    (" + sigma * noise", ""),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def mix(x0, eps, noise, a_next, sigma, eta):
-        return a_next.sqrt() * x0 + (1 - a_next).sqrt() * noise
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, mix=mix)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "a root of less than nothing",
     "Near pure noise, 1 - a_next - sigma^2 comes out a little below 0 in float32, and its root is "
     "NaN. Clamp it at 0 first.",
+    (".clamp(min=0)", ""),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def mix(x0, eps, noise, a_next, sigma, eta):
-        x = a_next.sqrt() * x0 + (1 - a_next - sigma**2).sqrt() * eps
-        return x + sigma * noise if eta > 0 else x
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, mix=mix)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "the roots of alpha_bar_next forgotten",
     "alpha_bar is a share of power. Images are multiplied by amplitudes: sqrt(a_next) before x_0.",
+    ("a_next.sqrt() * x0", "a_next * x0"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    def mix(x0, eps, noise, a_next, sigma, eta):
-        return _mix(a_next.sqrt() * x0, eps, noise, a_next, sigma, eta)
 
-    return _ddim(x_t, t, t_next, eps, noise, alpha_bars, eta, mix=mix)
-
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "t - 1 instead of t_next",
     "The step may skip many steps of the schedule. Where it leads is t_next.",
+    ("(alpha_bars, t_next)", "(alpha_bars, t - 1)"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    return ref.ddim_step(x_t, t, t - 1, eps, noise, alpha_bars, eta)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "values of shape (B,) against images",
     "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
     "(B, 1, 1, 1), or each column instead of each image gets its own t.",
+    ("(alpha_bars, t)", "(alpha_bars, t).flatten()"),
+    ("(alpha_bars, t_next)", "(alpha_bars, t_next).flatten()"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    a, a_next = _bar(alpha_bars, t).flatten(), _bar(alpha_bars, t_next).flatten()
-    x0 = _x0(x_t, eps, a).clamp(-1, 1)
-    eps = (x_t - a.sqrt() * x0) / (1 - a).sqrt()
-    return _mix(x0, eps, noise, a_next, _sigma(a, a_next, eta), eta)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "the first image's steps for all",
     "The images of a batch may stand at different steps: read the table with the whole t.",
+    ("(alpha_bars, t)", "(alpha_bars, t[:1])"),
+    ("(alpha_bars, t_next)", "(alpha_bars, t_next[:1])"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    t, t_next = t[:1].expand(len(t)), t_next[:1].expand(len(t))
-    return ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta)
 
-
-@answers.wrong(
+answers.edit(
     "7.2",
     "one landing for the whole batch",
     "Each image has its own t_next. If one of them lands on the clean image, the others do not.",
+    (
+        "    a, a_next",
+        "    if (t_next < 0).any():\n        t_next = torch.full_like(t_next, -1)\n    a, a_next",
+    ),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    if (t_next < 0).any():
-        t_next = torch.full_like(t_next, -1)
-    return ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta)
 
 
 @answers.wrong(
@@ -572,358 +416,229 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
 )
 def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
     x_next = ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta)
-    x_t -= (1 - _bar(alpha_bars, t)).sqrt() * eps
+    x_t -= (1 - ref.alpha_bar_at(alpha_bars, t)).sqrt() * eps
     return x_next
 
 
-@answers.wrong(
+answers.edit(
     "7.2",
     "a 1 on the CPU",
     "torch.tensor(1.0) or torch.ones(1) lie on the CPU. Use a plain number, or device=x_t.device.",
+    ("    a, a_next", "    alpha_bars = torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next"),
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    bars = torch.cat([alpha_bars, torch.ones(1)])  # so that index -1 finds the 1
-    x_t = x_t + 0 * bars.sum()
-    return ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta)
 
 
 # 7.3
 
 
-def _half_log_snr(a):
-    return torch.log(a / (1 - a)) / 2
-
-
-def _dpm(
-    x_t, t, t_next, eps, alpha_bars, bar=_bar, level=_half_log_snr, clip=True,
-    form=lambda x, x0, a, a_next, h: (
-        ((1 - a_next) / (1 - a)).sqrt() * x - a_next.sqrt() * torch.expm1(-h) * x0
-    ),
-):  # fmt: skip
-    """The reference's step of first order, with parts to exchange."""
-    a, a_next = _bar(alpha_bars, t), bar(alpha_bars, t_next)
-    x0 = _x0(x_t, eps, a)
-    x0 = x0.clamp(-1, 1) if clip else x0
-    return form(x_t, x0, a, a_next, level(a_next) - level(a))
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "lambda taken as the whole log-SNR",
     "lambda compares amplitudes, the log-SNR compares powers. lambda is half of it: "
     "log(a / (1 - a)) / 2.",
+    ("(1 - a_next)) / 2", "(1 - a_next))"),
+    ("(1 - a)) / 2", "(1 - a))"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    return _dpm(x_t, t, t_next, eps, alpha_bars, level=lambda a: torch.log(a / (1 - a)))
 
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "h with the wrong sign",
     "h = lambda_next - lambda. The walk goes towards less noise, so lambda grows and h > 0.",
+    ("expm1(-h)", "expm1(h)"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    return _dpm(x_t, t, t_next, eps, alpha_bars, level=lambda a: -_half_log_snr(a))
 
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "e^(-h) without the - 1",
     "expm1(-h) is e^(-h) - 1. A step of length 0 must leave x_t alone, so the weight of x_0 is 0 "
     "there.",
+    ("expm1(-h)", "exp(-h)"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def form(x, x0, a, a_next, h):
-        return ((1 - a_next) / (1 - a)).sqrt() * x - a_next.sqrt() * torch.exp(-h) * x0
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, form=form)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "plus instead of minus before x_0",
     "e^(-h) - 1 is negative. The minus before it makes the weight of x_0 positive: the step goes "
     "towards the image, not away from it.",
+    ("- a_next.sqrt()", "+ a_next.sqrt()"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def form(x, x0, a, a_next, h):
-        return ((1 - a_next) / (1 - a)).sqrt() * x + a_next.sqrt() * torch.expm1(-h) * x0
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, form=form)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "the noise levels upside down",
     "Noise shrinks from sqrt(1 - a) to sqrt(1 - a_next): the next one stands above, the present "
     "one below.",
+    ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next)"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def form(x, x0, a, a_next, h):
-        return ((1 - a) / (1 - a_next)).sqrt() * x - a_next.sqrt() * torch.expm1(-h) * x0
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, form=form)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "zero times infinity in the last step",
     "At the clean image e^lambda is infinite and sqrt(1 - a_next) is 0; their product is NaN. With "
     "e^(-h), which is 0 there, nothing infinite is left.",
+    (
+        "return ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * x0",
+        "e, e_next = (a / (1 - a)).sqrt(), (a_next / (1 - a_next)).sqrt()\n"
+        "    return (1 - a_next).sqrt() * (x_t / (1 - a).sqrt() + (e_next - e) * x0)",
+    ),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def form(x, x0, a, a_next, h):
-        lambda_t, lambda_next = _half_log_snr(a), _half_log_snr(a_next)
-        moved = x / (1 - a).sqrt() + (torch.exp(lambda_next) - torch.exp(lambda_t)) * x0
-        return (1 - a_next).sqrt() * moved
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, form=form)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "the guess of x_0 is not clipped",
     "In the first steps the guess is divided by a tiny sqrt(alpha_bar), which blows up every error "
     "of eps. No pixel is outside [-1, 1], so clip it.",
+    (".clamp(-1, 1)", ""),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    return _dpm(x_t, t, t_next, eps, alpha_bars, clip=False)
 
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "the result is clipped instead of x_0",
     "x_next still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
     "image has that range.",
+    (".clamp(-1, 1)", ""),
+    ("return ((1", "return (((1"),
+    ("(-h) * x0", "(-h) * x0).clamp(-1, 1)"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    return _dpm(x_t, t, t_next, eps, alpha_bars, clip=False).clamp(-1, 1)
 
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "eps where x_0 belongs",
     "This is the form with the prediction of the data, the ++ in the name. First turn eps into "
     "x_0.",
+    ("(-h) * x0", "(-h) * eps"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def form(x, x0, a, a_next, h):
-        return ((1 - a_next) / (1 - a)).sqrt() * x - a_next.sqrt() * torch.expm1(-h) * eps
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, form=form)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "alpha_bar at step 0 where 1 belongs",
     "t = 0 is already one step of noise. t_next = -1 is the clean image, and there alpha_bar is 1.",
+    ("(alpha_bars, t_next)", "(alpha_bars, t_next.clamp(min=0))"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    return _dpm(x_t, t, t_next.clamp(min=0), eps, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "alpha_bars[-1] where 1 belongs",
     "An index of -1 is the last entry of a table: the most noise there is. Where t_next is -1 you "
     "want the clean image, alpha_bar = 1.",
+    ("alpha_bar_at(alpha_bars, t_next)", "alpha_bars[t_next].view(-1, 1, 1, 1)"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def bar(bars, step):
-        return bars[step].view(-1, 1, 1, 1)
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, bar=bar)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "alpha_bar of the present step before x_0",
     "x_0 arrives at t_next, so it is multiplied by the signal's amplitude there, sqrt(a_next).",
+    ("a_next.sqrt() * torch", "a.sqrt() * torch"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def form(x, x0, a, a_next, h):
-        return ((1 - a_next) / (1 - a)).sqrt() * x - a.sqrt() * torch.expm1(-h) * x0
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, form=form)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "roots forgotten",
     "alpha_bar and 1 - alpha_bar are powers. What multiplies images are amplitudes, their roots.",
+    ("((1 - a_next) / (1 - a)).sqrt()", "(1 - a_next) / (1 - a)"),
+    ("a_next.sqrt() * torch", "a_next * torch"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    def form(x, x0, a, a_next, h):
-        return (1 - a_next) / (1 - a) * x - a_next * torch.expm1(-h) * x0
 
-    return _dpm(x_t, t, t_next, eps, alpha_bars, form=form)
-
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "values of shape (B,) against images",
     "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
     "(B, 1, 1, 1), or each column instead of each image gets its own t.",
+    ("(alpha_bars, t)", "(alpha_bars, t).flatten()"),
+    ("(alpha_bars, t_next)", "(alpha_bars, t_next).flatten()"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    a, a_next = _bar(alpha_bars, t).flatten(), _bar(alpha_bars, t_next).flatten()
-    x0 = _x0(x_t, eps, a).clamp(-1, 1)
-    h = _half_log_snr(a_next) - _half_log_snr(a)
-    return ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * x0
 
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "the first image's steps for all",
     "The images of a batch may stand at different steps: read the table with the whole t.",
+    ("(alpha_bars, t)", "(alpha_bars, t[:1])"),
+    ("(alpha_bars, t_next)", "(alpha_bars, t_next[:1])"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    return _dpm(x_t, t[:1].expand(len(t)), t_next[:1].expand(len(t)), eps, alpha_bars)
 
-
-@answers.wrong(
+answers.edit(
     "7.3",
     "a 1 on the CPU",
     "torch.tensor(1.0) or torch.ones(1) lie on the CPU. Use a plain number, or device=x_t.device.",
+    ("    a, a_next", "    alpha_bars = torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next"),
 )
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
-    bars = torch.cat([alpha_bars, torch.ones(1)])  # so that index -1 finds the 1
-    return _dpm(x_t + 0 * bars.sum(), t, t_next, eps, alpha_bars)
 
 
 # 7.4
 
 
-def _2m(
-    x_t, t, t_next, eps, alpha_bars, memory, weight=lambda h, h_before: h / (2 * h_before),
-    level=_half_log_snr, keep=lambda t, x0, D: (t, x0), clip=True, form=None, after=lambda D: D,
-    land=lambda t_next: (t_next < 0).view(-1, 1, 1, 1),
-):  # fmt: skip
-    """The reference's step of second order, with parts to exchange."""
-    a, a_next = _bar(alpha_bars, t), _bar(alpha_bars, t_next)
-    x0 = _x0(x_t, eps, a)
-    x0 = x0.clamp(-1, 1) if clip else x0
-    h, D = level(a_next) - level(a), x0
-    if memory is not None:
-        t_before, x0_before = memory
-        h_before = level(a) - level(_bar(alpha_bars, t_before))
-        looked_back = after(x0 + weight(h, h_before) * (x0 - x0_before))
-        D = torch.where(land(t_next), x0, looked_back)
-    shrink = torch.expm1(-h) if form is None else form(h)
-    x_next = ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * shrink * D
-    return x_next, keep(t, x0, D)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "r upside down",
     "r is the last step's length over this one's. A long step reaches further beyond x_0, so "
     "1 / (2 r) must grow with h.",
+    ("/ (2 * r)", "* r / 2"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def weight(h, h_before):
-        return h_before / (2 * h)
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, weight=weight)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "the 2 before r forgotten",
     "1 / r would be x_0 at the end of the step. Halfway, which stands for the whole of it, it has "
     "changed by half as much.",
+    ("(2 * r)", "r"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def weight(h, h_before):
-        return h / h_before
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, weight=weight)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "back instead of on",
     "x_0 minus a part of its change lies between the last guess and this one. D lies beyond: "
     "(1 + 1 / (2 r)) x_0 - 1 / (2 r) x0_before.",
+    ("x0 + (x0 - x0_before)", "x0 - (x0 - x0_before)"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def weight(h, h_before):
-        return -h / (2 * h_before)
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, weight=weight)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "all steps taken as equally long",
     "1 / (2 r) is 1/2 only if this step is as long in lambda as the last one. Steps that are equal "
     "in t are not equal in lambda.",
+    ("(2 * r)", "2"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def weight(h, h_before):
-        return torch.full_like(h, 0.5)
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, weight=weight)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "r measured in t",
     "The lengths in r are differences of lambda. In t the same two steps may look equally long.",
+    (
+        "r = (half_log_snr(a) - half_log_snr(alpha_bar_at(alpha_bars, t_before))) / h",
+        "r = ((t_before - t) / (t - t_next)).view(-1, 1, 1, 1)",
+    ),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def weight(h, h_before):
-        return ((t - t_next) / (2 * (memory[0] - t))).view(-1, 1, 1, 1)
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, weight=weight)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "r measured over both steps",
     "The last step's length is lambda - lambda_before. lambda_next - lambda_before is both steps "
     "together.",
+    ("r = (half_log_snr(a) -", "r = (half_log_snr(a_next) -"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def weight(h, h_before):
-        return h / (2 * (h + h_before))
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, weight=weight)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "the memory is ignored",
     "Without looking back this is the step of first order.",
+    ("torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, second_order)", "x0"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    return _2m(x_t, t, t_next, eps, alpha_bars, None)
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "second order in the last step",
     "Where t_next is -1, h is infinite, and so is the step beyond x_0. The last step takes D = "
     "x_0.",
+    ("torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, second_order)", "second_order"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def land(t_next):
-        return torch.zeros_like(t_next, dtype=torch.bool).view(-1, 1, 1, 1)
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, land=land)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "one landing for the whole batch",
     "If one image lands on the clean image, the others still take a step of second order. A mask, "
     "made from the whole t_next, decides for each image.",
+    ("t_next.view(-1, 1, 1, 1) < 0", "(t_next < 0).any()"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def land(t_next):
-        return (t_next < 0).any().expand(len(t_next)).view(-1, 1, 1, 1)
-
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, land=land)
 
 
 _kept = {}
@@ -941,329 +656,193 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
     before = _kept["memory"]
     if before is not None and before[1].shape != x_t.shape:
         before = None
-    x_next, _kept["memory"] = _2m(x_t, t, t_next, eps, alpha_bars, before)
+    x_next, _kept["memory"] = ref.dpm_2m_step(x_t, t, t_next, eps, alpha_bars, before)
     return x_next, _kept["memory"]
 
 
-@answers.wrong(
+answers.edit(
     "7.4",
     "D remembered instead of x_0",
     "D already looks ahead. The next step wants to know how the guesses themselves change.",
+    ("(t, x0)", "(t, D)"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, keep=lambda t, x0, D: (t, D))
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "t_next remembered instead of t",
     "The guess x_0 was made at t. Kept with t_next, the last step's length comes out as 0.",
+    ("(t, x0)", "(t_next, x0)"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, keep=lambda t, x0, D: (t_next, x0))
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "the first step's memory kept for the whole walk",
     "Each step looks back to the step just before it. Return this step's (t, x_0), not the old "
     "one.",
+    ("(t, x0)", "(t, x0) if memory is None else memory"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    x_next, new = _2m(x_t, t, t_next, eps, alpha_bars, memory)
-    return x_next, new if memory is None else memory
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "eps remembered instead of x_0",
     "The step works with guesses of the data. What it compares with is the x_0 of the last step.",
+    ("(t, x0)", "(t, eps)"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, keep=lambda t, x0, D: (t, eps))
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "the guess of x_0 is not clipped",
     "In the first steps the guess is divided by a tiny sqrt(alpha_bar), which blows up every error "
     "of eps. No pixel is outside [-1, 1], so clip it.",
+    (".clamp(-1, 1)", ""),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, clip=False)
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "the unclipped x_0 remembered",
     "Clip the guess before you use it and before you keep it, or D compares two different things.",
+    ("(t, x0)", "(t, (x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def keep(t, x0, D):
-        return t, _x0(x_t, eps, _bar(alpha_bars, t))
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, keep=keep)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "D is clipped",
     "x_0 is clipped because it stands for an image. D stands for where x_0 is heading, and may lie "
     "beyond.",
+    ("x0, second_order)", "x0, second_order.clamp(-1, 1))"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def after(D):
-        return D.clamp(-1, 1)
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, after=after)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "lambda taken as the whole log-SNR",
     "lambda compares amplitudes, the log-SNR compares powers. r does not notice the factor 2, "
     "but e^(-h) does.",
+    ("(1 - alpha_bar)) / 2", "(1 - alpha_bar))"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def level(a):
-        return torch.log(a / (1 - a))
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, level=level)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "e^(-h) without the - 1",
     "expm1(-h) is e^(-h) - 1. A step of length 0 must leave x_t alone, so the weight of D is 0 "
     "there.",
+    ("expm1(-h)", "exp(-h)"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, form=lambda h: torch.exp(-h))
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "only the images come back",
     "The result is a pair: x_next, and the memory for the next step.",
+    ("return x_next, (t, x0)", "return x_next"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory)[0]
 
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "values of shape (B,) against images",
     "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
     "(B, 1, 1, 1), or each column instead of each image gets its own r.",
+    ("(x0 - x0_before) / (2 * r)", "1 / (2 * r.flatten()) * (x0 - x0_before)"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    def weight(h, h_before):
-        return (h / (2 * h_before)).flatten()
 
-    return _2m(x_t, t, t_next, eps, alpha_bars, memory, weight=weight)
-
-
-@answers.wrong(
+answers.edit(
     "7.4",
     "a 1 on the CPU",
     "torch.tensor(1.0) or torch.ones(1) lie on the CPU. Use a plain number, or device=x_t.device.",
+    ("    a, a_next", "    alpha_bars = torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next"),
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
-    bars = torch.cat([alpha_bars, torch.ones(1)])  # so that index -1 finds the 1
-    return _2m(x_t + 0 * bars.sum(), t, t_next, eps, alpha_bars, memory)
 
 
 # 7.5
 
 
-def _steps(x, value):
-    return torch.full((len(x),), value, dtype=torch.int64, device=x.device)
-
-
-def _noise(x, generator):
-    if generator is None:
-        return None
-    return torch.randn(x.shape, generator=generator, device=x.device)
-
-
-def _pairs(grid):
-    return list(zip(grid, [*grid[1:], -1]))
-
-
-def _go(
-    predict_eps, step, x_T, timesteps, generator, film_steps,
-    pairs=_pairs, make=_steps, draw=_noise, memory=None,
-):  # fmt: skip
-    """The reference's loop, with parts to exchange."""
-    x, film = x_T, []
-    for now, following in pairs(timesteps.tolist()):
-        t, t_next = make(x, now), make(x, following)
-        x, memory = step(x, t, t_next, predict_eps(x, t), draw(x, generator), memory)
-        if now in film_steps:
-            film.append(x)
-    return x, film
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "only the images come back",
     "The result is a pair: the images and the film, which is an empty list if no frame is kept.",
+    ("return x, film", "return x"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps)[0]
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "from the cleanest step to the noisiest",
     "The grid is handed in with the noisiest step first, which is where x_T belongs.",
+    ("timesteps.tolist()", "timesteps.tolist()[::-1]"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def pairs(grid):
-        return _pairs(grid[::-1])
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, pairs=pairs)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "t - 1 instead of the grid's next step",
     "The walk leaves steps out. Where a step leads is the next t of the grid.",
+    ("[*grid[1:], -1]", "[t - 1 for t in grid]"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def pairs(grid):
-        return [(t, t - 1) for t in grid]
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, pairs=pairs)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the walk ends at t = 0",
     "t = 0 is one step of noise. The last step leads to the clean image, which is t_next = -1.",
+    ("[*grid[1:], -1]", "[*grid[1:], 0]"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def pairs(grid):
-        return list(zip(grid, [*grid[1:], 0]))
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, pairs=pairs)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the last step left out",
     "zip(grid, grid[1:]) has one pair less than the grid has steps. After the last t comes -1, the "
     "clean image.",
+    ("[*grid[1:], -1]", "grid[1:]"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def pairs(grid):
-        return list(zip(grid, grid[1:]))
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, pairs=pairs)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "numbers of the grid's places instead of its steps",
     "The network was trained with the steps of the full schedule, and the tables are read with "
     "them too. Hand out timesteps[i], not i.",
+    ("timesteps.tolist()", "list(range(len(timesteps)))[::-1]"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def pairs(grid):
-        return _pairs(list(range(len(grid)))[::-1])
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, pairs=pairs)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the network asked about t_next",
     "The images that the network sees are those at t. Told a cleaner step, it takes noise for "
     "strokes.",
+    ("predict_eps(x, t)", "predict_eps(x, t_next.clamp(min=0))"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    x, memory, film = x_T, None, []
-    for now, following in _pairs(timesteps.tolist()):
-        t, t_next = _steps(x, now), _steps(x, following)
-        eps = predict_eps(x, t_next.clamp(min=0))
-        x, memory = step(x, t, t_next, eps, _noise(x, generator), memory)
-        if now in film_steps:
-            film.append(x)
-    return x, film
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the network, and guidance with it, asked in the first step only",
     "eps belongs to the images as they are at this step. Ask again inside the loop: guidance too "
     "must be there at every step.",
+    ("eps = predict_eps(x, t)", "if now == grid[0]:\n            eps = predict_eps(x, t)"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    eps = predict_eps(x_T, _steps(x_T, int(timesteps[0])))
-    return _go(lambda x, t: eps, step, x_T, timesteps, generator, film_steps)
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the network asked twice a step",
     "Calls of the network are all that costs time here. One for each step, and keep its answer.",
+    ("eps = predict_eps(x, t)", "predict_eps(x, t)\n        eps = predict_eps(x, t)"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def twice(x, t):
-        predict_eps(x, t)
-        return predict_eps(x, t)
 
-    return _go(twice, step, x_T, timesteps, generator, film_steps)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the network always sees x_T",
     "After the first step the images have changed, and so has the noise in them. Ask the network "
     "about the images as they are now.",
+    ("predict_eps(x, t)", "predict_eps(x_T, t)"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    return _go(lambda x, t: predict_eps(x_T, t), step, x_T, timesteps, generator, film_steps)
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "every step begins at x_T",
     "step returns the images for the next round. Give them the name x again.",
+    ("predict_eps(x, t)", "predict_eps(x_T, t)"),
+    ("= step(x,", "= step(x_T,"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    x, memory, film = x_T, None, []
-    for now, following in _pairs(timesteps.tolist()):
-        t, t_next = _steps(x_T, now), _steps(x_T, following)
-        noise = _noise(x_T, generator)
-        x, memory = step(x_T, t, t_next, predict_eps(x_T, t), noise, memory)
-        if now in film_steps:
-            film.append(x)
-    return x, film
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the memory is not handed on",
     "step returns two things. The second is what the next step wants as its memory.",
+    ("noise, memory)", "noise, None)"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def forget(x, t, t_next, eps, noise, memory):
-        return step(x, t, t_next, eps, noise, None)[0], None
-
-    return _go(predict_eps, forget, x_T, timesteps, generator, film_steps)
 
 
 _left = {}
@@ -1283,238 +862,149 @@ def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()
 
     if _left.get("x_T") is not x_T:  # else one check would disturb another
         _left.update(x_T=x_T, memory=None)
-    return _go(predict_eps, keep, x_T, timesteps, generator, film_steps)
+    return ref.fast_sample(predict_eps, keep, x_T, timesteps, generator, film_steps)
 
 
-@answers.wrong(
+answers.edit(
     "7.5",
     "noise drawn without a generator",
     "Without a generator the walk is deterministic: hand None to step as noise, and leave torch's "
     "own generator alone.",
+    ("if generator is not None:\n            noise", "noise"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        return torch.randn(x.shape, generator=generator, device=x.device)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "zeros instead of None",
     "Without a generator step is handed None, which says that there is no noise. Zeros look like "
     "noise, and a step of eta = 1 would go wrong without a word.",
+    ("x_T, None, None, []", "x_T, None, torch.zeros_like(x_T), []"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        return torch.zeros_like(x) if generator is None else _noise(x, generator)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "noise drawn and thrown away",
     "Without a generator torch's own one is advanced, which changes whatever is drawn next. Draw "
     "only if there is a generator.",
+    (
+        "        x, memory = step",
+        "        else:\n            torch.randn(x.shape)\n        x, memory = step",
+    ),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
-        return None if generator is None else noise
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "no noise although there is a generator",
     "With a generator each step gets fresh noise. How much of it enters is the step's business.",
+    ("if generator is not None", "if False"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    return _go(predict_eps, step, x_T, timesteps, None, film_steps)
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "one noise for all steps",
     "Drawn before the loop, the same noise enters in every step and adds up. Draw inside.",
+    ("if generator is not None", "if generator is not None and noise is None"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    once = _noise(x_T, generator)
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=lambda x, g: once)
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "one noise image for the whole batch",
     "Each image needs noise of its own: draw it with the shape of x.",
+    ("randn(x.shape,", "randn(x[:1].shape,"),
+    ("dtype=x.dtype)", "dtype=x.dtype).expand_as(x)"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        noise = _noise(x[:1], generator)
-        return None if noise is None else noise.expand_as(x)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "x_T used as noise",
     "x_T is where the walk begins. The noise of a step must be independent of it, and new.",
+    ("torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)", "x_T.clone()"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        return None if generator is None else x_T.clone()
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "noise between 0 and 1",
     "torch.rand draws evenly between 0 and 1. Gaussian noise is torch.randn.",
+    (
+        "torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)",
+        "torch.rand(x.shape, generator=generator)",
+    ),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        return None if generator is None else torch.rand(x.shape, generator=generator)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the generator is not used",
     "randn_like and randn without generator=... draw from torch's own generator: the same seed "
     "then gives other images.",
+    ("generator=generator, ", ""),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        return None if generator is None else torch.randn_like(x)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "a bare number as t",
     "The network embeds a t for every image of the batch, so it wants a tensor of shape (B,).",
+    ("(x.shape[0],)", "()"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def make(x, value):
-        return torch.tensor(value, device=x.device)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, make=make)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "one t for the whole batch",
     "A single t, of shape (1,), is not one for each image: some networks would accept it, others "
     "not. t has shape (B,).",
+    ("(x.shape[0],)", "(1,)"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def make(x, value):
-        return torch.tensor([value], device=x.device)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, make=make)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "a floating-point t",
     "t is an index into tables, and an index is int64: torch.ones and torch.zeros make float32.",
+    ("dtype=torch.int64", "dtype=torch.float32"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def make(x, value):
-        return torch.ones(len(x), device=x.device) * value
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, make=make)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the film shows the images before the step",
     "A frame is what a step made. Append x after the step, not before it.",
+    ("        if now in film_steps:\n            film.append(x)\n", ""),
+    (
+        "        x, memory = step",
+        "        if int(t[0]) in film_steps:\n            film.append(x)\n        x, memory = step",
+    ),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    film = []
 
-    def filmed(x, t, t_next, eps, noise, memory):
-        if int(t[0]) in film_steps:
-            film.append(x)
-        return step(x, t, t_next, eps, noise, memory)
-
-    return _go(predict_eps, filmed, x_T, timesteps, generator, ())[0], film
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "every step is filmed",
     "Only the steps that film_steps names belong into the film.",
+    ("if now in film_steps:\n            film.append(x)", "film.append(x)"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    return _go(predict_eps, step, x_T, timesteps, generator, timesteps.tolist())
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "the film is chosen by the grid's places",
     "film_steps holds steps t of the schedule, as the network knows them, not their places in the "
     "grid.",
+    ("if now in film_steps", "if grid[::-1].index(now) in film_steps"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    grid = timesteps.tolist()
-    chosen = [t for place, t in enumerate(reversed(grid)) if place in film_steps]
-    return _go(predict_eps, step, x_T, timesteps, generator, chosen)
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "a graph is built for gradients",
     "Nothing is trained here. Without torch.no_grad() every step's intermediate results are kept, "
     "which fills the memory.",
+    ("@torch.no_grad()\n", ""),
 )
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps)
 
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "t made on the CPU",
     "torch.full makes its tensor on the CPU unless it is told device=x.device.",
+    ("dtype=torch.int64, device=x.device", "dtype=torch.int64"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def make(x, value):
-        return torch.full((len(x),), value)
 
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, make=make)
-
-
-@answers.wrong(
+answers.edit(
     "7.5",
     "noise drawn on the CPU",
     "torch.randn draws on the CPU unless it is told device=x.device.",
+    ("generator=generator, device=x.device", "generator=generator"),
 )
-@torch.no_grad()
-def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
-    def draw(x, generator):
-        return None if generator is None else torch.randn(x.shape, generator=generator)
-
-    return _go(predict_eps, step, x_T, timesteps, generator, film_steps, draw=draw)

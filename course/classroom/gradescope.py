@@ -22,7 +22,7 @@ ARCHIVE = "gradescope_autograder.zip"
 
 # What grading needs of the course: these folders' code and lists, and what pip reads.
 FOLDERS = (PACKAGE, ROOT / "checks", ROOT / "solutions")
-SUFFIXES = (".py", ".toml", ".json")
+SUFFIXES = (".py", ".toml", ".json", ".ipynb")
 FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "LICENSE-text")
 
 # Gradescope runs this once, when it builds the image. PyTorch's two packages come in one call, so

@@ -93,7 +93,9 @@ class Box:
 
 
 def _worker(kit: Path, submission: Path) -> list[str]:
-    return [sys.executable, "-P", "-m", "course.probing.worker", str(submission), str(kit / "job")]
+    # Called as ../venv/bin/python, Python keeps the dots, and the box may lack what is before them.
+    python = os.path.abspath(sys.executable)
+    return [python, "-P", "-m", "course.probing.worker", str(submission), str(kit / "job")]
 
 
 def _bubblewrap(kit: Path, submission: Path) -> list[str]:

@@ -22,9 +22,9 @@ from pathlib import Path
 
 if find_spec("course") is None:
     !git clone --quiet --depth 1 REPOSITORY diffusion-from-scratch
-    # Colab brings what the course needs, and has its reasons for the versions.
+    # Colab brings the packages, and has its reasons for the versions. --editable needs editables.
     options = "--no-deps" if "google.colab" in sys.modules else ""
-    %pip install --quiet {options} --editable diffusion-from-scratch
+    %pip install --quiet {options} editables --editable diffusion-from-scratch
     sys.path.insert(0, str(Path("diffusion-from-scratch").resolve()))"""
 
 
