@@ -28,10 +28,9 @@ from course.grading.answers import Answer, equivalents_of, misconceptions_of
 from course.grading.source import names_used
 from course.learner.skeletons import skeleton
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, Chapter, chapters, exercises
-from tests.hostile import HOSTILE
+from tests.hostile import HONEST_POINTS, HOSTILE
 
 RESULTS = ROOT / "benchmarks" / "results" / "classroom.json"
-EARNED = 12  # points of the chapter that a hostile submission solves honestly
 
 # What is expected of an exercise: its status and, if it is certain, the misconception's name.
 Expected = dict[str, tuple[str, str]]
@@ -163,8 +162,8 @@ def compare(results: list[SubmissionResult], expected: dict[str, Expected]) -> d
 
     for result in results:
         if result.name.startswith("hostile"):
-            own = sum(e.points for e in result.exercises if e.id.startswith("2."))
-            right = result.points == own and own in (0, EARNED) and not result.problem
+            own = sum(e.points for e in result.exercises if e.id.startswith("4."))
+            right = result.points == own and own in (0, HONEST_POINTS) and not result.problem
             count("hostile", right, lambda r=result: f"{r.name}: {r.points} points {r.problem}")
             continue
         by_id = {exercise.id: exercise for exercise in result.exercises}

@@ -1,15 +1,17 @@
 """Submissions that try to get points they did not earn, or to hurt the grading.
 
-Each has chapter 02 solved honestly, and its trick in chapter 01, which it does not solve: it may
-get chapter 02's points, or fewer, and no others.
+Each has chapter 04 solved honestly, and its trick in chapter 01, which it does not solve: it may
+get chapter 04's points, or fewer, and no others.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from course import ROOT
+from course.syllabus import select
 
-CH01, CH02 = "ch01_noise_schedule", "ch02_forward_process"
+CH01, HONEST = "ch01_noise_schedule", "ch04_unet"
+HONEST_POINTS = sum(exercise.points for exercise in select("04"))
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Hostile:
     body: str = ""
     files: tuple[tuple[str, str], ...] = ()  # further files: name and content
     words: str = ""  # that the message about 1.1 holds
-    keeps_rest: bool = True  # whether chapter 02 still gets its points
+    keeps_rest: bool = True  # whether chapter 04 still gets its points
 
     def write(self, folder: Path) -> None:
         """Make the submission's folder."""
@@ -32,8 +34,8 @@ class Hostile:
             lines = "".join(f"    {line}\n" for line in self.body.splitlines())
             text += f"\n\ndef linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):\n{lines}"
         (folder / f"{CH01}.py").write_text(text, encoding="utf-8")
-        honest = (ROOT / "solutions" / f"{CH02}.py").read_text(encoding="utf-8")
-        (folder / f"{CH02}.py").write_text(honest, encoding="utf-8")
+        honest = (ROOT / "solutions" / f"{HONEST}.py").read_text(encoding="utf-8")
+        (folder / f"{HONEST}.py").write_text(honest, encoding="utf-8")
         for name, content in self.files:
             (folder / name).write_text(content, encoding="utf-8")
 
@@ -116,7 +118,7 @@ HOSTILE = [
     Hostile(
         "replaces the grader",
         top="import course.grading.grader as grading\ngrading.judge = lambda *a: None",
-        words="No module named 'course.grading.grader'",
+        words="No module named 'course.grading'",
     ),
     Hostile(
         "brings a conftest.py, a pytest.ini and a torch.py",

@@ -6,6 +6,9 @@ import torch
 
 from checks.probes.toys import on_meta, place_of
 
+# By torch, which takes seconds: for the meta device.
+IMPORTED_AT_FIRST_USE = ("torch._dynamo",)
+
 
 def gather(impl, inputs):
     return {"picked": impl.gather_at(inputs["values"], inputs["t"], inputs["ndim"])}

@@ -6,6 +6,9 @@ import torch
 
 from checks.probes.toys import GeneratorElsewhere, generator, place_of, plain
 
+# By torch, which takes seconds: for the meta device.
+IMPORTED_AT_FIRST_USE = ("torch._dynamo",)
+
 # Values for parameters. They depend on a parameter's shape and on nothing else, so it does not
 # matter what the layers are called, in which order they are made and how they are initialised.
 

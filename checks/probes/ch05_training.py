@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from checks.probes.toys import GeneratorElsewhere, generator, place_of
 
+# By torch, which takes seconds: for the meta device and optimisers.
+IMPORTED_AT_FIRST_USE = ("torch._dynamo",)
+
 # 5.1 and 5.2
 
 

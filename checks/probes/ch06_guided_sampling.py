@@ -23,6 +23,9 @@ from checks.probes.toys import (
     place_of,
 )
 
+# By torch, which takes seconds: for the meta device.
+IMPORTED_AT_FIRST_USE = ("torch._dynamo",)
+
 # 6.1
 
 

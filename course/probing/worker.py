@@ -43,11 +43,9 @@ def main(folder: str, job_file: str) -> None:
     job = unpack(Path(job_file).read_bytes())
     given = [e for e in job["exercises"] if Path(folder, f"{e['chapter']}.py").is_file()]
     for chapter in {exercise["chapter"] for exercise in given}:
-        importlib.import_module(f"checks.probes.{chapter}")
-    if given:
-        # torch's optimisers and its meta device import this at their first use, which takes
-        # seconds: here once, and not in each child.
-        importlib.import_module("torch._dynamo")
+        probes = importlib.import_module(f"checks.probes.{chapter}")
+        for name in getattr(probes, "IMPORTED_AT_FIRST_USE", ()):  # here once, not in each child
+            importlib.import_module(name)
     write_message(out, READY)
     endless: dict[str, tuple[int | str, bytes]] = {}  # by chapter whose import took all its time
     for exercise in given:
