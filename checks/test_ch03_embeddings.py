@@ -5,6 +5,7 @@ import math
 import torch
 
 from checks.probes import ch03_embeddings as probes
+from checks.theory import SECONDS
 from course.grading.checking import check, require, require_close, require_tensor
 
 
@@ -219,6 +220,7 @@ def test_embedding_refuses_bad_dims(got, ref, inputs):
     probe=probes.embedding_elsewhere,
     inputs=lambda g: {"t": torch.tensor([0, 3, 1]), "dim": 14},
     call=f"sinusoidal_embedding(t, dim=14), t {ELSEWHERE}",
+    seconds=SECONDS,
 )
 def test_embedding_stays_on_the_device_of_t(got, ref, inputs):
     """The embedding is made where t is, on whatever device"""
@@ -393,6 +395,7 @@ def test_mlp_begins_with_differing_weights(got, ref, inputs):
     probe=probes.mlp_elsewhere,
     inputs=mlp_inputs,
     call=f"TimeMLP(time_dim=6, cond_dim=10)(embedding), both {ELSEWHERE}",
+    seconds=SECONDS,
 )
 def test_mlp_stays_on_the_device_of_its_input(got, ref, inputs):
     """It works where its weights and its input are, on whatever device"""
@@ -529,6 +532,7 @@ def test_vectors_are_handed_out_as_learned(got, ref, inputs):
     probe=probes.class_elsewhere,
     inputs=class_inputs,
     call=f"{CLASS_CALL}, both {ELSEWHERE}",
+    seconds=SECONDS,
 )
 def test_classes_stay_on_the_device_of_the_labels(got, ref, inputs):
     """It works where its vectors and the labels are, on whatever device"""
@@ -742,6 +746,7 @@ def test_dropping_none_and_all_at_a_draw_of_zero(got, ref, inputs):
     probe=probes.dropped_elsewhere,
     inputs=some_labels,
     call=f"{SOME_CALL}, labels and generator {ELSEWHERE}",
+    seconds=SECONDS,
 )
 def test_dropping_stays_on_the_device_of_the_labels(got, ref, inputs):
     """The new labels are made where the labels are, on whatever device"""

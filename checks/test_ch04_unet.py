@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.probes import ch04_unet as probes
+from checks.theory import SECONDS
 from course.grading.checking import Wrong, check, require, require_close, require_tensor
 
 # Two or three convolutions with float32 sums of some dozens of terms: errors of about 1e-6,
@@ -469,6 +470,7 @@ def test_upsample_repeats_then_convolves(got, ref, inputs):
     inputs=lambda g: {"x": pixels(g, 2, 5, 6, 4)},
     call='Downsample(5)(x) and Upsample(5)(x), modules and x on another device (torch\'s "meta", '
     "which stands in for a GPU here)",
+    seconds=SECONDS,
 )
 def test_resampling_stays_on_the_device_of_x(got, ref, inputs):
     """Both work where their weights and x are, on whatever device"""

@@ -8,6 +8,7 @@ from torch import Tensor
 from checks.probes import ch07_fast_sampling as probes
 from checks.theory import (
     GAUSSIANS,
+    SECONDS,
     bars_of,
     cosine_curve,
     guided_eps_line,
@@ -258,6 +259,7 @@ def cases_of_all(g: torch.Generator) -> dict:
     probe=probes.grids_elsewhere,
     inputs=cases_of_all,
     call=SEVEN_ONE + ", alpha_bars on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_grid_lies_where_the_schedule_lies(got, ref, inputs):
     """The grid lies where alpha_bars lies, on whatever device"""
@@ -653,6 +655,7 @@ def test_ddim_treats_each_image_alone(got, ref, inputs):
     probe=probes.ddim_elsewhere,
     inputs=lambda g: step_inputs(g, [7, 0, 4], [3, -1, 0]),
     call=SEVEN_TWO + ", all of it on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_ddim_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
@@ -798,6 +801,7 @@ def test_dpm_treats_each_image_alone(got, ref, inputs):
     probe=probes.dpm_elsewhere,
     inputs=lambda g: step_inputs(g, [7, 0, 4], [3, -1, 0]),
     call=SEVEN_THREE + ", all of it on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_dpm_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
@@ -1102,6 +1106,7 @@ def test_2m_treats_each_image_alone(got, ref, inputs):
     probe=probes.elsewhere_of_2m,
     inputs=lambda g: two_steps(g, [7, 5, 6], [4, 1, 3], [2, -1, 0]),
     call=SEVEN_FOUR + ", all of it on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_2m_works_on_any_device(got, ref, inputs):
     """The step works where the images and the schedule are, on whatever device"""
@@ -1302,6 +1307,7 @@ def test_walk_builds_no_graph(got, ref, inputs):
     probe=probes.walk_elsewhere,
     inputs=walk_inputs,
     call=SEVEN_FIVE + ", x_T on another device than the CPU",
+    seconds=SECONDS,
 )
 def test_walk_works_on_any_device(got, ref, inputs):
     """t, t_next and the noise are made where the images are, on whatever device"""

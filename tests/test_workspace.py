@@ -1,16 +1,26 @@
 """The learner's folder: progress, hints, resets with backups, and broken state files."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from course import ROOT, CourseError
 from course.grading.grader import Grader
 from course.grading.source import definition_text
+from course.learner.layout import lay_out
 from course.learner.skeletons import skeleton
-from course.learner.workspace import Workspace
+from course.learner.workspace import (
+    Workspace,
+    code_folder,
+    find_workspace,
+    home,
+    pictures_folder,
+)
 from course.pages import notebook
+from course.probing.loading import Implementation
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises, find_exercise, select
 
 CH01 = "ch01_noise_schedule"
@@ -196,3 +206,74 @@ def test_the_state_folder_can_be_deleted(workspace):
     assert workspace.statuses()["1.1"] == PASSED
     shutil.rmtree(workspace.state.folder)
     assert workspace.statuses()["1.1"] == PASSED
+
+
+# Where it lies
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch) -> Path:
+    """The working directory of a learner with an installed course, who has begun nothing."""
+    monkeypatch.setattr("course.learner.workspace.CLONED", False)
+    monkeypatch.delenv("COURSE_EXERCISES", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_home_is_the_nearest_workspace_above(nowhere, monkeypatch):
+    with pytest.raises(CourseError, match="course start FOLDER"):
+        Workspace()
+    assert pictures_folder() == nowhere / "pictures"
+    (nowhere / "exercises").mkdir()  # a folder of this name is no workspace
+    assert find_workspace() is None
+    lay_out(nowhere / "mine")
+    below = nowhere / "mine" / "chapters"
+    monkeypatch.chdir(below)
+    assert home() == nowhere / "mine" and pictures_folder() == nowhere / "mine" / "pictures"
+    assert Workspace().exercises == nowhere / "mine" / "exercises"
+    monkeypatch.setenv("COURSE_EXERCISES", str(nowhere / "other" / "work"))
+    assert home() == nowhere / "other"
+
+
+def test_in_a_clone_home_is_its_top_wherever_you_are(nowhere, monkeypatch):
+    monkeypatch.setattr("course.learner.workspace.CLONED", True)
+    assert home() == ROOT
+
+
+def test_the_courses_own_names_are_not_looked_up_in_the_working_directory(nowhere, monkeypatch):
+    lay_out(nowhere / "mine")
+    monkeypatch.chdir(nowhere / "mine")
+    (nowhere / "mine" / "solutions").mkdir()
+    (nowhere / "mine" / "chapters" / "exercises").mkdir()
+    monkeypatch.chdir(nowhere / "mine" / "chapters")
+    assert Implementation(code_folder("exercises")).folder == nowhere / "mine" / "exercises"
+    monkeypatch.chdir(nowhere / "mine")
+    assert Implementation(code_folder("solutions")).folder == ROOT / "solutions"
+    assert Implementation(code_folder("./solutions")).folder == nowhere / "mine" / "solutions"
+
+
+def test_exercises_may_be_named_from_the_home_folder_and_cannot_be_a_file(nowhere, monkeypatch):
+    monkeypatch.setenv("HOME", str(nowhere))
+    monkeypatch.setenv("COURSE_EXERCISES", "~/my exercises")
+    assert Workspace().exercises == nowhere / "my exercises"
+    (nowhere / "file").write_text("")
+    for name, why in {"~/file": "it is a file", "~/file/below": "Not a directory"}.items():
+        monkeypatch.setenv("COURSE_EXERCISES", name)
+        with pytest.raises(CourseError, match=f"cannot hold your exercises: {why}"):
+            Workspace()
+
+
+def test_laying_out_adds_what_is_missing_and_touches_nothing_else(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "chapters" / "explorer.ipynb").mkdir(parents=True)
+    written, kept = lay_out(tmp_path)
+    assert sorted(kept) == ["README.md", "chapters/explorer.ipynb"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+    for path in ROOT.glob("chapters/0*.ipynb"):
+        assert (tmp_path / "chapters" / path.name).read_bytes() == path.read_bytes()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            for link in re.findall(r"\]\((\.\./[\w./]+)\)", line):
+                assert (tmp_path / "chapters" / link).exists(), f"{path.name}: {link}"
+    assert lay_out(tmp_path) == ([], kept)
+    with pytest.raises(CourseError, match="cannot be written"):
+        lay_out(tmp_path / "README.md")

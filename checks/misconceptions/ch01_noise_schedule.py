@@ -294,15 +294,16 @@ answers.edit(
     ("torch.cumprod(alphas, dim=0)", "(1 - torch.cumsum(betas.double(), dim=0))"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "1.3",
     "one step late",
     "At t = 0 one step of noise was added already, so the first entry is 1 - beta_0 and not 1.",
-    (
-        "torch.cumprod(alphas, dim=0)",
-        "torch.cat([torch.ones_like(alphas[:1]), torch.cumprod(alphas, dim=0)[:-1]])",
-    ),
 )
+def compute_alpha_bars(betas):
+    alpha_bars = torch.cumprod(1 - betas.double(), dim=0)
+    return torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]]).float()
+
 
 answers.edit(
     "1.3",
@@ -428,17 +429,12 @@ answers.edit(
     ("xt_coef=posterior_xt_coef", "xt_coef=posterior_x0_coef"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "alpha_bar_t instead of alpha_bar_{t-1} in the weight of x_0",
     "The posterior is about x_{t-1}, so its mean contains sqrt(alpha_bar_{t-1}) x_0.",
+    ("alpha_bars_prev.sqrt()", "alpha_bars.sqrt()"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    coef = schedule.alpha_bars.sqrt() * schedule.betas / (1 - schedule.alpha_bars)
-    return replace(schedule, posterior_x0_coef=coef)
-
 
 answers.edit(
     "1.4",
@@ -457,71 +453,45 @@ answers.edit(
     ),
 )
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "sqrt(alpha_bar_t) in the weight of x_t",
     "x_t is one step away from x_{t-1}, and one step shrinks by sqrt(alpha_t). The bar stands for "
     "all steps since x_0.",
+    ("alphas.sqrt()", "alpha_bars.sqrt()"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    ratio = (1 - schedule.alpha_bars_prev) / (1 - schedule.alpha_bars)
-    return replace(schedule, posterior_xt_coef=schedule.alpha_bars.sqrt() * ratio)
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "sqrt(alpha_t) in the weight of x_0",
     "x_{t-1} is all the steps before t away from x_0, so the root is that of alpha_bar_{t-1}. "
     "alpha_t belongs to a single step.",
+    ("alpha_bars_prev.sqrt()", "alphas.sqrt()"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    coef = schedule.alphas.sqrt() * schedule.betas / (1 - schedule.alpha_bars)
-    return replace(schedule, posterior_x0_coef=coef)
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "the two roots swapped",
     "sqrt(alpha_bar_{t-1}) leads from x_0 to x_{t-1}, so it belongs to x_0. sqrt(alpha_t) leads "
     "from x_{t-1} to x_t, so it belongs to x_t.",
+    ("alpha_bars_prev.sqrt() * betas", "alphas.sqrt() * betas"),
+    ("alphas.sqrt() * (1", "alpha_bars_prev.sqrt() * (1"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    root, root_of_prev = schedule.alphas.sqrt(), schedule.alpha_bars_prev.sqrt()
-    return replace(
-        schedule,
-        posterior_x0_coef=root * schedule.betas / (1 - schedule.alpha_bars),
-        posterior_xt_coef=root_of_prev * (1 - schedule.alpha_bars_prev) / (1 - schedule.alpha_bars),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "alpha_bar_{t-1} without its root in the weight of x_0",
     "x_{t-1} holds x_0 shrunk by an amplitude. alpha_bar_{t-1} is a power, so take its root.",
+    ("alpha_bars_prev.sqrt()", "alpha_bars_prev"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    coef = schedule.alpha_bars_prev * schedule.betas / (1 - schedule.alpha_bars)
-    return replace(schedule, posterior_x0_coef=coef)
 
-
-@answers.wrong(
+answers.edit(
     "1.4",
     "no root in either weight",
     "The weights multiply images, so both contain an amplitude, which is the root of a power.",
+    ("alpha_bars_prev.sqrt()", "alpha_bars_prev"),
+    ("alphas.sqrt()", "alphas"),
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    prev, rest = schedule.alpha_bars_prev, 1 - schedule.alpha_bars
-    return replace(
-        schedule,
-        posterior_x0_coef=prev * schedule.betas / rest,
-        posterior_xt_coef=schedule.alphas * (1 - prev) / rest,
-    )
 
 
 @answers.wrong(

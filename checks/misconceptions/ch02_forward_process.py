@@ -153,23 +153,21 @@ answers.edit(
     ("reshape(batch_size,", "reshape(-1,"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "2.1",
     "a Python list instead of a tensor",
     "The numbers will multiply whole images, so they must be a tensor. Indexing a tensor with a "
     "tensor gives one at once, without a loop.",
-    (
-        "return picked.reshape(batch_size, *[1] * (ndim - 1))",
-        "return [float(number) for number in picked]",
-    ),
 )
+def gather_at(values, t, ndim):
+    return [float(values[step]) for step in t]
 
-answers.edit(
-    "2.1",
-    "a new tensor that always lies on the CPU",
-    MADE_ON_THE_CPU,
-    ("values[t]", "torch.eye(len(values), dtype=values.dtype)[t] @ values"),
-)
+
+@answers.wrong("2.1", "a new tensor that always lies on the CPU", MADE_ON_THE_CPU)
+def gather_at(values, t, ndim):
+    rows = torch.eye(len(values), dtype=values.dtype)[t]
+    return (rows @ values).reshape(-1, *[1] * (ndim - 1))
 
 
 # 2.2
@@ -253,43 +251,28 @@ answers.edit(
     ("+ torch.sqrt(beta)", "- torch.sqrt(beta)"),
 )
 
-answers.edit(
-    "2.2",
-    "clipped to [-1, 1]",
-    CLIPPED,
-    (
-        "torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps",
-        "(torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps).clamp(-1, 1)",
-    ),
-)
 
-answers.edit(
-    "2.2",
-    "the caller's images overwritten",
-    IN_PLACE,
-    (
-        "torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps",
-        "x_prev.mul_(torch.sqrt(1 - beta)).add_(torch.sqrt(beta) * eps)",
-    ),
-)
+@answers.wrong("2.2", "clipped to [-1, 1]", CLIPPED)
+def q_step(x_prev, t, eps, betas):
+    return ref.q_step(x_prev, t, eps, betas).clamp(-1, 1)
 
-answers.edit(
-    "2.2",
-    "float32 handed out",
-    HANDED_OUT_FLOAT32,
-    (
-        "torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps",
-        "(torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps).float()",
-    ),
-)
 
-answers.edit(
-    "2.2",
-    "the noise shrunk along with the image",
-    SHRUNK_TOGETHER,
-    ("* x_prev +", "* (x_prev +"),
-    ("* eps", "* eps)"),
-)
+@answers.wrong("2.2", "the caller's images overwritten", IN_PLACE)
+def q_step(x_prev, t, eps, betas):
+    beta, alpha = weights(betas, t, x_prev)
+    return x_prev.mul_(alpha.sqrt()).add_(beta.sqrt() * eps)
+
+
+@answers.wrong("2.2", "float32 handed out", HANDED_OUT_FLOAT32)
+def q_step(x_prev, t, eps, betas):
+    return ref.q_step(x_prev, t, eps, betas).float()
+
+
+@answers.wrong("2.2", "the noise shrunk along with the image", SHRUNK_TOGETHER)
+def q_step(x_prev, t, eps, betas):
+    beta, alpha = weights(betas, t, x_prev)
+    return alpha.sqrt() * (x_prev + beta.sqrt() * eps)
+
 
 answers.edit(
     "2.2",
@@ -375,12 +358,11 @@ def q_sample(x0, t, eps, alpha_bars):
     return ref.q_sample(x0, t, eps, alpha_bars / previous)
 
 
-answers.edit(
-    "2.3",
-    "a number for each column",
-    COLUMNS,
-    ("gather_at(alpha_bars, t, x0.ndim)", "alpha_bars[t]"),
-)
+@answers.wrong("2.3", "a number for each column", COLUMNS)
+def q_sample(x0, t, eps, alpha_bars):
+    alpha_bar = alpha_bars[t]
+    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
+
 
 answers.edit("2.3", "the first image's step for all", FIRST_STEP, ("t, x0.ndim", "t[:1], x0.ndim"))
 
@@ -406,43 +388,29 @@ answers.edit(
     ("* eps", "* eps[:1]"),
 )
 
-answers.edit(
-    "2.3",
-    "clipped to [-1, 1]",
-    CLIPPED,
-    (
-        "torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps",
-        "(torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps).clamp(-1, 1)",
-    ),
-)
 
-answers.edit(
-    "2.3",
-    "the caller's images overwritten",
-    IN_PLACE,
-    (
-        "torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps",
-        "x0.mul_(torch.sqrt(alpha_bar)).add_(torch.sqrt(1 - alpha_bar) * eps)",
-    ),
-)
+@answers.wrong("2.3", "clipped to [-1, 1]", CLIPPED)
+def q_sample(x0, t, eps, alpha_bars):
+    return ref.q_sample(x0, t, eps, alpha_bars).clamp(-1, 1)
 
-answers.edit(
-    "2.3",
-    "float32 handed out",
-    HANDED_OUT_FLOAT32,
-    (
-        "torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps",
-        "(torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps).float()",
-    ),
-)
 
-answers.edit(
-    "2.3",
-    "the noise shrunk along with the image",
-    SHRUNK_TOGETHER,
-    ("* x0 +", "* (x0 +"),
-    ("* eps", "* eps)"),
-)
+@answers.wrong("2.3", "the caller's images overwritten", IN_PLACE)
+def q_sample(x0, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x0)
+    x0 *= signal.sqrt()
+    x0 += noise.sqrt() * eps
+    return x0
+
+
+@answers.wrong("2.3", "float32 handed out", HANDED_OUT_FLOAT32)
+def q_sample(x0, t, eps, alpha_bars):
+    return ref.q_sample(x0, t, eps, alpha_bars).float()
+
+
+@answers.wrong("2.3", "the noise shrunk along with the image", SHRUNK_TOGETHER)
+def q_sample(x0, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x0)
+    return signal.sqrt() * (x0 + noise.sqrt() * eps)
 
 
 @answers.wrong(
@@ -466,16 +434,15 @@ def q_sample(x0, t, eps, alpha_bars):
 # 2.4
 
 
-answers.edit(
+@answers.wrong(
     "2.4",
     "clipped to [-1, 1]",
     "Whether to clip is the sampler's decision, in chapter 06. Here x_0 is simply what the "
     "equation gives, and a wrong eps may lead outside.",
-    (
-        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
-        "((x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)).clamp(-1, 1)",
-    ),
 )
+def predict_x0(x_t, t, eps, alpha_bars):
+    return ref.predict_x0(x_t, t, eps, alpha_bars).clamp(-1, 1)
+
 
 answers.edit(
     "2.4",
@@ -519,15 +486,15 @@ answers.edit(
     ("x_t - torch", "x_t + torch"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "2.4",
     "once more forward",
     "That is q_sample: it makes x_t noisier still. Solve its equation for x_0 instead.",
-    (
-        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
-        "torch.sqrt(alpha_bar) * x_t + torch.sqrt(1 - alpha_bar) * eps",
-    ),
 )
+def predict_x0(x_t, t, eps, alpha_bars):
+    return ref.q_sample(x_t, t, eps, alpha_bars)
+
 
 answers.edit(
     "2.4",
@@ -559,12 +526,12 @@ answers.edit(
     ("(alpha_bars,", "(alpha_bars.clamp(min=1e-3),"),
 )
 
-answers.edit(
-    "2.4",
-    "a number for each column",
-    COLUMNS,
-    ("gather_at(alpha_bars, t, x_t.ndim)", "alpha_bars[t]"),
-)
+
+@answers.wrong("2.4", "a number for each column", COLUMNS)
+def predict_x0(x_t, t, eps, alpha_bars):
+    alpha_bar = alpha_bars[t]
+    return (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
+
 
 answers.edit(
     "2.4", "the first image's step for all", FIRST_STEP, ("t, x_t.ndim", "t[:1], x_t.ndim")
@@ -573,25 +540,16 @@ answers.edit(
 answers.edit("2.4", "t counted from 1", COUNTED_FROM_ONE, ("t, x_t.ndim", "t - 1, x_t.ndim"))
 
 
-answers.edit(
-    "2.4",
-    "the caller's images overwritten",
-    IN_PLACE,
-    (
-        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
-        "x_t.sub_(torch.sqrt(1 - alpha_bar) * eps).div_(torch.sqrt(alpha_bar))",
-    ),
-)
+@answers.wrong("2.4", "the caller's images overwritten", IN_PLACE)
+def predict_x0(x_t, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x_t)
+    return x_t.sub_(noise.sqrt() * eps).div_(signal.sqrt())
 
-answers.edit(
-    "2.4",
-    "float32 handed out",
-    HANDED_OUT_FLOAT32,
-    (
-        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
-        "((x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)).float()",
-    ),
-)
+
+@answers.wrong("2.4", "float32 handed out", HANDED_OUT_FLOAT32)
+def predict_x0(x_t, t, eps, alpha_bars):
+    return ref.predict_x0(x_t, t, eps, alpha_bars).float()
+
 
 answers.edit(
     "2.4",
@@ -721,16 +679,15 @@ def q_posterior(x0, x_t, t, schedule):
     return (1 - beta).sqrt() * x_t, beta
 
 
-answers.edit(
+@answers.wrong(
     "2.5",
     "the variance at t = 0 replaced by the next one",
     "Code that stores log-variances does this to avoid log 0. The variance itself may be 0, and at "
     "t = 0 it is.",
-    (
-        "gather_at(schedule.posterior_variance, t, x0.ndim)",
-        "gather_at(schedule.posterior_variance, t.clamp(min=1), x0.ndim)",
-    ),
 )
+def q_posterior(x0, x_t, t, schedule):
+    mean, _ = ref.q_posterior(x0, x_t, t, schedule)
+    return mean, ref.gather_at(schedule.posterior_variance, t.clamp(min=1), x0.ndim)
 
 
 @answers.wrong(
@@ -747,13 +704,11 @@ def q_posterior(x0, x_t, t, schedule):
     return signal_prev.sqrt() * x0 + noise_prev.sqrt() * eps, variance
 
 
-answers.edit(
-    "2.5",
-    "a number for each column",
-    COLUMNS,
-    ("gather_at(schedule.posterior_x0_coef, t, x0.ndim)", "schedule.posterior_x0_coef[t]"),
-    ("gather_at(schedule.posterior_xt_coef, t, x0.ndim)", "schedule.posterior_xt_coef[t]"),
-)
+@answers.wrong("2.5", "a number for each column", COLUMNS)
+def q_posterior(x0, x_t, t, schedule):
+    mean = schedule.posterior_x0_coef[t] * x0 + schedule.posterior_xt_coef[t] * x_t
+    return mean, ref.gather_at(schedule.posterior_variance, t, x0.ndim)
+
 
 answers.edit(
     "2.5",
@@ -766,12 +721,12 @@ answers.edit(
     "2.5", "t counted from 1", COUNTED_FROM_ONE, ("    x0_coef =", "    t = t - 1\n    x0_coef =")
 )
 
-answers.edit(
-    "2.5",
-    "the caller's images overwritten",
-    IN_PLACE,
-    ("return mean, variance", "return x_t.copy_(mean), variance"),
-)
+
+@answers.wrong("2.5", "the caller's images overwritten", IN_PLACE)
+def q_posterior(x0, x_t, t, schedule):
+    mean, variance = ref.q_posterior(x0, x_t, t, schedule)
+    return x_t.copy_(mean), variance
+
 
 answers.edit(
     "2.5",

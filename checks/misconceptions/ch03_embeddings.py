@@ -28,15 +28,12 @@ def _embed(t, omega):
     return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "cosines before sines",
     "Both orders are in use, and a network learns with either. Here the sines come first.",
+    ("[torch.sin(angles), torch.cos(angles)]", "[torch.cos(angles), torch.sin(angles)]"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    sines, cosines = ref.sinusoidal_embedding(t, dim, max_period).chunk(2, dim=1)
-    return torch.cat([cosines, sines], dim=1)
-
 
 answers.edit(
     "3.1",
@@ -47,45 +44,36 @@ answers.edit(
     ("dim=1)", "dim=2).flatten(1)"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "dividing by half instead of half - 1",
     "Between half frequencies there are half - 1 gaps. With half gaps the slowest wave is never "
     "reached.",
+    ("torch.exp(-math.log(max_period) * i / (half - 1))", "max_period ** (-i / half)"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    half = dim // 2
-    return _embed(t, max_period ** (-torch.arange(half) / half))
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "dividing by dim",
     "Half of the dim numbers are sines and half are cosines, so there are only dim / 2 "
     "frequencies to spread over the whole range.",
+    ("torch.exp(-math.log(max_period) * i / (half - 1))", "max_period ** (-i / dim)"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return _embed(t, max_period ** (-torch.arange(dim // 2) / dim))
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "frequencies that rise",
     "Mind the minus sign: the waves slow down from 1 to 1/max_period. With faster and faster ones "
     "neighbouring steps look unrelated.",
+    ("torch.exp(", "1 / torch.exp("),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return _embed(t, 1 / _frequencies(dim // 2, max_period))
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "the frequencies in reverse order",
     "The first entry belongs to the fastest wave, the one with i = 0 and frequency 1.",
+    ("omega[None, :]", "omega.flip(0)[None, :]"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return _embed(t, _frequencies(dim // 2, max_period).flip(0))
 
 
 @answers.wrong(
@@ -97,14 +85,12 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return _embed(t, torch.linspace(1, 1 / max_period, dim // 2))
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "dim sines and dim cosines",
     "dim counts all that comes out. Half of it are sines, so dim / 2 frequencies are enough.",
+    ("half = dim // 2", "half = dim"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return ref.sinusoidal_embedding(t, 2 * dim, max_period)
-
 
 answers.edit(
     "3.1",
@@ -114,16 +100,13 @@ answers.edit(
     ("torch.cos", "torch.sin"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "a factor of 2 pi",
     "omega is in radians per step, so the fastest wave takes 2 pi steps. With another 2 pi inside "
     "it takes exactly 1, and is the same at every whole t.",
+    ("(half - 1))", "(half - 1)) * 2 * math.pi"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return _embed(t, 2 * math.pi * _frequencies(dim // 2, max_period))
-
 
 answers.edit(
     "3.1",
@@ -159,17 +142,13 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return _embed(t, _cache.setdefault(dim, _frequencies(dim // 2, max_period)))
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "the logarithm to base 10",
     "exp undoes the natural logarithm, math.log. With math.log10 inside, the slowest wave is far "
     "too fast.",
+    ("math.log(", "math.log10("),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    half = dim // 2
-    i = torch.arange(half, dtype=torch.float32)
-    return _embed(t, torch.exp(-math.log10(max_period) * i / (half - 1)))
-
 
 answers.edit(
     "3.1",
@@ -186,38 +165,30 @@ answers.edit(
     ("dim=1)", "dim=1).double()"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "half precision inside",
     "float16 keeps about three digits. At t = 3 that is nearly enough, but at t = 999 some waves "
     "are off by half a radian. Compute in float32.",
+    ("t.float()[:, None] * omega[None, :]", "(t.half()[:, None] * omega.half()).float()"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    angles = t.half()[:, None] * _frequencies(dim // 2, max_period).to(t.device).half()
-    return torch.cat([torch.sin(angles.float()), torch.cos(angles.float())], dim=1)
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "steps in half precision",
     "float16 counts one by one only up to 2048. After that neighbouring steps become the same "
     "number. Make t a float32.",
+    ("t.float()", "t.half()"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return _embed(t.half(), _frequencies(dim // 2, max_period))
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "steps and frequencies in one row",
     "t has shape (B,) and the frequencies have shape (half,). Every step has to meet every "
     "frequency: make the steps a column first, then the product is a table (B, half).",
+    ("t.float()[:, None] * omega[None, :]", "t * omega"),
+    ("dim=1", "dim=-1"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    angles = t * _frequencies(dim // 2, max_period).to(t.device)
-    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1)
-
 
 answers.edit(
     "3.1",
@@ -235,18 +206,13 @@ answers.edit(
     ("dim=1)", "dim=0)"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "3.1",
     "i counted from 1",
     "i runs from 0 to half - 1. Counted from 1, every wave is a little too slow, and the fastest "
     "one is missing.",
+    ("torch.arange(half,", "torch.arange(1, half + 1,"),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    half = dim // 2
-    i = torch.arange(1, half + 1)
-    return _embed(t, torch.exp(-math.log(max_period) * i / (half - 1)))
-
 
 answers.edit(
     "3.1",
@@ -522,20 +488,21 @@ answers.edit(
     ("self.table(labels)", "nn.functional.one_hot(labels, self.table).float()"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "3.3",
     "numbers to compare with made on the CPU",
     "torch.arange, zeros and the like make tensors on the CPU unless they are told where. Labels "
     "on a GPU cannot be compared with those: device=labels.device.",
-    (
-        "nn.Embedding(num_classes + 1, cond_dim)",
-        "nn.Parameter(torch.randn(num_classes + 1, cond_dim))",
-    ),
-    (
-        "self.table(labels)",
-        "(labels[:, None] == torch.arange(len(self.table))).float() @ self.table",
-    ),
 )
+class ClassEmbedding(nn.Module):
+    def __init__(self, num_classes, cond_dim):
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(num_classes + 1, cond_dim))
+
+    def forward(self, labels):
+        return (labels[:, None] == torch.arange(len(self.vectors))).float() @ self.vectors
+
 
 answers.edit(
     "3.3",
@@ -713,16 +680,13 @@ answers.edit(
     ("where(dropped,", "where(dropped[labels],"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "the generator is not used",
     "Without generator=generator the draw comes from the global state, and a training run cannot "
     "be repeated.",
+    ("generator=generator, ", ""),
 )
-def drop_labels(labels, p, null_label, generator):
-    return torch.where(_mask(labels, p, None), torch.full_like(labels, null_label), labels)
-
 
 answers.edit(
     "3.4",
@@ -753,24 +717,20 @@ def drop_labels(labels, p, null_label, generator):
     return labels
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "dropped labels become 0",
     "0 is the digit zero. 'No class' has a label of its own, null_label.",
+    ("torch.where(dropped, torch.full_like(labels, null_label), labels)", "labels * ~dropped"),
 )
-def drop_labels(labels, p, null_label, generator):
-    return labels * ~_mask(labels, p, generator)
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "dropped labels become -1",
     "-1 as 'no class' is a habit from other libraries. Here it is null_label, which has a row in "
     "the table.",
+    ("torch.full_like(labels, null_label)", "torch.full_like(labels, -1)"),
 )
-def drop_labels(labels, p, null_label, generator):
-    return labels.masked_fill(_mask(labels, p, generator), -1)
-
 
 answers.edit(
     "3.4",
@@ -779,34 +739,29 @@ answers.edit(
     ("torch.full_like(labels, null_label)", "torch.full_like(labels, 10)"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "a random class instead of the null label",
     "That teaches the network wrong digits. A dropped label says nothing about the digit.",
+    (
+        "torch.full_like(labels, null_label)",
+        "torch.randint(0, 10, labels.shape, generator=generator, device=labels.device)",
+    ),
 )
-def drop_labels(labels, p, null_label, generator):
-    dropped = _mask(labels, p, generator)
-    others = torch.randint(0, 10, labels.shape, generator=generator, device=labels.device)
-    return torch.where(dropped, others, labels)
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "dropped labels are left out",
     "There is still one image for each label, so the batch keeps its length: replace them.",
+    ("torch.where(dropped, torch.full_like(labels, null_label), labels)", "labels[~dropped]"),
 )
-def drop_labels(labels, p, null_label, generator):
-    return labels[~_mask(labels, p, generator)]
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "the mask instead of the labels",
     "The mask only says where to drop. The result is the labels, with null_label in those places.",
+    ("torch.where(dropped, torch.full_like(labels, null_label), labels)", "dropped"),
 )
-def drop_labels(labels, p, null_label, generator):
-    return _mask(labels, p, generator)
 
 
 @answers.wrong(
@@ -830,40 +785,31 @@ def drop_labels(labels, p, null_label, generator):
     return (labels * scale * ~_mask(labels, p, generator)).long()
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "exactly a share p of each batch",
     "'With probability p' leaves the number to chance: ten coins do not always show five heads. "
     "With small batches a fixed share is also rounded.",
+    ("torch.rand(labels.shape,", "torch.randperm(len(labels),"),
+    ("uniform < p", "uniform.argsort() < round(p * len(labels))"),
 )
-def drop_labels(labels, p, null_label, generator):
-    order = torch.randperm(len(labels), generator=generator, device=labels.device)
-    new = labels.clone()
-    new[order[: round(p * len(labels))]] = null_label
-    return new
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "the first labels of each batch",
     "Which labels are dropped is left to chance. Always taking the first ones is not a draw.",
+    ("torch.rand(labels.shape, generator=generator,", "torch.arange(len(labels),"),
+    ("uniform < p", "uniform < round(p * len(labels))"),
 )
-def drop_labels(labels, p, null_label, generator):
-    new = labels.clone()
-    new[: round(p * len(labels))] = null_label
-    return new
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "a fair coin whatever p is",
     "randint(0, 2) comes up 1 every other time. A uniform number between 0 and 1, compared with p, "
     "decides with probability p.",
+    ("torch.rand(", "torch.randint(0, 2, "),
+    ("uniform < p", "uniform == 1"),
 )
-def drop_labels(labels, p, null_label, generator):
-    dropped = torch.randint(0, 2, labels.shape, generator=generator, device=labels.device) == 1
-    return torch.where(dropped, torch.full_like(labels, null_label), labels)
-
 
 answers.edit(
     "3.4",
@@ -881,37 +827,27 @@ answers.edit(
     (", device=labels.device", ""),
 )
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "normal instead of uniform numbers",
     "torch.randn is below p with another probability, even below 0 every other time. torch.rand is "
     "uniform between 0 and 1.",
+    ("torch.rand(", "torch.randn("),
 )
-def drop_labels(labels, p, null_label, generator):
-    dropped = torch.randn(labels.shape, generator=generator, device=labels.device) < p
-    return torch.where(dropped, torch.full_like(labels, null_label), labels)
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "always a tenth",
     "p is an argument: 0.1 is the usual value, but 0 must drop none and 1 must drop all.",
+    ("uniform < p", "uniform < 0.1"),
 )
-def drop_labels(labels, p, null_label, generator):
-    return ref.drop_labels(labels, 0.1, null_label, generator)
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "null labels given back a class",
     "Swapping on every hit also swaps labels that were null before. Those stay null.",
+    ("torch.full_like(labels, null_label)", "torch.where(labels == null_label, 0, null_label)"),
 )
-def drop_labels(labels, p, null_label, generator):
-    dropped = _mask(labels, p, generator)
-    swapped = torch.where(labels == null_label, torch.zeros_like(labels), null_label)
-    return torch.where(dropped, swapped, labels)
-
 
 answers.edit(
     "3.4",

@@ -43,28 +43,29 @@ answers.edit(
     ("return t, eps", "return t / num_steps, eps"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "5.1",
     "rounding to the nearest step",
     "Of numbers spread evenly from 0 to T-1, only half as many round to an end as to a step in "
     "the middle. Draw whole numbers in the first place.",
-    (
-        "torch.randint(0, num_steps, (batch_size,), generator=generator, device=x0.device)",
-        "(torch.rand(batch_size, generator=generator) * (num_steps - 1)).round().long()",
-    ),
-    ("x0.shape, generator=generator, device=x0.device", "x0.shape, generator=generator"),
 )
+def draw_noise(x0, num_steps, generator):
+    u = torch.rand(x0.shape[0], generator=generator)
+    eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
+    return (u * (num_steps - 1)).round().long(), eps
 
-answers.edit(
+
+@answers.wrong(
     "5.1",
     "noise that ignores the generator",
     "torch.randn_like takes no generator and draws from a global one, so a run cannot be "
     "repeated or resumed. torch.randn takes a shape and a generator.",
-    (
-        "torch.randn(x0.shape, generator=generator, device=x0.device, dtype=x0.dtype)",
-        "torch.randn_like(x0)",
-    ),
 )
+def draw_noise(x0, num_steps, generator):
+    t, _ = ref.draw_noise(x0, num_steps, generator)
+    return t, torch.randn_like(x0)
+
 
 answers.edit(
     "5.1",
@@ -530,18 +531,19 @@ answers.edit(
     ("copy.deepcopy", "copy.copy"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "5.3",
     "an average that begins at zero",
     "The average begins as a copy of the network. From zeros, the first averages would be far "
     "too small.",
-    (
-        "self.model.requires_grad_(False)",
-        "self.model.requires_grad_(False)\n"
-        "        for shadow in self.model.parameters():\n"
-        "            shadow.zero_()",
-    ),
 )
+class EMA(ref.EMA):
+    def __init__(self, model, decay=0.9999):
+        super().__init__(model, decay)
+        for shadow in self.model.parameters():
+            shadow.zero_()
+
 
 answers.edit(
     "5.3",
@@ -941,16 +943,17 @@ answers.edit(
     ('    generator.set_state(state["generator"])\n', ""),
 )
 
-answers.edit(
+
+@answers.wrong(
     "5.5",
     "the seed instead of the state",
     "The seed leads back to the generator's beginning, so the run would repeat its first draws. "
     "get_state() says how far it has come.",
-    (
-        "generator.get_state()",
-        "torch.Generator().manual_seed(generator.initial_seed()).get_state()",
-    ),
 )
+def save_checkpoint(path, model, ema, optimizer, generator, step):
+    start = torch.Generator().manual_seed(generator.initial_seed())
+    ref.save_checkpoint(path, model, ema, optimizer, start, step)
+
 
 answers.edit(
     "5.5",

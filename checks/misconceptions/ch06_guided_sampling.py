@@ -197,16 +197,16 @@ answers.edit(
     ("torch.full_like(labels, null_label)", "labels"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "6.2",
     "the scale counted from the unconditional prediction",
     "null + s (cond - null) is the other convention, where s = 1 is plain conditional. Here w = 0 "
     "is, so s = 1 + w.",
-    (
-        "(1 + guidance_scale) * eps_cond - guidance_scale * eps_null",
-        "eps_null + guidance_scale * (eps_cond - eps_null)",
-    ),
 )
+def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
+    return ref.guided_eps(predict_eps, x_t, t, labels, guidance_scale - 1, null_label)
+
 
 answers.edit(
     "6.2",
@@ -356,378 +356,186 @@ answers.edit(
 # 6.3
 
 
-def _noise(x, generator):
-    return torch.randn(x.shape, generator=generator)
-
-
-def _t(x, step):
-    return torch.full((len(x),), step, dtype=torch.int64)
-
-
-def _walk(
-    predict_eps,
-    reverse_step,
-    x_T,
-    schedule,
-    generator,
-    film_steps=(),
-    steps=None,
-    draw=_noise,
-    make_t=_t,
-):
-    """The reference's loop, with parts to exchange."""
-    x, film = x_T, []
-    for step in reversed(range(len(schedule.betas))) if steps is None else steps:
-        t = make_t(x, step)
-        x = reverse_step(x, t, predict_eps(x, t), draw(x, generator), schedule)
-        if step in film_steps:
-            film.append(x)
-    return x, film
-
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "only the images come back",
     "The result is a pair: the images and the film, which is an empty list if no frame is kept.",
+    ("return x, film", "return x"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)[0]
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "walking forwards",
     "x_T holds the most noise and belongs to the last step, T-1. The walk leads down to t = 0.",
+    ("reversed(range(num_steps))", "range(num_steps)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    steps = range(len(schedule.betas))
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps, steps)
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "the last step left out",
     "At t = 0 there is one step of noise still to be removed. range(T - 1, 0, -1) leaves out its "
     "end, the 0.",
+    ("reversed(range(num_steps))", "range(num_steps - 1, 0, -1)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    steps = range(len(schedule.betas) - 1, 0, -1)
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps, steps)
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "counting from T down to 1",
     "The paper counts from 1; here t = 0 ... T-1, and the tables have no entry T.",
+    ("reversed(range(num_steps))", "range(num_steps, 0, -1)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    steps = range(len(schedule.betas), 0, -1)
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps, steps)
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "a bare number as t",
     "The network embeds a t for every image of the batch, so it wants a tensor of shape (B,).",
+    ("(x.shape[0],)", "()"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        make_t=lambda x, step: torch.tensor(step),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "one t for the whole batch",
     "A single t, of shape (1,), is not one for each image: some networks would accept it, others "
     "not. t has shape (B,).",
+    ("(x.shape[0],)", "(1,)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        make_t=lambda x, step: torch.tensor([step]),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "a floating-point t",
     "t is an index into tables, and an index is int64: torch.ones and torch.zeros make float32.",
+    ("dtype=torch.int64", "dtype=torch.float32"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        make_t=lambda x, step: torch.ones(len(x)) * step,
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "the network always sees x_T",
     "After the first step the images have changed, and so has the noise in them. Ask the network "
     "about the images as they are now.",
+    ("predict_eps(x, t)", "predict_eps(x_T, t)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        lambda x, t: predict_eps(x_T, t), reverse_step, x_T, schedule, generator, film_steps
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "every step begins at x_T",
     "reverse_step returns the images for the next round. Give its result the name x again.",
+    ("predict_eps(x, t)", "predict_eps(x_T, t)"),
+    ("reverse_step(x, t,", "reverse_step(x_T, t,"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    film = []
-    for step in reversed(range(len(schedule.betas))):
-        t = _t(x_T, step)
-        x = reverse_step(x_T, t, predict_eps(x_T, t), _noise(x_T, generator), schedule)
-        if step in film_steps:
-            film.append(x)
-    return x, film
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "noise and eps swapped",
     "eps is what the network sees in x and what is taken away; noise is what is newly added. "
     "reverse_step takes eps first.",
+    ("eps, noise, schedule)", "noise, eps, schedule)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    def swapped(x, t, eps, noise, schedule):
-        return reverse_step(x, t, noise, eps, schedule)
 
-    return _walk(predict_eps, swapped, x_T, schedule, generator, film_steps)
-
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "x_T overwritten",
     "x = x_T makes no copy, so changing x in place changes the caller's x_T, and all frames show "
     "the same tensor. Let x name the new tensor that reverse_step returns.",
+    (
+        "x = reverse_step(x, t, eps, noise, schedule)",
+        "x.copy_(reverse_step(x, t, eps, noise, schedule))",
+    ),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    x, film = x_T, []
-    for step in reversed(range(len(schedule.betas))):
-        t = _t(x, step)
-        x.copy_(reverse_step(x, t, predict_eps(x, t), _noise(x, generator), schedule))
-        if step in film_steps:
-            film.append(x)
-    return x, film
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "all frames are the same tensor",
     "A list holds references, not pictures. If x is changed in place, every frame changes with it; "
     "keep a new tensor for each frame.",
+    ("x = x_T", "x = x_T.clone()"),
+    ("x = reverse_step", "x[:] = reverse_step"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    x, film = x_T.clone(), []
-    for step in reversed(range(len(schedule.betas))):
-        t = _t(x, step)
-        x[:] = reverse_step(x, t, predict_eps(x, t), _noise(x, generator), schedule)
-        if step in film_steps:
-            film.append(x)
-    return x, film
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "a frame taken before its step",
     "film_steps asks for what step t makes, x_{t-1}. Taken before the step, the frame is x_t, and "
     "the finished images never come into the film.",
+    ("x = reverse_step(", "before, x = x, reverse_step("),
+    ("film.append(x)", "film.append(before)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    x, film = x_T, []
-    for step in reversed(range(len(schedule.betas))):
-        if step in film_steps:
-            film.append(x)
-        t = _t(x, step)
-        x = reverse_step(x, t, predict_eps(x, t), _noise(x, generator), schedule)
-    return x, film
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "film_steps counted from the start of the walk",
     "film_steps are values of t, not numbers of rounds: t = 0 is the last round, not the first.",
+    ("if step in film_steps", "if num_steps - 1 - step in film_steps"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    last = len(schedule.betas) - 1
-    rounds = [last - step for step in film_steps]
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, rounds)
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "the cleanest frame first",
     "A film runs as the walk does, from noise to image, in whatever order film_steps lists them.",
+    ("return x, film", "return x, film[::-1]"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    x, film = _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
-    return x, film[::-1]
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "every step in the film",
     "Only the steps in film_steps are kept. A walk may have a thousand, and frames take memory.",
+    ("if step in film_steps:\n            film.append(x)", "film.append(x)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    every = range(len(schedule.betas))
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, every)
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "one draw of noise for the whole walk",
     "Noise drawn once, before the loop, pushes every step in the same direction and does not "
     "average out. Each step draws its own.",
+    ("noise = torch.randn(", "if step == num_steps - 1:\n            noise = torch.randn("),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    noise = _noise(x_T, generator)
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        draw=lambda x, generator: noise,
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "one draw of noise for the whole batch",
     "If all images get the same noise, they are not independent samples. Draw noise with the full "
     "shape of x.",
+    ("torch.randn(x.shape,", "torch.randn(x[:1].shape,"),
+    ("noise, schedule)", "noise.expand_as(x), schedule)"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        draw=lambda x, generator: _noise(x[:1], generator).expand_as(x),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "x_T again as the noise",
     "The noise of a step must be independent of the images so far. x_T is already inside them.",
+    ("torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)", "x_T.clone()"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        draw=lambda x, generator: x_T.clone(),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "uniform noise",
     "torch.rand draws from [0, 1], which has a mean of 0.5: the walk drifts. Gaussian noise comes "
     "from torch.randn.",
+    ("torch.randn(", "torch.rand("),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        draw=lambda x, generator: torch.rand(x.shape, generator=generator),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "the generator is ignored",
     "Without generator=generator the noise comes from torch's global source, and nobody can draw "
     "the same images twice.",
+    ("generator=generator, ", ""),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(
-        predict_eps,
-        reverse_step,
-        x_T,
-        schedule,
-        generator,
-        film_steps,
-        draw=lambda x, generator: torch.randn_like(x),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "the generator is seeded again",
     "Seeding belongs to the caller. If each walk sets the generator back, all walks give the same "
     "images.",
+    ("    x = x_T", "    generator.manual_seed(0)\n    x = x_T"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    generator.manual_seed(0)
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "a graph through all steps",
     "Nothing is trained here. Without torch.no_grad() every network call of the walk stays in "
     "memory, ready for a backward pass that never comes.",
+    ("@torch.no_grad()\n", ""),
 )
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    return _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
-
 
 answers.edit(
     "6.3",
@@ -737,17 +545,12 @@ answers.edit(
     ("return x, film", "return x, torch.stack(film)"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "6.3",
     "x_T as the first frame",
     "The film holds what the steps in film_steps made, and nothing else. x_T was made by no step.",
+    ("film = []", "film = [x_T]"),
 )
-@torch.no_grad()
-def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_steps=()):
-    x, film = _walk(predict_eps, reverse_step, x_T, schedule, generator, film_steps)
-    return x, [x_T, *film]
-
 
 answers.edit(
     "6.3",
@@ -785,15 +588,15 @@ answers.edit(
     ("row, column = divmod(n, num_columns)", "column, row = divmod(n, num_rows)"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "6.4",
     "rows and columns of the picture swapped",
     "num_columns images stand beside each other: it fixes the width. The number of rows follows.",
-    (
-        "    count, channels",
-        "    num_columns = -(-len(images) // num_columns)\n    count, channels",
-    ),
 )
+def image_grid(images, num_columns, gap=2):
+    return ref.image_grid(images, -(-len(images) // num_columns), gap)
+
 
 answers.edit(
     "6.4",

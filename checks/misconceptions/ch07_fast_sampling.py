@@ -119,14 +119,6 @@ answers.edit(
 )
 
 
-def _nearest(values, levels, first):
-    """The step nearest to each level, the first one replaced, and each once."""
-    steps = (levels[:, None] - values).abs().argmin(dim=1)
-    if first is not None:
-        steps[0] = first
-    return steps.unique_consecutive()
-
-
 def _levels(start, end, n):
     return start + (end - start) * torch.arange(n) / (n - 1)
 
@@ -135,19 +127,14 @@ def _lambdas(alpha_bars):
     return torch.log(alpha_bars / (1 - alpha_bars)) / 2
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "equal distances in alpha_bar",
     "alpha_bar between 0.9 and 1 spans more of lambda than between 0.1 and 0.9. Take the "
     "logarithm first, and then the equal distances.",
+    ("torch.log(alpha_bars / (1 - alpha_bars)) / 2", "alpha_bars"),
+    ("min=lambda_min", "min=torch.sigmoid(torch.tensor(2 * lambda_min))"),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    if spacing != "log_snr":
-        return ref.time_grid(alpha_bars, num_steps, spacing)
-    least = torch.sigmoid(torch.tensor(2 * lambda_min))
-    levels = _levels(alpha_bars[-1].clamp(min=least), alpha_bars[0], num_steps)
-    return _nearest(alpha_bars, levels, len(alpha_bars) - 1)
-
 
 answers.edit(
     "7.1",
@@ -172,19 +159,13 @@ answers.edit(
     ("(1 - alpha_bars)) / 2", "(1 - alpha_bars))"),
 )
 
-
-@answers.wrong(
+answers.edit(
     "7.1",
     "the walk begins at lambda_min",
     "x_T is the noise of step T - 1, and the network must be told so. lambda_min only limits where "
     "the other steps lie.",
+    ("        nearest[0] = T - 1\n", ""),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    if spacing != "log_snr":
-        return ref.time_grid(alpha_bars, num_steps, spacing)
-    lambdas = _lambdas(alpha_bars)
-    start = lambdas[-1].clamp(min=lambda_min)
-    return _nearest(lambdas, _levels(start, lambdas[0], num_steps), None)
 
 
 @answers.wrong(
@@ -203,22 +184,17 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return steps
 
 
-@answers.wrong(
+answers.edit(
     "7.1",
     "the next noisier step instead of the nearest",
     "searchsorted finds the place where a level would be put in, which is one of its two "
     "neighbours, and not always the nearer one.",
+    (
+        "nearest = (levels[:, None] - lambdas).abs().argmin(dim=1)",
+        "levels[-1] = lambdas[0]\n"
+        "        nearest = T - torch.searchsorted(lambdas.flip(0), levels, right=True)",
+    ),
 )
-def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
-    if spacing != "log_snr":
-        return ref.time_grid(alpha_bars, num_steps, spacing)
-    lambdas = _lambdas(alpha_bars)
-    levels = _levels(lambdas[-1].clamp(min=lambda_min), lambdas[0], num_steps)
-    levels[-1] = lambdas[0]
-    steps = len(lambdas) - torch.searchsorted(lambdas.flip(0), levels, right=True)
-    steps[0] = len(lambdas) - 1
-    return steps.unique_consecutive()
-
 
 answers.edit(
     "7.1",

@@ -300,17 +300,18 @@ answers.edit(
     ("features.double()", "features.float()"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "8.2",
     "turned into float64 at the end",
     "float64 afterwards brings back no digits that float32 sums have lost. Convert before the "
     "first sum.",
-    ("features.double()", "features.float()"),
-    (
-        "return mean, centred.T @ centred / (len(features) - 1)",
-        "return mean.double(), (centred.T @ centred / (len(features) - 1)).double()",
-    ),
 )
+def feature_moments(features):
+    rows = features.float()
+    centred = rows - rows.mean(dim=0)
+    return rows.mean(dim=0).double(), (centred.T @ centred / (len(rows) - 1)).double()
+
 
 answers.edit(
     "8.2",
@@ -633,27 +634,28 @@ answers.edit(
     (" / distance(reference_n, some(held_out))", ""),
 )
 
-answers.edit(
+
+@answers.wrong(
     "8.4",
     "held-out images compared with generated ones",
     "Below the line stand two sets of real images, the reference and the held-out ones.",
-    ("reference_n = some(reference)", "a, b, c = some(reference), some(held_out), some(generated)"),
-    (
-        "distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
-        "distance(a, c) / distance(b, c)",
-    ),
 )
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
+    return distance(a, c) / distance(b, c)
 
-answers.edit(
+
+@answers.wrong(
     "8.4",
     "generated images measured against the held-out ones",
     "Both distances begin at the reference. Otherwise the two have no end in common.",
-    ("reference_n = some(reference)", "a, b, c = some(reference), some(held_out), some(generated)"),
-    (
-        "distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
-        "distance(b, c) / distance(a, b)",
-    ),
 )
+def distance_ratio(distance, reference, held_out, generated, generator):
+    n = _smallest(reference, held_out, generated)
+    a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
+    return distance(b, c) / distance(a, b)
+
 
 answers.edit(
     "8.4",
@@ -825,28 +827,28 @@ answers.edit(
     ("distances(points, points)", "torch.cdist(points, points, p=1)"),
 )
 
-answers.edit(
+
+@answers.wrong(
     "8.5",
     "copies skipped along with the point itself",
     "Leaving out all distances of 0 leaves out the copies as well. Only the point itself does not "
     "count, one 0 a row.",
-    (
-        "return distances(points, points).kthvalue(k + 1",
-        "found = distances(points, points)\n"
-        "    return found.where(found > 0, torch.inf).kthvalue(k",
-    ),
 )
+def neighbour_radii(points, k):
+    found = ref.distances(points, points)
+    found = torch.where(found == 0, torch.inf, found)
+    return found.kthvalue(k, dim=1).values
 
-answers.edit(
+
+@answers.wrong(
     "8.5",
     "distances by way of a matrix product",
     "torch.cdist saves time by |x|^2 + |y|^2 - 2 x . y, which subtracts large numbers: equal "
     "points come out at 0.01 instead of 0. Use the `distances` that is given.",
-    (
-        "distances(points, points)",
-        'torch.cdist(points, points, compute_mode="use_mm_for_euclid_dist")',
-    ),
 )
+def neighbour_radii(points, k):
+    fast = torch.cdist(points, points, compute_mode="use_mm_for_euclid_dist")
+    return fast.kthvalue(k + 1, dim=1).values
 
 
 @answers.wrong(
@@ -889,18 +891,19 @@ answers.edit(
     (".any(dim=1)", ""),
 )
 
-answers.edit(
+
+@answers.wrong(
     "8.5",
     "only the ball of the nearest generated image",
     "The nearest may have a small ball, and one further away a large ball that holds the image. "
     "Look at all of them.",
-    (
-        "inside = distances(real, generated) <= radii",
-        "nearest, which = distances(real, generated).min(dim=1)\n"
-        "    inside = nearest <= radii[which]",
-    ),
-    (".any(dim=1)", ""),
 )
+def recall(real, generated, k=3):
+    found = ref.distances(real, generated)
+    nearest = found.min(dim=1)
+    radii = ref.neighbour_radii(generated, k)[nearest.indices]
+    return float((nearest.values <= radii).double().mean())
+
 
 answers.edit(
     "8.5",

@@ -138,9 +138,11 @@ class Workspace:
         checks = ROOT / "checks"
         for path in (
             self.file(chapter),
-            checks / f"test_{chapter}.py",
-            checks / "probes" / f"{chapter}.py",
             checks / f"{chapter}.toml",
+            checks / f"test_{chapter}.py",
+            checks / "theory.py",
+            checks / "probes" / f"{chapter}.py",
+            checks / "probes" / "toys.py",
         ):
             digest.update(path.read_bytes() if path.is_file() else b"missing")
         return digest.hexdigest()[:16]

@@ -339,7 +339,7 @@ def remarks(trained_on: str, data: Images) -> list[str]:
         return []
     seen = "the judge and the features have seen these held-out digits in their training"
     if trained_on == "mnist5k":
-        return [f"{seen}: on them both are surer than on new ones"]
+        return [f"{seen}: they may be surer of them than of new ones"]
     return [
         f"{seen}, and so has the model: its error on them is that on training images",
         "copies are looked for among 4,500 of the model's 60,000 training images; with MNIST on "
