@@ -15,7 +15,9 @@ import urllib.request
 from base64 import b64decode
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, expect
+import nbformat
+from nbformat import NotebookNode
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from course import ROOT
 from course.cli import JUPYTER_CONFIG
@@ -24,6 +26,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser"])
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
+OPEN = """async path => {
+    await window.jupyterapp.restored;
+    await window.jupyterapp.commands.execute('docmanager:open', { path });
+}"""
 # Run All asks which kernel to take as long as there is none, so wait for the kernel first.
 WAIT_FOR_THE_KERNEL = """async () => {
     const app = window.jupyterapp;
@@ -43,13 +49,16 @@ RUN_ALL = """() => {
     const end = how => { window.ended = String(how); };
     window.jupyterapp.commands.execute('notebook:run-all-cells').then(end, end);
 }"""
-CELLS = """() => Array.from(window.panel.content.model.cells, cell => cell.toJSON())"""
+ENDED = "() => window.ended !== null"
+NOTEBOOK = """() => window.panel.content.model.toJSON()"""
 EVALUATE = """async ([imports, expression]) => {
     const kernel = window.panel.sessionContext.session.kernel;
     const request = { code: imports, user_expressions: { it: expression }, store_history: false };
     return (await kernel.requestExecute(request).done).content;
 }"""
 SHUT_DOWN = """async () => { await window.panel?.sessionContext?.shutdown(); }"""
+# To close it would ask whether to save.
+DISPOSE = """() => { window.panel?.dispose(); window.panel = null; }"""
 GO_TO = """number => window.panel.content.scrollToItem(number, 'center')"""
 ACTIVATE = """number => {
     window.panel.content.activeCellIndex = number;
@@ -128,11 +137,9 @@ class Jupyter(Server):
         ]
         super().__init__(folder, "jupyterlab", options, ready="api")
 
-    def address(self, app: str, notebook: str) -> str:
-        """Where to open a notebook: in "lab", each in a workspace of its own, or in "notebook"."""
-        name = notebook.removesuffix(".ipynb")
-        place = f"lab/workspaces/{name}/tree" if app == "lab" else "notebooks"
-        return self.url(f"{place}/{notebook}?token={self.token}")
+    def address(self, place: str) -> str:
+        """Of "lab", or of a notebook in Notebook 7, which is "notebooks/name.ipynb"."""
+        return self.url(f"{place}?token={self.token}")
 
 
 class Voila(Server):
@@ -146,9 +153,8 @@ class Voila(Server):
 class Tab:
     """A page in a tab of its own. What fails inside `with` leaves a screenshot behind."""
 
-    def __init__(self, browser: Browser, address: str):
-        self.page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        self.page.set_default_timeout(120_000)
+    def __init__(self, browser: BrowserContext, address: str):
+        self.page = browser.new_page()
         self._address = address
 
     def __enter__(self) -> "Tab":
@@ -164,26 +170,36 @@ class Tab:
             file = Path(tempfile.mkdtemp(prefix="browser_")) / "screenshot.png"
             self.page.screenshot(path=file)
             error.add_note(f"what the browser showed: {file}")
-        self.page.evaluate(SHUT_DOWN)
-        self.page.close()
+        self.close()
 
     def open(self) -> None:
         self.page.goto(self._address)
 
+    def close(self) -> None:
+        self.page.close()
+
 
 class NotebookTab(Tab):
-    """A notebook in JupyterLab or Notebook 7, with a kernel of its own."""
+    """A notebook in Notebook 7, with the kernel that it has already, or with a new one."""
 
     def open(self) -> None:
         super().open()
+        self.wait_for_the_kernel()
+
+    def close(self) -> None:
+        self.page.evaluate(SHUT_DOWN)
+        super().close()
+
+    def wait_for_the_kernel(self) -> None:
         self.page.wait_for_selector(".jp-Notebook")
         self.page.evaluate(WAIT_FOR_THE_KERNEL)
 
-    def run_all(self, seconds: float) -> list[dict]:
-        """Run every cell, as Run All does; the notebook's cells with their outputs."""
+    def run_all(self, seconds: float) -> NotebookNode:
+        """Run every cell, as Run All does; the notebook with the outputs."""
         self.page.evaluate(RUN_ALL)
-        self.page.wait_for_function("() => window.ended !== null", timeout=1000 * seconds)
-        return self.page.evaluate(CELLS)
+        # By default it asks, and so draws the page, sixty times a second.
+        self.page.wait_for_function(ENDED, timeout=1000 * seconds, polling=250)
+        return nbformat.from_dict(self.page.evaluate(NOTEBOOK))
 
     def go_to(self, number: int) -> Locator:
         """Bring a cell into view; returns it."""
@@ -206,6 +222,20 @@ class NotebookTab(Tab):
         value = reply["user_expressions"]["it"]
         assert value["status"] == "ok", value
         return ast.literal_eval(value["data"]["text/plain"])
+
+
+class LabTab(NotebookTab):
+    """A notebook in a JupyterLab that is open already. Both it and the kernel stay as they are."""
+
+    def __init__(self, lab: Page, notebook: str):
+        self.page, self._notebook = lab, notebook
+
+    def open(self) -> None:
+        self.page.evaluate(OPEN, self._notebook)
+        self.wait_for_the_kernel()
+
+    def close(self) -> None:
+        self.page.evaluate(DISPOSE)
 
 
 def digest_of_picture(image: Locator) -> str:

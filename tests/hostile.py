@@ -161,7 +161,7 @@ HOSTILE = [
     ),
     Hostile(
         "returns more than can be kept",
-        body="return [[float(i)] for i in range(1_000_000)]",
+        body="return ['x' * 2**20] * 20",
         words="too large to keep",
     ),
     Hostile(

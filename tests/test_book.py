@@ -204,26 +204,21 @@ def address(folder):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        # With a profile on the disk it keeps what it has fetched and compiled.
+        browser = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=FLAGS
+        )
+        browser.set_default_timeout(120_000)  # milliseconds: patience, where others use the cores
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def contexts(browser):
-    """A light and a dark reader, who keep what they have fetched."""
-    contexts = {theme: browser.new_context(color_scheme=theme) for theme in ("light", "dark")}
-    for context in contexts.values():
-        context.set_default_timeout(120_000)  # milliseconds: patience, where others use the cores
-    return contexts
-
-
 @pytest.fixture
-def visit(contexts, address):
+def visit(browser, address):
     """Open a page; afterwards no request may have failed or have gone to another host."""
     troubles, opened = [], []
 
@@ -232,7 +227,8 @@ def visit(contexts, address):
             troubles.append(f"{response.status}: {response.url}")
 
     def open_page(name, width, theme="light"):
-        page = contexts[theme].new_page()
+        page = browser.new_page()
+        page.emulate_media(color_scheme=theme)
         opened.append(page)
         page.on("response", look_at)
         page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url}"))

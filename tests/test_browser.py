@@ -21,16 +21,27 @@ from tests.browser import (
     CHROMIUM,
     FLAGS,
     Jupyter,
+    LabTab,
     NotebookTab,
     Tab,
     Voila,
     digest_of_picture,
 )
+from tests.notebooks import (
+    CHAPTERS,
+    MOVE_EVERY_SLIDER,
+    assert_that_all_ran,
+    assert_that_its_text_is_the_stored_one,
+)
 
 expect.set_options(timeout=60_000)  # milliseconds; it waits no longer than it must
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
 
-NOTEBOOKS = sorted(path.name for path in (ROOT / "chapters").glob("[0-9]*.ipynb"))
+# Two groups, so that two workers share the chapters; each has a server and a browser of its own.
+EVERY_CHAPTER = [
+    pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(f"browser {number % 2}"))
+    for number, path in enumerate(CHAPTERS)
+]
 
 # Asked of the kernel: the slider number {number}, and what it must show at a position.
 IMPORTS = """
@@ -56,45 +67,56 @@ def jupyter(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        # With a profile on the disk it keeps what it has fetched and compiled.
+        chromium = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=CHROMIUM,
+            args=FLAGS,
+            viewport={"width": 1280, "height": 1000},
+        )
+        chromium.set_default_timeout(120_000)
         yield chromium
         chromium.close()
 
 
-@pytest.mark.parametrize("app", ["lab", "notebook"])
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_a_chapter_in_the_browser(browser, jupyter, app, notebook):
-    with NotebookTab(browser, jupyter.address(app, notebook)) as tab:
-        cells = tab.run_all(seconds=240)
-        assert_that_all_ran(cells)
-        pictures = 0
-        for number, cell in enumerate(cells):
-            if "SliderPicture(" in source(cell):
-                move_the_slider(tab, number, pictures)
-                pictures += 1
-        assert pictures == tab.ask_kernel("len(SliderPicture.made)", IMPORTS)
-        checks = [number for number, cell in enumerate(cells) if source(cell).startswith("check(")]
-        assert checks
-        try_an_exercise(tab, checks[0], source(cells[checks[0]]), jupyter.exercises)
+@pytest.fixture(scope="module")
+def lab(browser, jupyter):
+    page = browser.new_page()
+    page.goto(jupyter.address("lab"))
+    page.wait_for_function("() => window.jupyterapp")
+    return page
+
+
+@pytest.mark.parametrize("path", EVERY_CHAPTER)
+def test_a_chapter_in_the_browser(path, lab, browser, jupyter):
+    """In JupyterLab, and then in Notebook 7 in the same kernel: Run All can be used again."""
+    with LabTab(lab, path.name) as tab:
+        work_through(tab, path, jupyter.exercises)
+    with NotebookTab(browser, jupyter.address(f"notebooks/{path.name}")) as tab:
+        tab.ask_kernel("SliderPicture.made.clear()", IMPORTS)
+        work_through(tab, path, jupyter.exercises)
+
+
+def work_through(tab, path, exercises):
+    notebook = tab.run_all(seconds=240)
+    assert_that_all_ran(notebook)
+    cells, pictures = notebook.cells, 0
+    for number, cell in enumerate(cells):
+        if "SliderPicture(" in source(cell):
+            move_the_slider(tab, number, pictures)
+            pictures += 1
+    assert pictures == tab.ask_kernel("len(SliderPicture.made)", IMPORTS)
+    checks = [number for number, cell in enumerate(cells) if source(cell).startswith("check(")]
+    assert checks
+    try_an_exercise(tab, checks[0], source(cells[checks[0]]), exercises)
+    tab.ask_kernel("None", MOVE_EVERY_SLIDER)
+    assert_that_its_text_is_the_stored_one(notebook, path)
 
 
 def source(cell) -> str:
-    return cell["source"] if cell["cell_type"] == "code" else ""
-
-
-def assert_that_all_ran(cells):
-    """Each code cell ran, in order, and none of them raised an error."""
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    errors = [
-        (cell["source"], output["ename"], output["evalue"])
-        for cell in code
-        for output in cell["outputs"]
-        if output["output_type"] == "error"
-    ]
-    assert not errors
-    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    return cell.source if cell.cell_type == "code" else ""
 
 
 def move_the_slider(tab, number, picture):
@@ -137,10 +159,11 @@ def try_an_exercise(tab, number, code, folder):
         shutil.rmtree(folder)  # for the next notebook nothing is written
 
 
+@pytest.mark.xdist_group("browser 1")
 @pytest.mark.parametrize("app", ["lab", "voila"])
-def test_the_explorer_draws_stops_and_hands_out_files(browser, jupyter, tmp_path, app):
+def test_the_explorer_draws_stops_and_hands_out_files(app, request, browser, tmp_path):
     if app == "lab":
-        with NotebookTab(browser, jupyter.address("lab", "explorer.ipynb")) as tab:
+        with LabTab(request.getfixturevalue("lab"), "explorer.ipynb") as tab:
             assert_that_all_ran(tab.run_all(seconds=240))
             tab.go_to(1)
             explore(tab.page)

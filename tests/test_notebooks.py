@@ -2,27 +2,25 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from course import ROOT
-from course.pages.build_notebooks import normalise
+from course.pages.build_notebooks import execute, normalise
 from course.syllabus import chapters
-
-NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
-CHAPTERS = [path for path in NOTEBOOKS if path.stem != "explorer"]  # that is a playground
-
-
-def read(path):
-    return nbformat.read(path, as_version=4)
-
-
-def code_cells(path):
-    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+from tests.browser import CHROMIUM
+from tests.notebooks import (
+    CHAPTERS,
+    MOVE_EVERY_SLIDER,
+    NOTEBOOKS,
+    assert_that_all_ran,
+    assert_that_its_text_is_the_stored_one,
+    code_cells,
+    is_tagged,
+    read,
+)
 
 
 @pytest.fixture
@@ -41,44 +39,19 @@ def test_there_is_a_notebook_for_every_chapter():
     ]
 
 
-MOVE_EVERY_SLIDER = """
-from course.pages.notebook import SliderPicture
-for picture in SliderPicture.made:
-    before, words = picture.image.value, picture.words.value
-    here = picture.slider.value
-    other = next(v for v in reversed(picture.slider.options) if v != here)
-    picture.slider.value = other
-    assert picture.image.value != before, picture.slider.description
-    assert picture.words.value != words, picture.slider.description
-    picture.slider.value = here
-    assert picture.image.value == before and picture.words.value == words
-assert SliderPicture.made
-"""
+if CHROMIUM is None:  # otherwise tests/test_browser.py runs them, and holds them to the same
 
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_it_runs_from_top_to_bottom_and_its_sliders_move(path, new_learner, tmp_path):
-    """nbval compares the tagged text; one more cell then moves each slider."""
-    notebook = read(path)
-    notebook.cells.append(nbformat.v4.new_code_cell(MOVE_EVERY_SLIDER))
-    copy = tmp_path / path.name
-    nbformat.write(notebook, copy)
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "-p", "no:cacheprovider"]
-        + ["-p", "no:xdist", "--nbval-cell-timeout=240", "--rootdir", str(tmp_path), str(copy)],
-        cwd=tmp_path,
-        env=new_learner,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stdout[-4000:]
+    @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+    def test_it_runs_from_top_to_bottom_and_its_sliders_move(path):
+        notebook = execute(path, last_cell=MOVE_EVERY_SLIDER)
+        assert_that_all_ran(notebook)
+        assert_that_its_text_is_the_stored_one(notebook, path)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_stored_executed_and_calm(path):
     notebook = read(path)
-    for number, cell in enumerate(code_cells(path), start=1):
+    for number, cell in enumerate(code_cells(notebook), start=1):
         assert cell.execution_count == number
         assert not [output for output in cell.outputs if output.output_type == "error"]
     assert nbformat.writes(normalise(read(path))) == nbformat.writes(notebook)
@@ -88,21 +61,23 @@ def test_it_is_stored_executed_and_calm(path):
 def test_it_has_what_a_chapter_promises(path):
     notebook = read(path)
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    code = "\n".join(cell.source for cell in code_cells(path))
+    code = "\n".join(cell.source for cell in code_cells(notebook))
     assert "you can**" in prose and "## What comes next" in prose
     assert "SliderPicture(" in code and "alt=" in code
     chapter = next((c for c in chapters() if c.name[2:] == path.stem), None)
     for exercise in chapter.exercises if chapter else []:
         assert f'label("{exercise.id}")' in code and f'check("{exercise.id}")' in code
-        box = next(c for c in code_cells(path) if c.source == f'label("{exercise.id}")')
+        box = next(c for c in code_cells(notebook) if c.source == f'label("{exercise.id}")')
         link = re.search(r"\]\((.+?)\)", box.outputs[0].data["text/markdown"])[1]
         assert (path.parent / link).resolve() == ROOT / "exercises" / f"{exercise.chapter}.py"
     if chapter:
         assert "$$" in prose
-    pictures = [o for c in code_cells(path) for o in c.outputs if "image/png" in o.get("data", {})]
+    pictures = [
+        o for c in code_cells(notebook) for o in c.outputs if "image/png" in o.get("data", {})
+    ]
     assert pictures
     # A picture is compared by nobody, so text that is the same everywhere is.
-    tagged = [c for c in code_cells(path) if "nbval-check-output" in c.metadata.get("tags", [])]
+    tagged = [cell for cell in code_cells(notebook) if is_tagged(cell)]
     assert tagged and all(cell.outputs for cell in tagged)
 
 

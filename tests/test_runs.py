@@ -14,7 +14,7 @@ from course import ROOT, CourseError
 from course.model.models import load_model
 from course.model.training import PRESETS, Run
 
-SMOKE = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10)
+SMOKE = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=2)
 
 
 def make_run(folder, solutions, preset=SMOKE, **options) -> Run:
@@ -43,16 +43,18 @@ def finished(tmp_path_factory, solutions):
     return folder
 
 
-def test_a_run_leaves_what_it_promises(finished, solutions):
+def test_a_run_leaves_what_it_promises(tmp_path, solutions):
+    folder = tmp_path / "run"
+    make_run(folder, solutions, replace(SMOKE, sample_steps=10)).train()
     for name in ("models/last.pt", "models/epoch_1.pt", "models/epoch_2.pt", "progress.png"):
-        assert (finished / name).is_file(), name
-    assert len(list((finished / "generated_samples").glob("epoch_*.png"))) == 2
-    assert len(list((finished / "denoising_steps").glob("frame_*.png"))) == 10
-    metrics = json.loads((finished / "metrics.json").read_text())
+        assert (folder / name).is_file(), name
+    assert len(list((folder / "generated_samples").glob("epoch_*.png"))) == 2
+    assert len(list((folder / "denoising_steps").glob("frame_*.png"))) == 10
+    metrics = json.loads((folder / "metrics.json").read_text())
     assert len(metrics["losses"]) == 8 and len(metrics["epochs"]) == 2
-    config = json.loads((finished / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
     assert config["model"]["data"] == "mnist5k" and config["seed"] == 0
-    _, model_config = load_model(finished / "models" / "model.safetensors", solutions)
+    _, model_config = load_model(folder / "models" / "model.safetensors", solutions)
     assert model_config.prediction == "v"
 
 
@@ -197,7 +199,7 @@ import torch
 from course.probing.loading import Implementation
 from course.model.training import PRESETS, Run
 torch.set_num_threads(1)
-preset = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=10, lr=0.05)
+preset = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=2, lr=0.05)
 run = Run(Path(sys.argv[1]), preset, Implementation("solutions"), "mnist5k", "cpu", quiet=True)
 # AdamW divides by the gradient's size and so turns the rounding of gradients near zero into
 # whole steps. SGD does not, and shows what the processes compute together.

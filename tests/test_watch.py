@@ -48,6 +48,18 @@ def test_a_session_at_the_keyboard(learner):
     assert terminal.close() == 0
 
 
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A terminal with a watch that goes on from test to test, and the file it watches."""
+    folder = tmp_path_factory.mktemp("watched") / "exercises"
+    write_missing(folder)
+    terminal = Terminal("watch", "1.3", exercises=folder)
+    terminal.wait_for("q quit")
+    yield terminal, folder / CH01
+    terminal.press("q")
+    assert terminal.close() == 0
+
+
 @pytest.mark.parametrize(
     "trick, words",
     [
@@ -59,15 +71,12 @@ def test_a_session_at_the_keyboard(learner):
         ("import torch; torch.equal = None", "replaced torch.equal"),
     ],
 )
-def test_whatever_the_file_does_the_watch_goes_on(learner, trick, words):
-    terminal = Terminal("watch", "1.3", exercises=learner)
-    terminal.wait_for("q quit")
-    (learner / CH01).write_text(f"{SOLUTION}\n{trick}\n")
+def test_whatever_the_file_does_the_watch_goes_on(watched, trick, words):
+    terminal, file = watched
+    file.write_text(f"{SOLUTION}\n{trick}\n")
     assert words in terminal.wait_for("q quit")
-    (learner / CH01).write_text(SOLUTION)
+    file.write_text(SOLUTION)
     assert "✔ 1.3" in terminal.wait_for("q quit")
-    terminal.press("q")
-    assert terminal.close() == 0
 
 
 def test_a_wrong_number_is_told(learner):

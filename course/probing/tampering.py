@@ -4,7 +4,7 @@ import builtins
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -29,13 +29,13 @@ def torch_as_it_was() -> Iterator[None]:
         torch.get_num_threads(),
         torch.get_default_device(),
     )
-    functions = {owner: _public_functions(owner) for owner in WATCHED}
+    before = {owner: owner.__dict__.copy() for owner in WATCHED}
     torch.set_num_threads(THREADS)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         try:
             yield
         finally:
-            replaced = _put_back(functions)
+            replaced = _put_back(before)
             torch.set_default_dtype(dtype)
             torch.set_num_threads(threads)
             if torch.get_default_device() != device:
@@ -70,19 +70,26 @@ def watch(*modules: ModuleType) -> None:
     WATCHED.extend(modules)
 
 
-def _public_functions(owner: Any) -> dict[str, Any]:
-    """The functions and classes of a module or class, but for those that are its private ones."""
+def _public_functions(names: Mapping[str, Any]) -> dict[str, Any]:
+    """The functions and classes among these names, but for those that are private ones."""
     return {
         name: value
-        for name, value in vars(owner).items()
+        for name, value in names.items()
         if (name[:1] != "_" or name[:2] == "__") and callable(value)
     }
 
 
-def _put_back(functions: dict[Any, dict[str, Any]]) -> list[str]:
-    """Undo replacements of functions; the names of those that were replaced."""
+def _put_back(names: dict[Any, Mapping[str, Any]]) -> list[str]:
+    """Undo replacements of functions; the names of those that were replaced.
+
+    Args:
+        names: for each module or class the names that it had, with their values.
+    """
     replaced = []
-    for owner, before in functions.items():
+    for owner, there in names.items():
+        if _is_unchanged(owner, there):  # nearly always, and this is quick
+            continue
+        before = _public_functions(there)
         for name in _shadowed(owner, before):
             delattr(owner, name)
             replaced.append(f"{owner.__name__}.{name}")
@@ -94,12 +101,20 @@ def _put_back(functions: dict[Any, dict[str, Any]]) -> list[str]:
     return replaced
 
 
+def _is_unchanged(owner: Any, before: Mapping[str, Any]) -> bool:
+    now = owner.__dict__
+    for name, value in now.items():
+        if before.get(name, before) is not value:
+            return False
+    return now.keys() == before.keys()
+
+
 def _shadowed(owner: Any, before: dict[str, Any]) -> list[str]:
     """New functions of a class that hide those it inherits."""
     if not isinstance(owner, type):
         return []
     inherited = set().union(*(vars(base) for base in owner.__mro__[1:]))
-    return [name for name in _public_functions(owner) if name in inherited - before.keys()]
+    return [name for name in _public_functions(vars(owner)) if name in inherited - before.keys()]
 
 
 def _is_wrapped_by_torch(value: Any, name: str) -> bool:
