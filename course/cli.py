@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.syntax import Syntax
+from rich.text import Text
 
 from course import CLONED, PACKAGE, ROOT, CourseError
 from course.grading.source import definition_text
@@ -36,18 +36,21 @@ from course.syllabus import (
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
 JUPYTER_CONFIG = PACKAGE / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
-console = Console(highlight=False, soft_wrap=True)
+# No text is taken for markup: paths and names may hold brackets. What has a colour is a rich Text.
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 # Commands import what needs torch only when they run, so that help and hints come at once.
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all is well, 1 if checks fail, 2 if something could not be done."""
+    if hasattr(sys.stdout, "reconfigure"):  # not where a notebook shows what is printed
+        sys.stdout.reconfigure(errors="replace")  # a console that lacks a sign shows ? for it
     options = make_parser().parse_args(arguments)
     try:
         return options.run(options) or 0
     except CourseError as error:
-        console.print(f"[red]error:[/] {escape(str(error))}")
+        console.print(marked("error:", "red", str(error)))
         return 2
     except KeyboardInterrupt:
         console.print("stopped")
@@ -166,6 +169,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def marked(word: str, style: str, text: str) -> Text:
+    """A line whose first word has a style of rich."""
+    return Text.assemble((word, style), " ", text)
+
+
 def version() -> str:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)["project"]["version"]
@@ -182,7 +190,7 @@ def scoreboard(options) -> int:
         console.print("Everything passes. Train your own model: course train --impl exercises")
     else:
         chapter = find_chapter(upcoming.chapter)
-        console.print(f"next: [bold]{upcoming.id} {upcoming.title}[/]")
+        console.print(Text.assemble("next: ", (f"{upcoming.id} {upcoming.title}", "bold")))
         console.print(f"      read {chapter.notebook}, write exercises/{upcoming.chapter}.py,")
         console.print(f"      then: course check {upcoming.id}")
     return 0
@@ -192,14 +200,14 @@ def start(options) -> int:
     from course.learner.layout import lay_out
 
     written, kept = lay_out(options.folder)
-    console.print(f"{len(written)} files written in {escape(str(options.folder))}")
+    console.print(f"{len(written)} files written in {options.folder}")
     if kept:
         console.print("These were there, differ from the course's, and stay as they are:")
         for name in kept:
             console.print(f"  {name}")
         console.print("To get the course's version of one, move yours away and run this again.")
     go = f"cd {shlex.quote(str(options.folder))}, and there: " if options.folder != Path() else ""
-    console.print(f"next: {escape(go)}course lab")
+    console.print(f"next: {go}course lab")
     return 0
 
 
@@ -217,9 +225,10 @@ def check(options) -> int:
     for result in results:
         sign = signed(result.status)
         if result.status == NOT_WRITTEN:
-            console.print(f"{sign} {result.exercise.id} {result.exercise.title}: not written yet")
+            text = f"{result.exercise.id} {result.exercise.title}: not written yet"
         else:
-            console.print(f"{sign} {escape(result.message)}")
+            text = result.message
+        console.print(Text.assemble(sign, " ", text))
     console.print()
     for line in score_lines(results):
         console.print(line)
@@ -244,7 +253,7 @@ def grade(options) -> int:
         seconds=options.seconds,
     )
     if batch.sandbox.warning:
-        console.print(f"[yellow]warning:[/] {escape(batch.sandbox.warning)}")
+        console.print(marked("warning:", "yellow", batch.sandbox.warning))
     try:
         results = batch.grade()
     except KeyboardInterrupt:
@@ -286,8 +295,8 @@ def new_chapter(options) -> int:
         console.print(f"wrote {path}")
     number = options.number.zfill(2)
     console.print(f"\nIt grades already: course check {number} --impl solutions")
-    console.print("\n[bold]Still missing[/]")
-    console.print(escape(still_missing(options.number, options.topic)))
+    console.print("\nStill missing", style="bold")
+    console.print(still_missing(options.number, options.topic))
     return 0
 
 
@@ -303,9 +312,9 @@ def watch(options) -> int:
 def hint(options) -> int:
     exercise = find_exercise(options.exercise)
     count = Workspace().next_hint(exercise)
-    console.print(f"[bold]{exercise.id} {exercise.title}[/]")
+    console.print(f"{exercise.id} {exercise.title}", style="bold")
     for number, text in enumerate(exercise.hints[:count], start=1):
-        console.print(f"  {number}. {escape(text)}")
+        console.print(f"  {number}. {text}")
     left = len(exercise.hints) - count
     console.print(
         f"  {left} more: course hint {exercise.id}" if left else "  That was the last hint."
@@ -354,9 +363,11 @@ def demo(options) -> int:
     for line in score_lines(results):
         console.print(f"  {line}")
     if find_workspace() is None:
-        console.print("Next: a folder to work in, with [bold]course start FOLDER[/]")
+        console.print(
+            Text.assemble("Next: a folder to work in, with ", ("course start FOLDER", "bold"))
+        )
     else:
-        console.print("Next: open chapter 00 with [bold]course lab[/]")
+        console.print(Text.assemble("Next: open chapter 00 with ", ("course lab", "bold")))
     return 0 if all(result.status == PASSED for result in results) else 1
 
 
@@ -472,7 +483,7 @@ def evaluate(options) -> int:
     data, against = evaluation.config.data, evaluation.test_set.name
     console.print(f"{model_file.name}, trained on {data}, against {against}")
     for text in evaluation.notes:
-        console.print(f"[yellow]note:[/] {escape(text)}")
+        console.print(marked("note:", "yellow", text))
     try:
         evaluation.run(options.guidance)
     except KeyboardInterrupt:
@@ -483,7 +494,7 @@ def evaluate(options) -> int:
     for guidance, measurement in evaluation.measured.items():
         found = flags(measurement)
         for text in found:
-            console.print(f"[yellow]w = {guidance:g}:[/] {escape(text)}")
+            console.print(marked(f"w = {guidance:g}:", "yellow", text))
         if not found:
             console.print(f"w = {guidance:g}: none of the known failures shows")
     console.print(f"wrote {out}")

@@ -1,5 +1,9 @@
 """The commands, as a learner calls them: what they print, write and return."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from PIL import Image
 
@@ -132,6 +136,39 @@ def test_sample_draws_what_was_asked_for(tmp_path, capsys):
     assert anything.exists()
     with pytest.raises(SystemExit):
         main(["sample", "--sampler", "magic"])
+
+
+def test_names_are_printed_as_they_are(tmp_path, monkeypatch, capsys):
+    """Brackets are no markup, and colons no emoji."""
+    place = tmp_path / "für [copy] 100% #1 :heart:"
+    monkeypatch.setenv("COURSE_EXERCISES", str(place / "exercises"))
+    assert main(["start", str(place)]) == 0
+    assert f"files written in {place}" in capsys.readouterr().out
+    assert main(["reset", "1.2"]) == 0
+    assert f"kept in {place}" in capsys.readouterr().out
+    picture = place / "see [/x].png"
+    assert main(["sample", "--digit", "1", "--steps", "2", "--out", str(picture)]) == 0
+    assert f": {picture}\n" in capsys.readouterr().out
+    assert main(["check", "--impl", str(place / "[/nowhere]")]) == 2
+    assert "[/nowhere]" in capsys.readouterr().out
+    solve(place / "exercises", "ch01_noise_schedule")
+    with (place / "exercises" / "ch01_noise_schedule.py").open("a") as file:
+        file.write("\nraise ValueError('[/] [red] :heart:')\n")
+    assert main(["check", "1.1"]) == 1
+    assert "ValueError: [/] [red] :heart:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_without_unicode_shows_the_verdict(encoding):
+    done = subprocess.run(
+        [sys.executable, "-m", "course.cli", "check", "1.1", "--impl", "solutions"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"? 1.1 " in done.stdout and b"2 of 2" in done.stdout
 
 
 @pytest.mark.parametrize("options", [["--sampler", "2m"], ["--sampler", "ddim", "--eta", "0.5"]])
