@@ -34,6 +34,8 @@ from course.syllabus import (
 )
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
+MAX_COUNT = 100_000  # digits in one picture
+MAX_SEED = 2**53  # in size; torch takes such numbers, and JSON keeps them exact
 JUPYTER_CONFIG = PACKAGE / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
 # No text is taken for markup: paths and names may hold brackets. What has a colour is a rich Text.
@@ -48,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a console that lacks a sign shows ? for it
     options = make_parser().parse_args(arguments)
     try:
+        require_seed(getattr(options, "seed", None))
         return options.run(options) or 0
     except CourseError as error:
         console.print(marked("error:", "red", str(error)))
@@ -167,6 +170,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--links", action="store_true", help="check its links to other hosts (needs the internet)"
     )
     return parser
+
+
+def require_seed(seed: int | None) -> None:
+    if seed is not None and not -MAX_SEED <= seed <= MAX_SEED:
+        raise CourseError(f"--seed must be at most {MAX_SEED:,} in size, got {seed}")
 
 
 def marked(word: str, style: str, text: str) -> Text:
@@ -412,6 +420,8 @@ def sample(options) -> int:
 
     if options.count is not None and options.count < 1:
         raise CourseError(f"--count must be at least 1, got {options.count}")
+    if (options.count or 1) > MAX_COUNT:
+        raise CourseError(f"--count must be at most {MAX_COUNT:,}, got {options.count:,}")
     if options.out and options.out.suffix.lower() not in PICTURES:
         raise CourseError(f"--out must end in {' or '.join(PICTURES)}, got {str(options.out)!r}")
     count = options.count or 1
@@ -441,6 +451,11 @@ def sample(options) -> int:
         sampler=options.sampler,
         eta=options.eta,
     )
+    if broken := int((~images.isfinite()).flatten(1).any(dim=1).sum()):
+        raise CourseError(
+            f"{broken} of {len(images)} images hold infinite values or NaN, so there is nothing to "
+            "show; try --guidance nearer to 1, and if that does not help, train the model anew"
+        )
     image_grid = impl.chapter("ch06_guided_sampling").image_grid
     out = options.out or pictures_folder() / f"{name}.png"
     columns = min(10, len(images))

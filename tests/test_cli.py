@@ -10,6 +10,7 @@ from PIL import Image
 from course import ROOT
 from course.cli import main
 from course.grading.source import definition_text
+from course.model.models import ModelConfig, build_model, save_model
 from course.syllabus import chapters
 
 
@@ -77,6 +78,19 @@ def test_check_names_a_misconception(learner, capsys):
         (["sample", "--steps", "1"], "steps must be between 2 and 1000, got 1"),
         (["sample", "--eta", "0.5"], "eta is for the ddim sampler; ancestral has none"),
         (["sample", "--sampler", "ddim", "--eta", "2"], "eta must be between 0 and 1, got 2"),
+        (
+            ["sample", "--guidance", "nan"],
+            "guidance must be a number of at most 1000 in size, got nan",
+        ),
+        (["sample", "--guidance=-inf"], "at most 1000 in size, got -inf"),
+        (["sample", "--guidance", "1e30"], "at most 1000 in size, got 1e+30"),
+        (["evaluate", "--count", "10", "--guidance", "0", "inf"], "at most 1000 in size, got inf"),
+        (["sample", "--sampler", "ddim", "--eta", "nan"], "eta must be between 0 and 1, got nan"),
+        (
+            ["sample", "--seed", "1" + 30 * "0"],
+            "--seed must be at most 9,007,199,254,740,992 in size",
+        ),
+        (["sample", "--count", "1" + 12 * "0"], "--count must be at most 100,000"),
         (["sample", "--count", "0"], "--count must be at least 1, got 0"),
         (["sample", "--run", "nothing"], "there is no model at"),
         (["sample", "--out", "digits.docx"], "--out must end in .png or .jpg or .gif"),
@@ -136,6 +150,18 @@ def test_sample_draws_what_was_asked_for(tmp_path, capsys):
     assert anything.exists()
     with pytest.raises(SystemExit):
         main(["sample", "--sampler", "magic"])
+
+
+def test_a_model_that_draws_no_numbers_is_told(tmp_path, solutions, capsys):
+    config = ModelConfig(base_channels=8, channel_mults=(1, 2), time_dim=16)
+    model = build_model(solutions, config)
+    model.conv_in.bias.data.fill_(float("nan"))
+    folder = tmp_path / "runs" / "burst" / "models"
+    folder.mkdir(parents=True)
+    save_model(folder / "model.safetensors", model, config)
+    assert main(["sample", "--run", "burst", "--count", "2", "--digit", "1", "--steps", "2"]) == 2
+    assert "2 of 2 images hold infinite values or NaN" in capsys.readouterr().out
+    assert not (tmp_path / "pictures" / "digit_1.png").exists()
 
 
 def test_names_are_printed_as_they_are(tmp_path, monkeypatch, capsys):

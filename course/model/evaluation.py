@@ -29,7 +29,7 @@ from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
 from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import Implementation, build_schedule, choose_device, load_model
-from course.model.sampling import draw, eps_network
+from course.model.sampling import draw, eps_network, require_guidance
 
 RECALL_K = 3  # Kynkäänniemi et al. use 3
 COVERAGE_K = 5  # Naeem et al. use 5
@@ -410,6 +410,8 @@ class Evaluation:
 
     def run(self, guidances: list[float]) -> dict:
         """Measure everything; interrupted, the report keeps what was finished."""
+        for guidance in guidances:
+            require_guidance(guidance)
         self._write()
         self.report["held_out_eps_mse"] = self.eps_mse()
         self._write()
