@@ -15,6 +15,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from course import CLONED, PACKAGE, ROOT, CourseError
+from course.files import require_writable, write_whole
 from course.grading.source import definition_text
 from course.learner.workspace import (
     Workspace,
@@ -34,7 +35,8 @@ from course.syllabus import (
 )
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
-MAX_COUNT = 100_000  # digits in one picture
+MAX_DIGITS = 10_000  # in one picture
+MAX_PIXELS = {".jpg": 65_500, ".gif": 65_535}  # a picture's height, where the format has a limit
 MAX_SEED = 2**53  # in size; torch takes such numbers, and JSON keeps them exact
 JUPYTER_CONFIG = PACKAGE / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
@@ -54,6 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
         return options.run(options) or 0
     except CourseError as error:
         console.print(marked("error:", "red", str(error)))
+        return 2
+    except BrokenPipeError:  # nobody reads on
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        console.print(marked("error:", "red", f"{where}{error.strerror or error}"))
         return 2
     except KeyboardInterrupt:
         console.print("stopped")
@@ -252,6 +260,7 @@ def grade(options) -> int:
     from course.classroom.batch import Batch, find_submissions
     from course.classroom.reports import table, write_reports
 
+    require_writable(options.out / "results.json")
     batch = Batch(
         find_submissions(options.folders),
         options.out,
@@ -360,11 +369,13 @@ def demo(options) -> int:
     from course.model.pictures import save_picture
     from course.model.sampling import draw
 
+    picture = pictures_folder() / "ten_digits.png"
+    require_writable(picture)
     solutions = LocalCode("solutions")
     model, config = load_model(SHIPPED, solutions)
     images, _ = draw(solutions, model, config, list(range(10)), progress="drawing ten digits")
     grid = solutions.chapter("ch06_guided_sampling").image_grid(images, 5)
-    path = save_picture(grid, pictures_folder() / "ten_digits.png", zoom=4)
+    path = save_picture(grid, picture, zoom=4)
     console.print(f"The shipped model, trained on {config.data}, drew all ten digits: {path}")
     console.print("The reference in solutions/, graded by the course's own checks:")
     results = Grader(solutions).grade(exercises())
@@ -414,23 +425,28 @@ def sample(options) -> int:
     import torch
 
     from course.model.models import SHIPPED, choose_device, load_model
-    from course.model.pictures import save_film, save_picture, to_image
+    from course.model.pictures import film_gif, save_picture, to_image
     from course.model.sampling import draw
     from course.probing.loading import Implementation
 
     if options.count is not None and options.count < 1:
         raise CourseError(f"--count must be at least 1, got {options.count}")
-    if (options.count or 1) > MAX_COUNT:
-        raise CourseError(f"--count must be at most {MAX_COUNT:,}, got {options.count:,}")
     if options.out and options.out.suffix.lower() not in PICTURES:
         raise CourseError(f"--out must end in {' or '.join(PICTURES)}, got {str(options.out)!r}")
     count = options.count or 1
+    digits = count if options.any or options.digit is not None else 10 * count
+    if digits > MAX_DIGITS:
+        raise CourseError(f"--count {count:,} asks for {digits:,} digits; {MAX_DIGITS:,} at most")
     if options.any:
         labels, name = [None] * count, "any"
     elif options.digit is not None:
         labels, name = [options.digit] * count, f"digit_{options.digit}"
     else:
         labels, name = list(range(10)) * count, "all_digits"
+    out = options.out or pictures_folder() / f"{name}.png"
+    strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
+    require_room(out, digits)
+    require_writable(out, *([strip, moving] if options.film else []))
     impl = Implementation(code_folder(options.impl))
     require_passing(impl, "sample", also=of_sampler(options.sampler))
     path = SHIPPED
@@ -457,18 +473,28 @@ def sample(options) -> int:
             "show; try --guidance nearer to 1, and if that does not help, train the model anew"
         )
     image_grid = impl.chapter("ch06_guided_sampling").image_grid
-    out = options.out or pictures_folder() / f"{name}.png"
     columns = min(10, len(images))
     save_picture(image_grid(images, columns), out, zoom=16 if len(images) == 1 else 3)
     console.print(f"{len(images)} drawn ({config.data} model): {out}")
     if options.film:
-        strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
         moments = torch.linspace(0, len(film) - 1, min(10, len(film))).round().int().tolist()
         frames = torch.cat([film[moment][:columns] for moment in moments])
         save_picture(image_grid(frames, columns), strip, zoom=3)
-        save_film([to_image(image_grid(frame, columns), zoom=3) for frame in film], moving)
+        pictures = [to_image(image_grid(frame, columns), zoom=3) for frame in film]
+        write_whole(moving, film_gif(pictures))
         console.print(f"the walk from noise, top to bottom: {strip}, and moving: {moving}")
     return 0
+
+
+def require_room(out: Path, digits: int) -> None:
+    """Refuse a picture that is higher than its format allows."""
+    high = 3 * (30 * -(-digits // 10) + 2)  # as image_grid and the zoom make it
+    limit = MAX_PIXELS.get(out.suffix.lower(), high)
+    if high > limit:
+        raise CourseError(
+            f"{digits:,} digits make a picture of {high:,} pixels in height, and {out.suffix} has "
+            f"{limit:,} at most; use .png, or draw fewer"
+        )
 
 
 def evaluate(options) -> int:
@@ -566,7 +592,9 @@ def lab(options) -> int:
 def book(options) -> int:
     from course.pages.book import build
 
-    pages = build(options.out or home() / "book", builder="linkcheck" if options.links else "html")
+    folder = options.out or home() / "book"
+    require_writable(folder / "index.html")
+    pages = build(folder, builder="linkcheck" if options.links else "html")
     console.print(f"wrote {pages / ('output.txt' if options.links else 'index.html')}")
     return 0
 

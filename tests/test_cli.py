@@ -164,6 +164,60 @@ def test_a_model_that_draws_no_numbers_is_told(tmp_path, solutions, capsys):
     assert not (tmp_path / "pictures" / "digit_1.png").exists()
 
 
+def test_what_cannot_be_written_is_told_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("course.model.sampling.draw", lambda *_, **__: pytest.fail("drawn"))
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "folder.json").mkdir()
+    below, long = tmp_path / "file" / "x", tmp_path / (250 * "x")
+    for command, why in (
+        (
+            ["sample", "--out", tmp_path / "folder.png"],
+            "folder.png cannot be written: it is a fold",
+        ),
+        (["sample", "--out", f"{below}.png"], "x.png cannot be written: "),
+        (["sample", "--out", f"{long}.png"], "File name too long"),
+        (["evaluate", "--count", "10", "--out", tmp_path / "folder.json"], "it is a folder"),
+        (["evaluate", "--count", "10", "--out", f"{below}.json"], "x.json cannot be written: "),
+        (["grade", ROOT / "solutions", "--out", tmp_path / "file"], "results.json cannot be writ"),
+        (["book", "--out", tmp_path / "file"], "index.html cannot be written: "),
+        (["sample", "--count", "728", "--out", tmp_path / "x.jpg"], ".jpg has 65,500 at most"),
+        (["sample", "--count", "729", "--out", tmp_path / "x.gif"], ".gif has 65,535 at most"),
+    ):
+        assert main([str(part) for part in command]) == 2, command
+        assert why in capsys.readouterr().out, command
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.json", "folder.png"]
+    (tmp_path / "pictures" / "ten_digits.png").mkdir(parents=True)
+    assert main(["demo"]) == 2
+    assert "ten_digits.png cannot be written: it is a folder" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_read_only_folder_is_told(tmp_path, capsys):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert main(["sample", "--out", str(tmp_path / "locked" / "x.png")]) == 2
+    assert "x.png cannot be written: Permission denied" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "x.png"
+    out.write_text("before")
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    assert main(["sample", "--digit", "1", "--steps", "2", "--out", str(out)]) == 2
+    assert f"error: {out}: No space left on device" in capsys.readouterr().out
+    assert out.read_text() == "before" and not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "GIF"])
+def test_a_picture_has_the_format_it_is_named_after(tmp_path, suffix):
+    out = tmp_path / f"x.{suffix}"
+    assert main(["sample", "--digit", "1", "--steps", "2", "--out", str(out)]) == 0
+    assert Image.open(out).format == {"png": "PNG", "jpg": "JPEG", "GIF": "GIF"}[suffix]
+
+
 def test_names_are_printed_as_they_are(tmp_path, monkeypatch, capsys):
     """Brackets are no markup, and colons no emoji."""
     place = tmp_path / "für [copy] 100% #1 :heart:"
