@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -86,6 +87,31 @@ def test_an_interrupted_run_reaches_the_same_weights(tmp_path, finished, solutio
     assert_same_weights(folder, finished)
     losses = [json.loads((f / "metrics.json").read_text())["losses"] for f in (folder, finished)]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "error, why",
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected"), "disk is full"),
+    ],
+)
+def test_a_full_disk_is_told_and_the_last_checkpoint_stays(tmp_path, solutions, error, why):
+    folder = tmp_path / "run"
+    run = make_run(folder, solutions, save_every=1)
+    save = run.ch05.save_checkpoint
+
+    def until_full(path, *state):
+        if state[-1] == 3:
+            path.write_bytes(b"half")
+            raise error
+        save(path, *state)
+
+    run.ch05 = SimpleNamespace(**{**vars(run.ch05), "save_checkpoint": until_full})
+    with pytest.raises(CourseError, match=f"last.pt cannot be written: .*{why}"):
+        run.train()
+    assert [path.name for path in (folder / "models").iterdir()] == ["last.pt"]
+    assert torch.load(folder / "models" / "last.pt", weights_only=True)["step"] == 2
 
 
 def test_another_seed_is_another_run(tmp_path, finished, solutions):
@@ -192,6 +218,7 @@ def test_without_mnist_training_says_what_it_learns_from(tmp_path, solutions, mo
 SGD_RUN = """
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from pathlib import Path
 import torch
 from course.probing.loading import Implementation

@@ -123,6 +123,13 @@ class Processes:
         return total.item() / self.count
 
 
+def _not_saved(path: Path, why: str) -> str:
+    return (
+        f"{path} cannot be written: {why}. What was saved before is whole: make room, or mend what "
+        "is in the way, and the same command goes on from there"
+    )
+
+
 def _flat(config: dict) -> dict:
     """The model's settings beside those of the run."""
     return {**config.get("model", {}), **{key: config[key] for key in config if key != "model"}}
@@ -330,11 +337,23 @@ class Run:
         """Write a checkpoint so that a crash in between leaves the old one whole."""
         if not self.main:
             return
-        with replacing(self.folder / "models" / name) as unfinished:
-            self.ch05.save_checkpoint(
-                unfinished, self.model, self.ema, self.optimizer, self.generator, step
-            )
-            write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
+        path = self.folder / "models" / name
+        try:
+            with replacing(path) as unfinished:
+                self.ch05.save_checkpoint(
+                    unfinished, self.model, self.ema, self.optimizer, self.generator, step
+                )
+                write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
+        except OSError as error:
+            raise CourseError(_not_saved(path, error.strerror or str(error))) from None
+        except RuntimeError as error:
+            if "inline_container" not in str(error):  # the part of torch that writes the file
+                raise
+            raise CourseError(
+                _not_saved(
+                    path, "torch could not write all of it, perhaps because the disk is full"
+                )
+            ) from None
 
     def _end_of_epoch(self, epoch: int, seconds: float) -> None:
         if not self.main:
