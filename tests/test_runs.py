@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -114,6 +115,53 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stays(tmp_path, solutions, 
     assert torch.load(folder / "models" / "last.pt", weights_only=True)["step"] == 2
 
 
+@pytest.fixture
+def copied(tmp_path, finished):
+    """A finished run that may be damaged."""
+    return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "page", "other", "deep"])
+def test_a_damaged_checkpoint_is_told_with_the_newest_whole_one(copied, solutions, damage):
+    last = copied / "models" / "last.pt"
+    if damage == "other":
+        torch.save({"weight": torch.zeros(3)}, last)
+    elif damage == "deep":
+        torch.save({**torch.load(last, weights_only=True), "step": 10**9}, last)
+    else:
+        whole = last.read_bytes()
+        last.write_bytes({"cut": whole[:100_000], "empty": b"", "page": b"<!doctype html>"}[damage])
+    (copied / "models" / "epoch_2.pt").write_bytes(b"cut short as well")
+    size = f"{last.stat().st_size:,}"
+    with pytest.raises(
+        CourseError, match=rf"last.pt \({size} bytes\) is no whole .*copy epoch_1.pt"
+    ):
+        make_run(copied, solutions).train()
+    (copied / "models" / "epoch_1.pt").rename(last)
+    make_run(copied, solutions).train()
+    last.write_bytes(b"")
+    (copied / "models" / "epoch_2.pt").unlink()
+    with pytest.raises(CourseError, match="Delete it to begin anew"):
+        make_run(copied, solutions).train()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "<html>", "[]", '{"losses": 3, "epochs": "2"}', "[" * 9999]
+)
+def test_damaged_records_of_a_run_are_told(copied, finished, solutions, content):
+    for name in ("metrics.json", "config.json"):
+        file = copied / name
+        file.write_text(content)
+        with pytest.raises(CourseError, match=f"{name} is damaged or something else .* Delete it"):
+            make_run(copied, solutions).train()
+        file.unlink()
+        make_run(copied, solutions).train()
+        if name == "config.json":
+            assert file.read_text() == (finished / name).read_text()
+        else:
+            shutil.copy(finished / name, file)
+
+
 def test_another_seed_is_another_run(tmp_path, finished, solutions):
     make_run(tmp_path / "other", solutions, replace(SMOKE, seed=1)).train()
     a, b = final_weights(finished), final_weights(tmp_path / "other")
@@ -218,6 +266,7 @@ def test_without_mnist_training_says_what_it_learns_from(tmp_path, solutions, mo
 SGD_RUN = """
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from pathlib import Path
 import torch

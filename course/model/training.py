@@ -1,5 +1,6 @@
 """Training runs: presets, the run folder, resuming, and several processes with torchrun."""
 
+import contextlib
 import json
 import os
 import time
@@ -128,6 +129,25 @@ def _not_saved(path: Path, why: str) -> str:
         f"{path} cannot be written: {why}. What was saved before is whole: make room, or mend what "
         "is in the way, and the same command goes on from there"
     )
+
+
+def _read_json(path: Path, fields: dict[str, type], remedy: str) -> dict:
+    """A file that a run wrote, with a look at the fields that are used.
+
+    Raises:
+        CourseError: if it is damaged or something else; `remedy` says what to do.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name, kind in fields.items():
+            if type(found[name]) is not kind:
+                raise ValueError(f"{name} is no {kind.__name__}")
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise CourseError(
+            f"{path} is damaged or something else ({type(error).__name__}: {error}). {remedy}, or "
+            "choose another --name"
+        ) from None
+    return found
 
 
 def _flat(config: dict) -> dict:
@@ -306,7 +326,11 @@ class Run:
         config = {**asdict(self.preset), "implementation": self.impl.folder.name}
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         if config_file.is_file():
-            found = json.loads(config_file.read_text())
+            found = _read_json(
+                config_file,
+                {"model": dict, "epochs": int},
+                "Delete it to go on with this command's settings",
+            )
             there, here = _flat(found), _flat(config)
             different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
             # Where the learning rate does not fall, nothing before an epoch depends on how many
@@ -326,12 +350,44 @@ class Run:
             dist.barrier()
         if not last.is_file():
             return 0
-        done = self.ch05.load_checkpoint(last, self.model, self.ema, self.optimizer, self.generator)
-        self.metrics = json.loads((self.folder / "metrics.json").read_text())
+        try:
+            done = self._load(last)
+        except Exception as error:
+            raise CourseError(self._not_whole(last, error)) from None
+        metrics_file = self.folder / "metrics.json"
+        if metrics_file.is_file():
+            self.metrics = _read_json(
+                metrics_file,
+                {"losses": list, "epochs": list},
+                "Delete it to go on without the losses so far",
+            )
+        else:
+            self.say(f"{metrics_file} is gone, and with it the losses so far")
         self.metrics["losses"] = self.metrics["losses"][:done]
         self.metrics["epochs"] = self.metrics["epochs"][: done // self.steps_per_epoch]
         self.say(f"going on after step {done} of {self.num_steps}")
         return done
+
+    def _load(self, path: Path) -> int:
+        """Put back what a checkpoint holds; the number of steps done."""
+        done = self.ch05.load_checkpoint(path, self.model, self.ema, self.optimizer, self.generator)
+        if not 0 <= int(done) <= self.num_steps:
+            raise ValueError(f"{done} steps done, and the run has {self.num_steps}")
+        return int(done)
+
+    def _not_whole(self, last: Path, error: Exception) -> str:
+        """What is wrong with last.pt, and how to get on: with the newest epoch that can be read."""
+        why = (str(error).strip().splitlines() or [""])[0][:200]
+        text = (
+            f"{last} ({last.stat().st_size:,} bytes) is no whole checkpoint of this run "
+            f"({type(error).__name__}: {why}): it is damaged, was cut short, or is something else. "
+        )
+        for epoch in range(self.preset.epochs, 0, -1):
+            kept = last.with_name(f"epoch_{epoch}.pt")
+            with contextlib.suppress(Exception):
+                self._load(kept)
+                return text + f"To go on after epoch {epoch}, copy {kept.name} beside it to last.pt"
+        return text + "Delete it to begin anew"
 
     def _save(self, name: str, step: int) -> None:
         """Write a checkpoint so that a crash in between leaves the old one whole."""
