@@ -8,6 +8,13 @@ from pathlib import Path
 
 from course import CourseError
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    import msvcrt
+
+    fcntl = None
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -31,6 +38,25 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file in one step; text as UTF-8, with its line ends as they are."""
     with replacing(path) as unfinished:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a lock file; yields False if another process holds it.
+
+    The system lets go of it when the process ends, however it ends. Where the file system knows
+    no locks, everyone holds it.
+    """
+    with path.open("a") as file:
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            else:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            free = True
+        except OSError as error:
+            free = error.errno not in (errno.EAGAIN, errno.EACCES)
+        yield free  # closing the file lets go of the lock
 
 
 def require_writable(*paths: Path) -> None:

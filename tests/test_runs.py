@@ -115,6 +115,34 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stays(tmp_path, solutions, 
     assert torch.load(folder / "models" / "last.pt", weights_only=True)["step"] == 2
 
 
+HOLD = """
+import sys, time
+from pathlib import Path
+from course.files import locked
+with locked(Path(sys.argv[1])) as free:
+    print(free, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path, solutions):
+    """Until the first one ends, however it ends."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = make_run(folder, solutions)
+    command = [sys.executable, "-c", HOLD, folder / "lock"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "True\n"
+            with pytest.raises(CourseError, match="another process is training in .*run; wait"):
+                run.train()
+            assert [path.name for path in folder.iterdir()] == ["lock"], "nothing is written"
+        finally:
+            other.kill()
+    run.train()
+    assert (folder / "models" / "model.safetensors").is_file()
+
+
 @pytest.fixture
 def copied(tmp_path, finished):
     """A finished run that may be damaged."""

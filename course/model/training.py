@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from course import CourseError
-from course.files import replacing, write_whole
+from course.files import locked, replacing, write_whole
 from course.model.data import Images, load_images
 from course.model.held_out import eps_mse
 from course.model.models import (
@@ -164,6 +164,7 @@ class Run:
     DIR/generated_samples/     a grid of samples for each epoch
     DIR/denoising_steps/       the reverse process, frame by frame
     DIR/progress.png           the epochs side by side
+    DIR/lock                   held while a process trains here
     """
 
     def __init__(
@@ -279,7 +280,23 @@ class Run:
     # The run as a whole
 
     def train(self) -> None:
-        """Train to the end, from the last checkpoint if there is one."""
+        """Train to the end, from the last checkpoint if there is one.
+
+        Raises:
+            CourseError: if this cannot be, for example because another process trains here.
+        """
+        if not self.main:
+            return self._train()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock") as free:
+            if not free:
+                raise CourseError(
+                    f"another process is training in {self.folder}; wait for its end, stop it, or "
+                    "choose another --name"
+                )
+            self._train()
+
+    def _train(self) -> None:
         done = self._begin()
         per_epoch = self.steps_per_epoch
         bar = tqdm(
