@@ -50,7 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all is well, 1 if checks fail, 2 if something could not be done."""
     if hasattr(sys.stdout, "reconfigure"):  # not where a notebook shows what is printed
         sys.stdout.reconfigure(errors="replace")  # a console that lacks a sign shows ? for it
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    options, options.unknown = parser.parse_known_args(arguments)
+    if options.unknown and options.run is not lab:  # which hands them on
+        parser.error(f"unrecognized arguments: {' '.join(options.unknown)}")
     try:
         require_seed(getattr(options, "seed", None))
         return options.run(options) or 0
@@ -170,7 +173,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--out", type=Path, help="default evaluation.json, beside the run")
 
-    command("lab", lab, "open JupyterLab at chapter 00")
+    command("lab", lab, "open JupyterLab at chapter 00; Jupyter's own options are handed on to it")
 
     sub = command("book", book, "build the web book: book/html/index.html")
     sub.add_argument("--out", type=Path, help="folder (default book/)")
@@ -579,6 +582,7 @@ def lab(options) -> int:
         f"--notebook-dir={folder}",
         # A setting, and not a file to open: so the address that Jupyter prints leads there as well.
         "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb",
+        *options.unknown,  # last, so that they can differ from these
     ]
     # On top of the learner's own settings: no question about Jupyter's news, which need a network.
     paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)]

@@ -164,6 +164,36 @@ def test_a_model_that_draws_no_numbers_is_told(tmp_path, solutions, capsys):
     assert not (tmp_path / "pictures" / "digit_1.png").exists()
 
 
+def test_lab_hands_jupyters_options_on(monkeypatch):
+    called = []
+    monkeypatch.setenv("COURSE_EXERCISES", str(ROOT / "exercises"))
+    monkeypatch.setattr("subprocess.call", lambda command, env: called.append(command) or 0)
+    own = ["--allow-root", "--no-browser", "--port", "8899", "--ServerApp.token=x"]
+    assert main(["lab"]) == main(["lab", *own]) == 0
+    assert called[1] == [*called[0], *own]
+
+
+def test_no_other_command_takes_unknown_options(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "1.1", "--port", "8899"])
+    assert "unrecognized arguments: --port 8899" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend, kept", [("garbage", "None"), ("svg", "svg")])
+def test_a_backend_that_matplotlib_does_not_know_is_dropped(backend, kept):
+    code = "import os, course.model.pictures, course.pages.notebook, matplotlib.pyplot; "
+    code += "print(os.environ.get('MPLBACKEND'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == f"{kept}\n", done.stderr
+
+
 def test_what_cannot_be_written_is_told_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("course.model.sampling.draw", lambda *_, **__: pytest.fail("drawn"))
     (tmp_path / "file").write_text("in the way")
