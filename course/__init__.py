@@ -1,6 +1,8 @@
 """The machinery around the chapters: grading, data, runs, notebooks and the command line."""
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 # Before torch is imported: threads that wait for each other should spin for a moment (10,000
@@ -8,6 +10,16 @@ from pathlib import Path
 # longer; without the sleep, another program on one of two cores makes it several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+# Where this names a backend that matplotlib does not know, it could not be imported; and the course
+# draws to files only, for which none is needed. A name that it knows stays.
+if os.environ.get("MPLBACKEND") and "matplotlib" not in sys.modules:
+    backend = os.environ.pop("MPLBACKEND")
+    with contextlib.suppress(ImportError, ValueError):
+        import matplotlib
+
+        matplotlib.rcParams["backend"] = backend
+        os.environ["MPLBACKEND"] = backend
 
 PACKAGE = Path(__file__).resolve().parent
 

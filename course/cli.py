@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.syntax import Syntax
+from rich.text import Text
 
 from course import CLONED, PACKAGE, ROOT, CourseError
+from course.files import require_writable, write_whole
 from course.grading.source import definition_text
 from course.learner.workspace import (
     Workspace,
@@ -34,20 +35,36 @@ from course.syllabus import (
 )
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
+MAX_DIGITS = 10_000  # in one picture
+MAX_PIXELS = {".jpg": 65_500, ".gif": 65_535}  # a picture's height, where the format has a limit
+MAX_SEED = 2**53  # in size; torch takes such numbers, and JSON keeps them exact
 JUPYTER_CONFIG = PACKAGE / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
-console = Console(highlight=False, soft_wrap=True)
+# No text is taken for markup: paths and names may hold brackets. What has a colour is a rich Text.
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 # Commands import what needs torch only when they run, so that help and hints come at once.
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all is well, 1 if checks fail, 2 if something could not be done."""
-    options = make_parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # not where a notebook shows what is printed
+        sys.stdout.reconfigure(errors="replace")  # a console that lacks a sign shows ? for it
+    parser = make_parser()
+    options, options.unknown = parser.parse_known_args(arguments)
+    if options.unknown and options.run is not lab:  # which hands them on
+        parser.error(f"unrecognized arguments: {' '.join(options.unknown)}")
     try:
+        require_seed(getattr(options, "seed", None))
         return options.run(options) or 0
     except CourseError as error:
-        console.print(f"[red]error:[/] {escape(str(error))}")
+        console.print(marked("error:", "red", str(error)))
+        return 2
+    except BrokenPipeError:  # nobody reads on
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        console.print(marked("error:", "red", f"{where}{error.strerror or error}"))
         return 2
     except KeyboardInterrupt:
         console.print("stopped")
@@ -156,7 +173,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--out", type=Path, help="default evaluation.json, beside the run")
 
-    command("lab", lab, "open JupyterLab at chapter 00")
+    command("lab", lab, "open JupyterLab at chapter 00; Jupyter's own options are handed on to it")
 
     sub = command("book", book, "build the web book: book/html/index.html")
     sub.add_argument("--out", type=Path, help="folder (default book/)")
@@ -164,6 +181,16 @@ def make_parser() -> argparse.ArgumentParser:
         "--links", action="store_true", help="check its links to other hosts (needs the internet)"
     )
     return parser
+
+
+def require_seed(seed: int | None) -> None:
+    if seed is not None and not -MAX_SEED <= seed <= MAX_SEED:
+        raise CourseError(f"--seed must be at most {MAX_SEED:,} in size, got {seed}")
+
+
+def marked(word: str, style: str, text: str) -> Text:
+    """A line whose first word has a style of rich."""
+    return Text.assemble((word, style), " ", text)
 
 
 def version() -> str:
@@ -182,7 +209,7 @@ def scoreboard(options) -> int:
         console.print("Everything passes. Train your own model: course train --impl exercises")
     else:
         chapter = find_chapter(upcoming.chapter)
-        console.print(f"next: [bold]{upcoming.id} {upcoming.title}[/]")
+        console.print(Text.assemble("next: ", (f"{upcoming.id} {upcoming.title}", "bold")))
         console.print(f"      read {chapter.notebook}, write exercises/{upcoming.chapter}.py,")
         console.print(f"      then: course check {upcoming.id}")
     return 0
@@ -192,14 +219,14 @@ def start(options) -> int:
     from course.learner.layout import lay_out
 
     written, kept = lay_out(options.folder)
-    console.print(f"{len(written)} files written in {escape(str(options.folder))}")
+    console.print(f"{len(written)} files written in {options.folder}")
     if kept:
         console.print("These were there, differ from the course's, and stay as they are:")
         for name in kept:
             console.print(f"  {name}")
         console.print("To get the course's version of one, move yours away and run this again.")
     go = f"cd {shlex.quote(str(options.folder))}, and there: " if options.folder != Path() else ""
-    console.print(f"next: {escape(go)}course lab")
+    console.print(f"next: {go}course lab")
     return 0
 
 
@@ -217,9 +244,10 @@ def check(options) -> int:
     for result in results:
         sign = signed(result.status)
         if result.status == NOT_WRITTEN:
-            console.print(f"{sign} {result.exercise.id} {result.exercise.title}: not written yet")
+            text = f"{result.exercise.id} {result.exercise.title}: not written yet"
         else:
-            console.print(f"{sign} {escape(result.message)}")
+            text = result.message
+        console.print(Text.assemble(sign, " ", text))
     console.print()
     for line in score_lines(results):
         console.print(line)
@@ -235,6 +263,7 @@ def grade(options) -> int:
     from course.classroom.batch import Batch, find_submissions
     from course.classroom.reports import table, write_reports
 
+    require_writable(options.out / "results.json")
     batch = Batch(
         find_submissions(options.folders),
         options.out,
@@ -244,7 +273,7 @@ def grade(options) -> int:
         seconds=options.seconds,
     )
     if batch.sandbox.warning:
-        console.print(f"[yellow]warning:[/] {escape(batch.sandbox.warning)}")
+        console.print(marked("warning:", "yellow", batch.sandbox.warning))
     try:
         results = batch.grade()
     except KeyboardInterrupt:
@@ -286,8 +315,8 @@ def new_chapter(options) -> int:
         console.print(f"wrote {path}")
     number = options.number.zfill(2)
     console.print(f"\nIt grades already: course check {number} --impl solutions")
-    console.print("\n[bold]Still missing[/]")
-    console.print(escape(still_missing(options.number, options.topic)))
+    console.print("\nStill missing", style="bold")
+    console.print(still_missing(options.number, options.topic))
     return 0
 
 
@@ -303,9 +332,9 @@ def watch(options) -> int:
 def hint(options) -> int:
     exercise = find_exercise(options.exercise)
     count = Workspace().next_hint(exercise)
-    console.print(f"[bold]{exercise.id} {exercise.title}[/]")
+    console.print(f"{exercise.id} {exercise.title}", style="bold")
     for number, text in enumerate(exercise.hints[:count], start=1):
-        console.print(f"  {number}. {escape(text)}")
+        console.print(f"  {number}. {text}")
     left = len(exercise.hints) - count
     console.print(
         f"  {left} more: course hint {exercise.id}" if left else "  That was the last hint."
@@ -343,20 +372,24 @@ def demo(options) -> int:
     from course.model.pictures import save_picture
     from course.model.sampling import draw
 
+    picture = pictures_folder() / "ten_digits.png"
+    require_writable(picture)
     solutions = LocalCode("solutions")
     model, config = load_model(SHIPPED, solutions)
     images, _ = draw(solutions, model, config, list(range(10)), progress="drawing ten digits")
     grid = solutions.chapter("ch06_guided_sampling").image_grid(images, 5)
-    path = save_picture(grid, pictures_folder() / "ten_digits.png", zoom=4)
+    path = save_picture(grid, picture, zoom=4)
     console.print(f"The shipped model, trained on {config.data}, drew all ten digits: {path}")
     console.print("The reference in solutions/, graded by the course's own checks:")
     results = Grader(solutions).grade(exercises())
     for line in score_lines(results):
         console.print(f"  {line}")
     if find_workspace() is None:
-        console.print("Next: a folder to work in, with [bold]course start FOLDER[/]")
+        console.print(
+            Text.assemble("Next: a folder to work in, with ", ("course start FOLDER", "bold"))
+        )
     else:
-        console.print("Next: open chapter 00 with [bold]course lab[/]")
+        console.print(Text.assemble("Next: open chapter 00 with ", ("course lab", "bold")))
     return 0 if all(result.status == PASSED for result in results) else 1
 
 
@@ -395,7 +428,7 @@ def sample(options) -> int:
     import torch
 
     from course.model.models import SHIPPED, choose_device, load_model
-    from course.model.pictures import save_film, save_picture, to_image
+    from course.model.pictures import film_gif, save_picture, to_image
     from course.model.sampling import draw
     from course.probing.loading import Implementation
 
@@ -404,12 +437,19 @@ def sample(options) -> int:
     if options.out and options.out.suffix.lower() not in PICTURES:
         raise CourseError(f"--out must end in {' or '.join(PICTURES)}, got {str(options.out)!r}")
     count = options.count or 1
+    digits = count if options.any or options.digit is not None else 10 * count
+    if digits > MAX_DIGITS:
+        raise CourseError(f"--count {count:,} asks for {digits:,} digits; {MAX_DIGITS:,} at most")
     if options.any:
         labels, name = [None] * count, "any"
     elif options.digit is not None:
         labels, name = [options.digit] * count, f"digit_{options.digit}"
     else:
         labels, name = list(range(10)) * count, "all_digits"
+    out = options.out or pictures_folder() / f"{name}.png"
+    strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
+    require_room(out, digits)
+    require_writable(out, *([strip, moving] if options.film else []))
     impl = Implementation(code_folder(options.impl))
     require_passing(impl, "sample", also=of_sampler(options.sampler))
     path = SHIPPED
@@ -430,19 +470,34 @@ def sample(options) -> int:
         sampler=options.sampler,
         eta=options.eta,
     )
+    if broken := int((~images.isfinite()).flatten(1).any(dim=1).sum()):
+        raise CourseError(
+            f"{broken} of {len(images)} images hold infinite values or NaN, so there is nothing to "
+            "show; try --guidance nearer to 1, and if that does not help, train the model anew"
+        )
     image_grid = impl.chapter("ch06_guided_sampling").image_grid
-    out = options.out or pictures_folder() / f"{name}.png"
     columns = min(10, len(images))
     save_picture(image_grid(images, columns), out, zoom=16 if len(images) == 1 else 3)
     console.print(f"{len(images)} drawn ({config.data} model): {out}")
     if options.film:
-        strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
         moments = torch.linspace(0, len(film) - 1, min(10, len(film))).round().int().tolist()
         frames = torch.cat([film[moment][:columns] for moment in moments])
         save_picture(image_grid(frames, columns), strip, zoom=3)
-        save_film([to_image(image_grid(frame, columns), zoom=3) for frame in film], moving)
+        pictures = [to_image(image_grid(frame, columns), zoom=3) for frame in film]
+        write_whole(moving, film_gif(pictures))
         console.print(f"the walk from noise, top to bottom: {strip}, and moving: {moving}")
     return 0
+
+
+def require_room(out: Path, digits: int) -> None:
+    """Refuse a picture that is higher than its format allows."""
+    high = 3 * (30 * -(-digits // 10) + 2)  # as image_grid and the zoom make it
+    limit = MAX_PIXELS.get(out.suffix.lower(), high)
+    if high > limit:
+        raise CourseError(
+            f"{digits:,} digits make a picture of {high:,} pixels in height, and {out.suffix} has "
+            f"{limit:,} at most; use .png, or draw fewer"
+        )
 
 
 def evaluate(options) -> int:
@@ -472,7 +527,7 @@ def evaluate(options) -> int:
     data, against = evaluation.config.data, evaluation.test_set.name
     console.print(f"{model_file.name}, trained on {data}, against {against}")
     for text in evaluation.notes:
-        console.print(f"[yellow]note:[/] {escape(text)}")
+        console.print(marked("note:", "yellow", text))
     try:
         evaluation.run(options.guidance)
     except KeyboardInterrupt:
@@ -483,7 +538,7 @@ def evaluate(options) -> int:
     for guidance, measurement in evaluation.measured.items():
         found = flags(measurement)
         for text in found:
-            console.print(f"[yellow]w = {guidance:g}:[/] {escape(text)}")
+            console.print(marked(f"w = {guidance:g}:", "yellow", text))
         if not found:
             console.print(f"w = {guidance:g}: none of the known failures shows")
     console.print(f"wrote {out}")
@@ -527,6 +582,7 @@ def lab(options) -> int:
         f"--notebook-dir={folder}",
         # A setting, and not a file to open: so the address that Jupyter prints leads there as well.
         "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb",
+        *options.unknown,  # last, so that they can differ from these
     ]
     # On top of the learner's own settings: no question about Jupyter's news, which need a network.
     paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)]
@@ -540,7 +596,9 @@ def lab(options) -> int:
 def book(options) -> int:
     from course.pages.book import build
 
-    pages = build(options.out or home() / "book", builder="linkcheck" if options.links else "html")
+    folder = options.out or home() / "book"
+    require_writable(folder / "index.html")
+    pages = build(folder, builder="linkcheck" if options.links else "html")
     console.print(f"wrote {pages / ('output.txt' if options.links else 'index.html')}")
     return 0
 

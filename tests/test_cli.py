@@ -1,11 +1,16 @@
 """The commands, as a learner calls them: what they print, write and return."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from PIL import Image
 
 from course import ROOT
 from course.cli import main
 from course.grading.source import definition_text
+from course.model.models import ModelConfig, build_model, save_model
 from course.syllabus import chapters
 
 
@@ -73,6 +78,19 @@ def test_check_names_a_misconception(learner, capsys):
         (["sample", "--steps", "1"], "steps must be between 2 and 1000, got 1"),
         (["sample", "--eta", "0.5"], "eta is for the ddim sampler; ancestral has none"),
         (["sample", "--sampler", "ddim", "--eta", "2"], "eta must be between 0 and 1, got 2"),
+        (
+            ["sample", "--guidance", "nan"],
+            "guidance must be a number of at most 1000 in size, got nan",
+        ),
+        (["sample", "--guidance=-inf"], "at most 1000 in size, got -inf"),
+        (["sample", "--guidance", "1e30"], "at most 1000 in size, got 1e+30"),
+        (["evaluate", "--count", "10", "--guidance", "0", "inf"], "at most 1000 in size, got inf"),
+        (["sample", "--sampler", "ddim", "--eta", "nan"], "eta must be between 0 and 1, got nan"),
+        (
+            ["sample", "--seed", "1" + 30 * "0"],
+            "--seed must be at most 9,007,199,254,740,992 in size",
+        ),
+        (["sample", "--count", "1" + 12 * "0"], "10,000,000,000,000 digits; 10,000 at most"),
         (["sample", "--count", "0"], "--count must be at least 1, got 0"),
         (["sample", "--run", "nothing"], "there is no model at"),
         (["sample", "--out", "digits.docx"], "--out must end in .png or .jpg or .gif"),
@@ -132,6 +150,135 @@ def test_sample_draws_what_was_asked_for(tmp_path, capsys):
     assert anything.exists()
     with pytest.raises(SystemExit):
         main(["sample", "--sampler", "magic"])
+
+
+def test_a_model_that_draws_no_numbers_is_told(tmp_path, solutions, capsys):
+    config = ModelConfig(base_channels=8, channel_mults=(1, 2), time_dim=16)
+    model = build_model(solutions, config)
+    model.conv_in.bias.data.fill_(float("nan"))
+    folder = tmp_path / "runs" / "burst" / "models"
+    folder.mkdir(parents=True)
+    save_model(folder / "model.safetensors", model, config)
+    assert main(["sample", "--run", "burst", "--count", "2", "--digit", "1", "--steps", "2"]) == 2
+    assert "2 of 2 images hold infinite values or NaN" in capsys.readouterr().out
+    assert not (tmp_path / "pictures" / "digit_1.png").exists()
+
+
+def test_lab_hands_jupyters_options_on(monkeypatch):
+    called = []
+    monkeypatch.setenv("COURSE_EXERCISES", str(ROOT / "exercises"))
+    monkeypatch.setattr("subprocess.call", lambda command, env: called.append(command) or 0)
+    own = ["--allow-root", "--no-browser", "--port", "8899", "--ServerApp.token=x"]
+    assert main(["lab"]) == main(["lab", *own]) == 0
+    assert called[1] == [*called[0], *own]
+
+
+def test_no_other_command_takes_unknown_options(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "1.1", "--port", "8899"])
+    assert "unrecognized arguments: --port 8899" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend, kept", [("garbage", "None"), ("svg", "svg")])
+def test_a_backend_that_matplotlib_does_not_know_is_dropped(backend, kept):
+    code = "import os, course.model.pictures, course.pages.notebook, matplotlib.pyplot; "
+    code += "print(os.environ.get('MPLBACKEND'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == f"{kept}\n", done.stderr
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("course.model.sampling.draw", lambda *_, **__: pytest.fail("drawn"))
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "folder.json").mkdir()
+    below, long = tmp_path / "file" / "x", tmp_path / (250 * "x")
+    for command, why in (
+        (
+            ["sample", "--out", tmp_path / "folder.png"],
+            "folder.png cannot be written: it is a fold",
+        ),
+        (["sample", "--out", f"{below}.png"], "x.png cannot be written: "),
+        (["sample", "--out", f"{long}.png"], "File name too long"),
+        (["evaluate", "--count", "10", "--out", tmp_path / "folder.json"], "it is a folder"),
+        (["evaluate", "--count", "10", "--out", f"{below}.json"], "x.json cannot be written: "),
+        (["grade", ROOT / "solutions", "--out", tmp_path / "file"], "results.json cannot be writ"),
+        (["book", "--out", tmp_path / "file"], "index.html cannot be written: "),
+        (["sample", "--count", "728", "--out", tmp_path / "x.jpg"], ".jpg has 65,500 at most"),
+        (["sample", "--count", "729", "--out", tmp_path / "x.gif"], ".gif has 65,535 at most"),
+    ):
+        assert main([str(part) for part in command]) == 2, command
+        assert why in capsys.readouterr().out, command
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.json", "folder.png"]
+    (tmp_path / "pictures" / "ten_digits.png").mkdir(parents=True)
+    assert main(["demo"]) == 2
+    assert "ten_digits.png cannot be written: it is a folder" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_read_only_folder_is_told(tmp_path, capsys):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert main(["sample", "--out", str(tmp_path / "locked" / "x.png")]) == 2
+    assert "x.png cannot be written: Permission denied" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "x.png"
+    out.write_text("before")
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    assert main(["sample", "--digit", "1", "--steps", "2", "--out", str(out)]) == 2
+    assert f"error: {out}: No space left on device" in capsys.readouterr().out
+    assert out.read_text() == "before" and not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "GIF"])
+def test_a_picture_has_the_format_it_is_named_after(tmp_path, suffix):
+    out = tmp_path / f"x.{suffix}"
+    assert main(["sample", "--digit", "1", "--steps", "2", "--out", str(out)]) == 0
+    assert Image.open(out).format == {"png": "PNG", "jpg": "JPEG", "GIF": "GIF"}[suffix]
+
+
+def test_names_are_printed_as_they_are(tmp_path, monkeypatch, capsys):
+    """Brackets are no markup, and colons no emoji."""
+    place = tmp_path / "für [copy] 100% #1 :heart:"
+    monkeypatch.setenv("COURSE_EXERCISES", str(place / "exercises"))
+    assert main(["start", str(place)]) == 0
+    assert f"files written in {place}" in capsys.readouterr().out
+    assert main(["reset", "1.2"]) == 0
+    assert f"kept in {place}" in capsys.readouterr().out
+    picture = place / "see [/x].png"
+    assert main(["sample", "--digit", "1", "--steps", "2", "--out", str(picture)]) == 0
+    assert f": {picture}\n" in capsys.readouterr().out
+    assert main(["check", "--impl", str(place / "[/nowhere]")]) == 2
+    assert "[/nowhere]" in capsys.readouterr().out
+    solve(place / "exercises", "ch01_noise_schedule")
+    with (place / "exercises" / "ch01_noise_schedule.py").open("a") as file:
+        file.write("\nraise ValueError('[/] [red] :heart:')\n")
+    assert main(["check", "1.1"]) == 1
+    assert "ValueError: [/] [red] :heart:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_without_unicode_shows_the_verdict(encoding):
+    done = subprocess.run(
+        [sys.executable, "-m", "course.cli", "check", "1.1", "--impl", "solutions"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"? 1.1 " in done.stdout and b"2 of 2" in done.stdout
 
 
 @pytest.mark.parametrize("options", [["--sampler", "2m"], ["--sampler", "ddim", "--eta", "0.5"]])

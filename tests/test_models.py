@@ -147,6 +147,20 @@ def test_a_file_without_a_hash_is_from_an_older_version_and_still_read(tmp_path,
         ("channel_mults", []),
         ("channel_mults", [1, "2"]),
         ("channel_mults", 2),
+        ("channel_mults", [[1], [2]]),
+        ("channel_mults", [1, 1.5]),
+        ("channel_mults", [1, 1, 1, 1]),
+        ("channel_mults", [1] * 100_000),
+        ("base_channels", 10**6),
+        ("base_channels", -8),
+        ("groups", -8),
+        ("time_dim", 10**9),
+        ("time_dim", 5),
+        ("num_classes", 0),
+        ("num_classes", 10**12),
+        ("num_steps", 0),
+        ("num_steps", 10**15),
+        ("data", {"a": {"b": {}}}),
         ("attention", 1),
         ("prediction", "x0"),
         ("colours", 3),
@@ -155,6 +169,14 @@ def test_a_file_without_a_hash_is_from_an_older_version_and_still_read(tmp_path,
 def test_a_configuration_that_makes_no_sense_is_told(told, field, value):
     def change(tensors, metadata):
         metadata["config"] = json.dumps({**json.loads(metadata["config"]), field: value})
+
+    told("is not one that this version of the course writes", change)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[]", "3", "null", ""])
+def test_a_configuration_that_is_something_else_is_told(told, text):
+    def change(tensors, metadata):
+        metadata["config"] = text
 
     told("is not one that this version of the course writes", change)
 

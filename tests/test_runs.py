@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -88,6 +90,106 @@ def test_an_interrupted_run_reaches_the_same_weights(tmp_path, finished, solutio
     assert_same_weights(folder, finished)
     losses = [json.loads((f / "metrics.json").read_text())["losses"] for f in (folder, finished)]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "error, why",
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected"), "disk is full"),
+    ],
+)
+def test_a_full_disk_is_told_and_the_last_checkpoint_stays(tmp_path, solutions, error, why):
+    folder = tmp_path / "run"
+    run = make_run(folder, solutions, save_every=1)
+    save = run.ch05.save_checkpoint
+
+    def until_full(path, *state):
+        if state[-1] == 3:
+            path.write_bytes(b"half")
+            raise error
+        save(path, *state)
+
+    run.ch05 = SimpleNamespace(**{**vars(run.ch05), "save_checkpoint": until_full})
+    with pytest.raises(CourseError, match=f"last.pt cannot be written: .*{why}"):
+        run.train()
+    assert [path.name for path in (folder / "models").iterdir()] == ["last.pt"]
+    assert torch.load(folder / "models" / "last.pt", weights_only=True)["step"] == 2
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from course.files import locked
+with locked(Path(sys.argv[1])) as free:
+    print(free, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path, solutions):
+    """Until the first one ends, however it ends."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = make_run(folder, solutions)
+    command = [sys.executable, "-c", HOLD, folder / "lock"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "True\n"
+            with pytest.raises(CourseError, match="another process is training in .*run; wait"):
+                run.train()
+            assert [path.name for path in folder.iterdir()] == ["lock"], "nothing is written"
+        finally:
+            other.kill()
+    run.train()
+    assert (folder / "models" / "model.safetensors").is_file()
+
+
+@pytest.fixture
+def copied(tmp_path, finished):
+    """A finished run that may be damaged."""
+    return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "page", "other", "deep"])
+def test_a_damaged_checkpoint_is_told_with_the_newest_whole_one(copied, solutions, damage):
+    last = copied / "models" / "last.pt"
+    if damage == "other":
+        torch.save({"weight": torch.zeros(3)}, last)
+    elif damage == "deep":
+        torch.save({**torch.load(last, weights_only=True), "step": 10**9}, last)
+    else:
+        whole = last.read_bytes()
+        last.write_bytes({"cut": whole[:100_000], "empty": b"", "page": b"<!doctype html>"}[damage])
+    (copied / "models" / "epoch_2.pt").write_bytes(b"cut short as well")
+    size = f"{last.stat().st_size:,}"
+    with pytest.raises(
+        CourseError, match=rf"last.pt \({size} bytes\) is no whole .*copy epoch_1.pt"
+    ):
+        make_run(copied, solutions).train()
+    (copied / "models" / "epoch_1.pt").rename(last)
+    make_run(copied, solutions).train()
+    last.write_bytes(b"")
+    (copied / "models" / "epoch_2.pt").unlink()
+    with pytest.raises(CourseError, match="Delete it to begin anew"):
+        make_run(copied, solutions).train()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "<html>", "[]", '{"losses": 3, "epochs": "2"}', "[" * 9999]
+)
+def test_damaged_records_of_a_run_are_told(copied, finished, solutions, content):
+    for name in ("metrics.json", "config.json"):
+        file = copied / name
+        file.write_text(content)
+        with pytest.raises(CourseError, match=f"{name} is damaged or something else .* Delete it"):
+            make_run(copied, solutions).train()
+        file.unlink()
+        make_run(copied, solutions).train()
+        if name == "config.json":
+            assert file.read_text() == (finished / name).read_text()
+        else:
+            shutil.copy(finished / name, file)
 
 
 def test_another_seed_is_another_run(tmp_path, finished, solutions):
@@ -194,6 +296,8 @@ def test_without_mnist_training_says_what_it_learns_from(tmp_path, solutions, mo
 SGD_RUN = """
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from pathlib import Path
 import torch
 from course.probing.loading import Implementation

@@ -79,6 +79,16 @@ def test_whatever_the_file_does_the_watch_goes_on(watched, trick, words):
     assert "✔ 1.3" in terminal.wait_for("q quit")
 
 
+def test_the_file_is_shown_by_its_name(tmp_path):
+    """Brackets are no markup."""
+    folder = tmp_path / "[copy] [/x]" / "exercises"
+    write_missing(folder)
+    terminal = Terminal("watch", "1.1", exercises=folder)
+    assert f"{folder / CH01}" in terminal.wait_for("q quit")
+    terminal.press("q")
+    assert terminal.close() == 0
+
+
 def test_a_wrong_number_is_told(learner):
     terminal = Terminal("watch", "9.9", exercises=learner)
     terminal.wait_for("there is no exercise '9.9'")

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from course.syllabus import LOOKS, NOT_WRITTEN, PASSED, Exercise, chapters, exercises
 
@@ -10,9 +11,9 @@ if TYPE_CHECKING:
     from course.grading.grader import Result  # which imports torch, and that takes seconds
 
 
-def signed(status: str) -> str:
-    """A status's sign in its style, as markup of rich."""
-    return f"[{LOOKS[status].style}]{LOOKS[status].sign}[/]"
+def signed(status: str) -> Text:
+    """A status's sign in its style."""
+    return Text(LOOKS[status].sign, LOOKS[status].style)
 
 
 def score_lines(results: "list[Result]") -> list[str]:
@@ -41,9 +42,10 @@ def score_table(statuses: dict[str, str]) -> Table:
         earned = sum(e.points for e in chapter.exercises if statuses.get(e.id) == PASSED)
         possible = sum(e.points for e in chapter.exercises)
         table.add_row(
-            f"[bold]{chapter.number}[/]",
-            f"[bold]{chapter.title}[/]",
-            f"[bold]{earned}/{possible}[/]",
+            chapter.number,
+            chapter.title,
+            f"{earned}/{possible}",
+            style="bold",
         )
         for exercise in chapter.exercises:
             status = statuses.get(exercise.id, NOT_WRITTEN)
@@ -52,7 +54,7 @@ def score_table(statuses: dict[str, str]) -> Table:
                 exercise.title,
                 str(exercise.points),
                 str(exercise.minutes),
-                f"{signed(status)} {status}",
+                Text.assemble(signed(status), " ", status),
             )
     return table
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.rule import Rule
+from rich.text import Text
 
 from course.grading.checking import checks_of
 from course.grading.code import LocalCode
@@ -117,13 +117,16 @@ class Watch:
         sign = signed(result.status)
         if result.status == NOT_WRITTEN:
             names = ", ".join(self.exercise.symbols)
-            out.print(f"{sign} {self.exercise.id} not written yet: {names}")
+            text = f"{self.exercise.id} not written yet: {names}"
         else:
-            out.print(f"{sign} {escape(result.message)}")
+            text = result.message
+        out.print(Text.assemble(sign, " ", text))
         if result.status == PASSED:
-            out.print(f"\n[bold]n[/] goes on; the reference: course solution {self.exercise.id}")
+            reference = f"the reference: course solution {self.exercise.id}"
+            out.print(Text.assemble(("\nn", "bold"), f" goes on; {reference}"))
         for number, hint in enumerate(self.exercise.hints[: self.hints], start=1):
-            out.print(f"\n[bold]hint {number} of {len(self.exercise.hints)}[/] {escape(hint)}")
+            heading = f"\nhint {number} of {len(self.exercise.hints)}"
+            out.print(Text.assemble((heading, "bold"), " ", hint))
         out.print()
         out.print(self._glance())
         out.print(f"checked in {self.seconds:.1f} s; save the file to check again", style="dim")

@@ -266,7 +266,7 @@ def load_network(name: str, path: Path | None = None) -> tuple[nn.Module, dict[s
     weights, metadata = read_weights(path, needed=("config", "sha256"))
     try:
         config = NetworkConfig(**json.loads(metadata["config"]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise CourseError(
             f"the configuration in {path} is not that of a digit network ({error}); get the file "
             "again"

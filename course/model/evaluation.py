@@ -24,12 +24,12 @@ from rich.table import Table
 from torch import Tensor
 
 from course import CourseError
-from course.files import write_whole
+from course.files import require_writable, write_whole
 from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
 from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import Implementation, build_schedule, choose_device, load_model
-from course.model.sampling import draw, eps_network
+from course.model.sampling import draw, eps_network, require_guidance
 
 RECALL_K = 3  # Kynkäänniemi et al. use 3
 COVERAGE_K = 5  # Naeem et al. use 5
@@ -367,6 +367,7 @@ class Evaluation:
             raise CourseError(f"--count must be at least 10, one of each digit, got {count}")
         if Path(out).suffix != ".json":
             raise CourseError(f"--out must end in .json, got {str(out)!r}")
+        require_writable(Path(out))
         self.impl, self.out, self.quiet = impl, Path(out), quiet
         self.num_steps, self.sampler, self.seed = num_steps, sampler, seed
         model, self.config = load_model(model_file, impl)
@@ -410,6 +411,8 @@ class Evaluation:
 
     def run(self, guidances: list[float]) -> dict:
         """Measure everything; interrupted, the report keeps what was finished."""
+        for guidance in guidances:
+            require_guidance(guidance)
         self._write()
         self.report["held_out_eps_mse"] = self.eps_mse()
         self._write()
@@ -454,7 +457,6 @@ class Evaluation:
         }
 
     def _write(self) -> None:
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.out, json.dumps(self.report, indent=2) + "\n")
 
 

@@ -43,6 +43,18 @@ class ModelConfig:
         return self.num_classes
 
 
+# What a configuration may ask for: far more than the course uses, and never more than a computer
+# can build. Images of 28 pixels can be halved twice.
+BOUNDS = {
+    "time_dim": (4, 1024),
+    "groups": (1, 1024),
+    "num_classes": (1, 1000),
+    "num_steps": (2, 100_000),
+}
+MAX_WIDTH = 1024  # channels
+MAX_LEVELS = 3
+
+
 def build_model(impl: Implementation, config: ModelConfig) -> nn.Module:
     """The U-Net of chapter 04 with the embeddings of chapter 03, freshly initialised."""
     ch03, ch04 = impl.chapter("ch03_embeddings"), impl.chapter("ch04_unet")
@@ -116,13 +128,22 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
                 raise ValueError(f"{name} should be like {default!r}, not {value!r}")
         if config.prediction not in ("eps", "v"):
             raise ValueError(f"prediction should be 'eps' or 'v', not {config.prediction!r}")
-        widths = [config.base_channels * mult for mult in config.channel_mults]
-        if not widths or any(width < 1 or width % config.groups for width in widths):
+        for name, (low, high) in BOUNDS.items():
+            if not low <= getattr(config, name) <= high:
+                raise ValueError(f"{name} should be {low} ... {high}, not {getattr(config, name)}")
+        if config.time_dim % 2:
+            raise ValueError(f"time_dim should be even, not {config.time_dim}")
+        mults = config.channel_mults
+        if not 1 <= len(mults) <= MAX_LEVELS or any(type(mult) is not int for mult in mults):
+            raise ValueError(f"channel_mults should be 1 ... {MAX_LEVELS} whole numbers")
+        widths = [config.base_channels * mult for mult in mults]
+        if any(not 1 <= width <= MAX_WIDTH or width % config.groups for width in widths):
             raise ValueError(f"no widths {widths} with {config.groups} groups of channels")
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError, RecursionError) as error:
+        why = str(error)[:200]
         raise CourseError(
             f"the configuration in {path} is not one that this version of the course writes "
-            f"({error}); get the file again, or the version that wrote it"
+            f"({why}); get the file again, or the version that wrote it"
         ) from None
     return config
 

@@ -9,6 +9,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from course.files import replacing, write_whole
+
 
 def to_image(picture: Tensor, zoom: int = 1) -> Image.Image:
     """A (1, H, W) picture with values in [0, 1], each pixel drawn `zoom` times as large."""
@@ -17,17 +19,21 @@ def to_image(picture: Tensor, zoom: int = 1) -> Image.Image:
 
 
 def save_picture(picture: Tensor, path: Path, zoom: int = 1) -> Path:
-    """Write a (1, H, W) picture as a PNG file and return its path."""
+    """Write a (1, H, W) picture in the format that the name ends in, and return its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    to_image(picture, zoom).save(path)
+    whole = io.BytesIO()
+    to_image(picture, zoom).save(whole, Image.registered_extensions()[path.suffix.lower()])
+    write_whole(path, whole.getvalue())
     return path
 
 
-def save_film(frames: list[Image.Image], target: Path | io.BytesIO) -> None:
-    """Write pictures one after the other as an endless GIF that rests at the last one."""
+def film_gif(frames: list[Image.Image]) -> bytes:
+    """Pictures one after the other as an endless GIF that rests at the last one."""
+    whole = io.BytesIO()
     pauses = [150] * (len(frames) - 1) + [2000]  # milliseconds
-    frames[0].save(target, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0)
+    frames[0].save(whole, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0)
+    return whole.getvalue()
 
 
 def save_progress(grids: list[Path], path: Path, title: str) -> None:
@@ -47,4 +53,5 @@ def save_progress(grids: list[Path], path: Path, title: str) -> None:
         if position < len(grids):
             axes.imshow(Image.open(grids[position]), cmap="gray", vmin=0, vmax=255)
             axes.set_title(grids[position].stem.replace("_", " "), fontsize=10)
-    figure.savefig(path, bbox_inches="tight")
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png", bbox_inches="tight")

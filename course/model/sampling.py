@@ -12,6 +12,7 @@ from course.model import SAMPLERS
 from course.model.models import Implementation, ModelConfig, build_schedule
 
 MAX_BATCH = 100  # images that walk together; a larger request is drawn in several walks
+MAX_GUIDANCE = 1000.0  # in size; far beyond what gives digits, and what follows stays finite
 
 
 def eps_network(impl: Implementation, model: nn.Module, config: ModelConfig, alpha_bars: Tensor):
@@ -54,6 +55,14 @@ def fast_walk(
     return walk
 
 
+def require_guidance(guidance: float) -> None:
+    """Refuse a w that no walk can be made with; NaN is one."""
+    if not abs(guidance) <= MAX_GUIDANCE:
+        raise CourseError(
+            f"guidance must be a number of at most {MAX_GUIDANCE:g} in size, got {guidance:g}"
+        )
+
+
 def draw(
     impl: Implementation,
     model: nn.Module,
@@ -85,10 +94,12 @@ def draw(
         (images, film): (N, 1, 28, 28) in about [-1, 1], and the frames, each of that shape.
 
     Raises:
-        CourseError: if a label, the number of steps or eta is out of range, or for another sampler.
+        CourseError: if a label, the number of steps, guidance or eta is out of range, or for
+            another sampler.
     """
     if sampler not in SAMPLERS:
         raise CourseError(f"there is no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+    require_guidance(guidance)
     if not 0 <= eta <= 1:
         raise CourseError(f"eta must be between 0 and 1, got {eta:g}")
     if eta > 0 and sampler != "ddim":

@@ -1,5 +1,6 @@
 """Training runs: presets, the run folder, resuming, and several processes with torchrun."""
 
+import contextlib
 import json
 import os
 import time
@@ -14,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from course import CourseError
-from course.files import replacing, write_whole
+from course.files import locked, replacing, write_whole
 from course.model.data import Images, load_images
 from course.model.held_out import eps_mse
 from course.model.models import (
@@ -123,6 +124,32 @@ class Processes:
         return total.item() / self.count
 
 
+def _not_saved(path: Path, why: str) -> str:
+    return (
+        f"{path} cannot be written: {why}. What was saved before is whole: make room, or mend what "
+        "is in the way, and the same command goes on from there"
+    )
+
+
+def _read_json(path: Path, fields: dict[str, type], remedy: str) -> dict:
+    """A file that a run wrote, with a look at the fields that are used.
+
+    Raises:
+        CourseError: if it is damaged or something else; `remedy` says what to do.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name, kind in fields.items():
+            if type(found[name]) is not kind:
+                raise ValueError(f"{name} is no {kind.__name__}")
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise CourseError(
+            f"{path} is damaged or something else ({type(error).__name__}: {error}). {remedy}, or "
+            "choose another --name"
+        ) from None
+    return found
+
+
 def _flat(config: dict) -> dict:
     """The model's settings beside those of the run."""
     return {**config.get("model", {}), **{key: config[key] for key in config if key != "model"}}
@@ -137,6 +164,7 @@ class Run:
     DIR/generated_samples/     a grid of samples for each epoch
     DIR/denoising_steps/       the reverse process, frame by frame
     DIR/progress.png           the epochs side by side
+    DIR/lock                   held while a process trains here
     """
 
     def __init__(
@@ -252,7 +280,23 @@ class Run:
     # The run as a whole
 
     def train(self) -> None:
-        """Train to the end, from the last checkpoint if there is one."""
+        """Train to the end, from the last checkpoint if there is one.
+
+        Raises:
+            CourseError: if this cannot be, for example because another process trains here.
+        """
+        if not self.main:
+            return self._train()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock") as free:
+            if not free:
+                raise CourseError(
+                    f"another process is training in {self.folder}; wait for its end, stop it, or "
+                    "choose another --name"
+                )
+            self._train()
+
+    def _train(self) -> None:
         done = self._begin()
         per_epoch = self.steps_per_epoch
         bar = tqdm(
@@ -299,7 +343,11 @@ class Run:
         config = {**asdict(self.preset), "implementation": self.impl.folder.name}
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         if config_file.is_file():
-            found = json.loads(config_file.read_text())
+            found = _read_json(
+                config_file,
+                {"model": dict, "epochs": int},
+                "Delete it to go on with this command's settings",
+            )
             there, here = _flat(found), _flat(config)
             different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
             # Where the learning rate does not fall, nothing before an epoch depends on how many
@@ -319,22 +367,66 @@ class Run:
             dist.barrier()
         if not last.is_file():
             return 0
-        done = self.ch05.load_checkpoint(last, self.model, self.ema, self.optimizer, self.generator)
-        self.metrics = json.loads((self.folder / "metrics.json").read_text())
+        try:
+            done = self._load(last)
+        except Exception as error:
+            raise CourseError(self._not_whole(last, error)) from None
+        metrics_file = self.folder / "metrics.json"
+        if metrics_file.is_file():
+            self.metrics = _read_json(
+                metrics_file,
+                {"losses": list, "epochs": list},
+                "Delete it to go on without the losses so far",
+            )
+        else:
+            self.say(f"{metrics_file} is gone, and with it the losses so far")
         self.metrics["losses"] = self.metrics["losses"][:done]
         self.metrics["epochs"] = self.metrics["epochs"][: done // self.steps_per_epoch]
         self.say(f"going on after step {done} of {self.num_steps}")
         return done
 
+    def _load(self, path: Path) -> int:
+        """Put back what a checkpoint holds; the number of steps done."""
+        done = self.ch05.load_checkpoint(path, self.model, self.ema, self.optimizer, self.generator)
+        if not 0 <= int(done) <= self.num_steps:
+            raise ValueError(f"{done} steps done, and the run has {self.num_steps}")
+        return int(done)
+
+    def _not_whole(self, last: Path, error: Exception) -> str:
+        """What is wrong with last.pt, and how to get on: with the newest epoch that can be read."""
+        why = (str(error).strip().splitlines() or [""])[0][:200]
+        text = (
+            f"{last} ({last.stat().st_size:,} bytes) is no whole checkpoint of this run "
+            f"({type(error).__name__}: {why}): it is damaged, was cut short, or is something else. "
+        )
+        for epoch in range(self.preset.epochs, 0, -1):
+            kept = last.with_name(f"epoch_{epoch}.pt")
+            with contextlib.suppress(Exception):
+                self._load(kept)
+                return text + f"To go on after epoch {epoch}, copy {kept.name} beside it to last.pt"
+        return text + "Delete it to begin anew"
+
     def _save(self, name: str, step: int) -> None:
         """Write a checkpoint so that a crash in between leaves the old one whole."""
         if not self.main:
             return
-        with replacing(self.folder / "models" / name) as unfinished:
-            self.ch05.save_checkpoint(
-                unfinished, self.model, self.ema, self.optimizer, self.generator, step
-            )
-            write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
+        path = self.folder / "models" / name
+        try:
+            with replacing(path) as unfinished:
+                self.ch05.save_checkpoint(
+                    unfinished, self.model, self.ema, self.optimizer, self.generator, step
+                )
+                write_whole(self.folder / "metrics.json", json.dumps(self.metrics) + "\n")
+        except OSError as error:
+            raise CourseError(_not_saved(path, error.strerror or str(error))) from None
+        except RuntimeError as error:
+            if "inline_container" not in str(error):  # the part of torch that writes the file
+                raise
+            raise CourseError(
+                _not_saved(
+                    path, "torch could not write all of it, perhaps because the disk is full"
+                )
+            ) from None
 
     def _end_of_epoch(self, epoch: int, seconds: float) -> None:
         if not self.main:

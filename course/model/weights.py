@@ -43,7 +43,10 @@ def write_weights(path: Path, model: nn.Module, metadata: dict[str, str], half: 
     }
     weights = to_half(weights) if half else weights
     with replacing(path) as unfinished:
-        save_file(weights, unfinished, metadata={**metadata, "sha256": tensor_hash(weights)})
+        try:
+            save_file(weights, unfinished, metadata={**metadata, "sha256": tensor_hash(weights)})
+        except SafetensorError as error:
+            raise CourseError(f"{path} cannot be written: {error}") from None
 
 
 def read_weights(path: Path, needed: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, str]]:

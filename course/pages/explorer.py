@@ -12,7 +12,7 @@ from torch import Tensor
 from course import CourseError
 from course.model import SAMPLERS
 from course.model.models import SHIPPED, load_model
-from course.model.pictures import save_film, to_image
+from course.model.pictures import film_gif, to_image
 from course.model.sampling import draw
 from course.pages.notebook import picture_html
 from course.probing.loading import Implementation
@@ -132,9 +132,8 @@ class Explorer(widgets.VBox):
         self.moment.value = len(film)
         self._show_moment()
         frames = [self._grid(frame) for frame in film]
-        digits, walk = io.BytesIO(), io.BytesIO()
+        digits, walk = io.BytesIO(), io.BytesIO(film_gif(frames))
         frames[-1].save(digits, "PNG")
-        save_film(frames, walk)
         self.files.value = (
             f"{_download('digits.png', 'image/png', digits)} · "
             f"{_download('walk.gif', 'image/gif', walk)}"
