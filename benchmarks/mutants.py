@@ -44,7 +44,7 @@ from benchmarks.mutator import Mutant, mutants_of
 from course import ROOT
 from course.grading.checking import Check, checks_of
 from course.grading.code import LoadedCode, reference_evidence
-from course.grading.judging import failure_of
+from course.grading.failure import failure_of
 from course.syllabus import Exercise, chapters, exercises, number_of, select
 
 EQUIVALENTS = ROOT / "benchmarks" / "equivalent_mutants.toml"

@@ -26,8 +26,8 @@ What a step does besides, such as normalising, is not in the count but in the ti
 machine, the columns of processor time say more than those of the clock on the wall.
 
 With `--minutes`, each trains from its first step, in turns, for so long at most; the clock stands
-still while the error is measured. The error is the mean squared error of the predicted noise on 512
-held-out images at fixed steps with fixed noise; from a prediction of v the noise is derived. It is
+still while the error is measured. The error is the mean squared error of the predicted noise on
+held-out images (`course.model.held_out`); from a prediction of v the noise is derived. It is
 measured with the weights that samples would be drawn with.
 
 With `--device cuda` the same runs on a GPU; that has not been tried.

@@ -763,7 +763,7 @@ def test_ema_has_a_default_decay(got, ref, inputs):
     require(
         d is None or abs(d - 0.9999) < 1e-6, expected, f"one that keeps {d or 0:.7g} of what it was"
     )
-    # Whoever computes d in float32 is off by 3e-8 in 1 - d = 1e-4, which is 3e-4 of it.
+    # Code that computes d in float32 is off by 3e-8 in 1 - d = 1e-4, which is 3e-4 of it.
     require_weights(
         got["parameters"],
         {name: value.float() for name, value in shadow.items()},

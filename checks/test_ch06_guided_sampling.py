@@ -33,7 +33,7 @@ def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
     """The tables of a schedule in no order.
 
     No beta is so small that a formula in float32, such as 1 - alpha_bar, would lose its digits:
-    whoever computes the weights from the betas instead of reading them agrees to 1e-5.
+    code that computes the weights from the betas instead of reading them agrees to 1e-5.
     """
     return tables_of(irregular_betas(g, num_steps, least=0.05))
 
@@ -254,7 +254,7 @@ def test_p_sample_survives_a_steep_schedule(got, ref, inputs):
         posterior_mean(inputs, x0),
         "the posterior's mean of x_t and the clipped x_0",
         "x_{t-1}",
-        rtol=1e-3,  # float32, for whoever multiplies alpha_bar up from the betas again
+        rtol=1e-3,  # float32, for code that multiplies alpha_bar up from the betas again
         atol=1e-4,
     )
 

@@ -168,7 +168,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--sampler", default="ancestral", choices=SAMPLERS, help=", ".join(SAMPLERS))
     sub.add_argument("--steps", type=int, default=50, help="2 ... 1000 (default 50)")
     sub.add_argument("--seed", type=int, default=0, help="same seed, same figures (default 0)")
-    sub.add_argument("--data", default="auto", help="auto: what the model was trained on")
+    sub.add_argument(
+        "--data", default="auto", help="auto: what the model was trained on, or mnist5k"
+    )
     sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--out", type=Path, help="default evaluation.json, beside the run")
@@ -293,12 +295,20 @@ def export(options) -> int:
     return 0
 
 
+def require_clone(command: str) -> None:
+    """Refuse a command that changes the course itself where the course is installed."""
+    if not CLONED:
+        raise CourseError(
+            f"course {command} changes the course itself, which needs a clone of its repository; "
+            f"this one is installed in {PACKAGE.parent}"
+        )
+
+
 def export_model(options) -> int:
     from course.model.models import SHIPPED, ship
     from course.probing.loading import Implementation
 
-    if not CLONED:
-        raise CourseError("what ships is made in a clone of the course, and this is none")
+    require_clone("export-model")
     change, size = ship(home() / "runs" / options.run_name, Implementation("solutions"))
     console.print(f"wrote {SHIPPED} ({SHIPPED.stat().st_size:,} bytes)")
     console.print(
@@ -309,6 +319,7 @@ def export_model(options) -> int:
 
 
 def new_chapter(options) -> int:
+    require_clone("new-chapter")
     from course.pages.new_chapter import make, still_missing
 
     for path in make(options.number, options.topic, options.title):

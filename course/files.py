@@ -1,4 +1,4 @@
-"""Files that are at all times whole, whoever reads them and whenever the power fails."""
+"""Files that are whole whenever they are read, and locks that keep two programs apart."""
 
 import contextlib
 import errno
@@ -23,6 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Until then the file that was there stays as it was, and an error leaves nothing behind. An
     error of the system names `path`.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _beside(path)
     try:
         yield unfinished

@@ -39,6 +39,16 @@ class Exercise:
     hints: tuple[str, ...]  # from a question to nearly the answer
 
     @property
+    def dots(self) -> str:
+        """The difficulty as three dots, filled and empty."""
+        return "●" * self.difficulty + "○" * (3 - self.difficulty)
+
+    @property
+    def worth(self) -> str:
+        """The points in words."""
+        return "1 point" if self.points == 1 else f"{self.points} points"
+
+    @property
     def number(self) -> tuple[int, int]:
         return number_of(self.id)
 

@@ -108,7 +108,7 @@ def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, T
         variance = posterior_variance_t
 
     The schedule holds the three tables. At t = 0 they make the mean x_0 and the variance 0:
-    whoever knows x_0 has nothing left to guess.
+    if you know x_0, nothing is left to guess.
 
     Source: Ho et al. 2020, equations 6 and 7.
 

@@ -1,7 +1,7 @@
 """Chapter 06: guided sampling.
 
 The reverse process: begin with pure noise and take it away again, a little at each of T
-steps, until a digit stands there. Guidance makes it the digit that you asked for.
+steps, until a digit is there. Guidance makes it the digit that you asked for.
 
     x_t       images at step t, (B, C, H, W)
     eps       the noise that the network sees in x_t, (B, C, H, W)
@@ -123,7 +123,7 @@ def ancestral_sample(
 def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
     """Lay out images row by row on one white picture.
 
-        image n stands in row n // num_columns and column n % num_columns
+        image n is in row n // num_columns and column n % num_columns
 
     Values are brought from [-1, 1] to [0, 1] and clipped there, since a sample may lie a
     little outside. Between neighbours, and around the whole, `gap` white pixels are left; a

@@ -51,7 +51,7 @@ class TimeMLP(nn.Module):
 
         out = W_2 SiLU( W_1 e + b_1 ) + b_2
 
-    The nonlinearity stands between the two linear layers and not after the second.
+    The nonlinearity is between the two linear layers and not after the second.
 
     Source: Ho et al. 2020, appendix B, and its published code.
 

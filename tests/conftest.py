@@ -44,7 +44,7 @@ from course.model.data import data_folder, load_images, mnist_is_there
 # Where several workers share the tests, those of one group go to one of them. A group has
 # fixtures or a cache in common: it is what a mark names, else an exercise, else a file.
 # These take longest, so they start first.
-LONGEST = ("hostile", "browser 0", "browser 1", "test_book", "test_batch", "test_runs")
+LONGEST = ("hostile", "browser 0", "browser 1", "test_book", "test_batch", "test_training")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from course.classroom.class_report import chapter_scores, cohort_page
+from course.classroom.class_report import chapter_scores, class_report
 from course.classroom.reports import (
     classroom50,
     file_names,
@@ -100,7 +100,7 @@ def test_every_report_is_written_and_named(tmp_path):
     paths = write_reports(the_class(), tmp_path / "new" / "out")
     found = {p.relative_to(tmp_path / "new" / "out").as_posix() for p in paths}
     services = ("gradescope", "prairielearn", "classroom50")
-    assert found == {"grades.csv", "results.json", "junit.xml", "cohort.html"} | {
+    assert found == {"grades.csv", "results.json", "junit.xml", "class_report.html"} | {
         f"{service}/{name}.json"
         for service in services
         for name in ("ada", "bob", "cy", "di", "ed")
@@ -114,7 +114,8 @@ def test_no_submissions_give_empty_reports(tmp_path):
     write_reports([], tmp_path)
     assert json.loads((tmp_path / "results.json").read_text())["submissions"] == []
     assert ET.parse(tmp_path / "junit.xml").getroot().get("tests") == "0"
-    assert "There are no submissions." in (tmp_path / "cohort.html").read_text(encoding="utf-8")
+    page = (tmp_path / "class_report.html").read_text(encoding="utf-8")
+    assert "There are no submissions." in page
 
 
 def test_csv_has_the_points_of_every_exercise(tmp_path):
@@ -296,7 +297,7 @@ def test_submissions_of_one_name_get_a_file_each(tmp_path):
     assert scores == [TOTAL, TOTAL - ALL[0].points]
 
 
-# The cohort report
+# The report on a class
 
 
 class Page(HTMLParser):
@@ -333,8 +334,8 @@ class Page(HTMLParser):
             self._cell[-1] += data
 
 
-def test_cohort_counts_each_exercise():
-    page = Page(cohort_page(the_class()))
+def test_the_class_report_counts_each_exercise():
+    page = Page(class_report(the_class()))
     rows = {row[0].split()[0]: row[1:] for row in page.tables["Exercises"] if len(row) == 4}
     assert rows["1.1"] == ["3 (75 %)", "0 (0 %)", "1 (25 %)"]
     assert rows["1.2"] == ["1 (25 %)", "2 (50 %)", "1 (25 %)"]
@@ -342,8 +343,8 @@ def test_cohort_counts_each_exercise():
     assert set(rows) == {"exercise"} | {exercise.id for exercise in ALL}
 
 
-def test_cohort_names_misconceptions_and_nameless_failures():
-    page = Page(cohort_page(the_class()))
+def test_the_class_report_names_misconceptions_and_nameless_failures():
+    page = Page(class_report(the_class()))
     _, *misconceptions = page.tables["Misconceptions met most"]
     assert misconceptions == [["1.2", KNOWN.name + KNOWN.help, "2 (50 %)"]]
     _, *checks = page.tables["Failing checks without a recognised misconception"]
@@ -352,14 +353,14 @@ def test_cohort_names_misconceptions_and_nameless_failures():
     assert checks[0][1].endswith(f"1.4 says {FAILED}")
 
 
-def test_cohort_has_the_check_that_failed_most_on_top():
+def test_the_class_report_has_the_check_that_failed_most_on_top():
     results = [submission("a", {"1.1": FAILED, "1.2": FAILED}), submission("b", {"1.2": FAILED})]
-    page = Page(cohort_page(results))
+    page = Page(class_report(results))
     _, *rows = page.tables["Failing checks without a recognised misconception"]
     assert [(row[0], row[2]) for row in rows] == [("1.2", "2 (100 %)"), ("1.1", "1 (50 %)")]
 
 
-def test_cohort_orders_by_how_often_and_says_what_is_left_out():
+def test_the_class_report_orders_by_how_often_and_says_what_is_left_out():
     many = [
         submission(
             f"s{i}",
@@ -367,18 +368,18 @@ def test_cohort_orders_by_how_often_and_says_what_is_left_out():
         )
         for i in range(len(ALL))
     ]
-    page = Page(cohort_page(many))
+    page = Page(class_report(many))
     _, *rows = page.tables["Misconceptions met most"]
     counts = [int(row[2].split()[0]) for row in rows]
     assert counts == sorted(counts, reverse=True) and counts[0] == len(ALL)
     assert len(rows) == 25 and f"{len(ALL) - 25} more are left out" in page.text
 
 
-def test_cohort_lists_what_could_not_be_graded_and_leaves_it_out_of_the_counts():
-    page = Page(cohort_page(the_class()))
+def test_the_class_report_lists_what_could_not_be_graded_and_leaves_it_out_of_the_counts():
+    page = Page(class_report(the_class()))
     _, *rows = page.tables["Submissions that could not be graded"]
     assert rows == [["ed", "killed: too much memory"]]
-    facts = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", cohort_page(the_class()))
+    facts = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", class_report(the_class()))
     points = sorted(result.points for result in the_class()[:4])
     assert dict(facts) == {
         "submissions": "5",
@@ -389,8 +390,8 @@ def test_cohort_lists_what_could_not_be_graded_and_leaves_it_out_of_the_counts()
     }
 
 
-def test_cohort_lists_every_submission():
-    _, *rows = Page(cohort_page(the_class())).tables["Submissions"]
+def test_the_class_report_lists_every_submission():
+    _, *rows = Page(class_report(the_class())).tables["Submissions"]
     chapter_one = sum(e.points for e in ALL if e.id.startswith("1."))
     assert [row[0] for row in rows] == ["ada", "bob", "cy", "di", "ed"]
     assert rows[0][1:4] == [f"{TOTAL}/{TOTAL}", "100 %", f"✔ {chapter_one}/{chapter_one}"]
@@ -400,7 +401,7 @@ def test_cohort_lists_every_submission():
 
 
 def test_the_histogram_counts_by_tens():
-    page = cohort_page(the_class())
+    page = class_report(the_class())
     words = re.search("<desc.*?>(.*?)</desc>", page)[1]
     bins = dict(part.split(": ") for part in words.split("; "))
     assert bins["0–9 %"] == "1" and bins["90–100 %"] == "3" and len(bins) == 10
@@ -416,8 +417,8 @@ def test_nothing_of_a_submission_becomes_html():
         submission(HOSTILE, {"1.1": attack, "1.2": (FAILED, "", HOSTILE)}, sandbox=HOSTILE),
         submission(HOSTILE * 100, problem=HOSTILE),
     ]
-    raw = cohort_page(results)
-    page, harmless = Page(raw), Page(cohort_page(the_class()))
+    raw = class_report(results)
+    page, harmless = Page(raw), Page(class_report(the_class()))
     kinds = {tag for tag, _ in page.elements}
     assert kinds <= {tag for tag, _ in harmless.elements} and "script" not in kinds
     assert "img" not in kinds
@@ -427,7 +428,7 @@ def test_nothing_of_a_submission_becomes_html():
 
 
 def test_the_page_needs_nothing_from_outside():
-    raw = cohort_page(the_class())
+    raw = class_report(the_class())
     assert "default-src 'none'" in raw
     for tag, attributes in Page(raw).elements:
         assert tag not in ("script", "link", "img", "iframe", "object")
@@ -437,7 +438,7 @@ def test_the_page_needs_nothing_from_outside():
 
 
 def test_the_page_can_be_read_by_everyone():
-    raw = cohort_page(the_class())
+    raw = class_report(the_class())
     elements = Page(raw).elements
     tags = [tag for tag, _ in elements]
     assert ("html", {"lang": "en"}) in elements

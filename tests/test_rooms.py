@@ -148,7 +148,7 @@ def broken(tmp_path):
     """A small course, to which a test adds what breaks it."""
     for file in ("__init__", "files", "grading/__init__", "grading/grader", "model/__init__"):
         write(tmp_path, f"course/{file}.py", "")
-    write(tmp_path, "course/grading/judging.py", "from course.files import write_whole\n")
+    write(tmp_path, "course/grading/failure.py", "from course.files import write_whole\n")
     return tmp_path
 
 
@@ -204,8 +204,8 @@ def test_a_circle_is_told_in_its_order(broken):
     following = dict(zip(found, found[1:]))
     assert found[0] == found[-1] and following == {
         "course.files": "course.grading.grader",
-        "course.grading.grader": "course.grading.judging",
-        "course.grading.judging": "course.files",
+        "course.grading.grader": "course.grading.failure",
+        "course.grading.failure": "course.files",
     }
 
 

@@ -589,7 +589,7 @@ answers.edit(
 answers.edit(
     "2.5",
     "beta as the variance",
-    "beta_t is the variance of the forward step. Whoever also knows x_0 has less left to guess, "
+    "beta_t is the variance of the forward step. If you also know x_0, less is left to guess, "
     "and at t = 0 nothing.",
     ("schedule.posterior_variance", "schedule.betas"),
 )

@@ -700,7 +700,7 @@ answers.edit(
 answers.edit(
     "3.4",
     "the generator's seed instead of the generator",
-    "A generator stands where its last draw left it. Whoever goes back to its seed draws the same "
+    "A generator is where its last draw left it. Go back to its seed, and you draw the same "
     "numbers again in every batch.",
     ("generator=generator", "generator=torch.Generator().manual_seed(generator.initial_seed())"),
 )

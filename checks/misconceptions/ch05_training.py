@@ -839,7 +839,7 @@ answers.edit(
 answers.edit(
     "5.4",
     "model.train() forgotten",
-    "Whoever drew samples or measured a loss before may have left the model in eval mode. A "
+    "A draw of samples or a measured loss before may have left the model in eval mode. A "
     "training step begins by putting it back into training mode.",
     ("    model.train()\n", ""),
 )

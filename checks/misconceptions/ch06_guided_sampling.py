@@ -742,7 +742,7 @@ answers.edit(
     "6.4",
     "the channels last",
     "matplotlib wants (height, width, channels), but this picture has its channels first, as the "
-    "images have. Whoever shows it turns it round.",
+    "images have. To show it, turn it round.",
     ("return grid", "return grid.permute(1, 2, 0)"),
 )
 

@@ -95,7 +95,8 @@ class Batch:
         self.seed = self._choose_seed(seed, out / "batch.json")
         self.jobs = jobs or os.cpu_count() or 1
         self.sandbox = Sandbox(self.seed, wanted, seconds, patience)
-        self._checks = _digest(sorted((ROOT / "checks").rglob("*.*")))
+        graders = [*(ROOT / "checks").rglob("*.*"), *(ROOT / "solutions").glob("*.*")]
+        self._checks = _digest(sorted(graders))
 
     @staticmethod
     def _choose_seed(seed: int | None, path: Path) -> int:

@@ -44,7 +44,7 @@ fi
 chmod -R go-rwx "$root/source/solutions" "$root/source/checks"
 """
 
-# And this for each submission. The copy stands if Python does not even start.
+# And this for each submission. The copy counts if Python does not even start.
 RUN = """\
 #!/usr/bin/env bash
 root="${AUTOGRADER_ROOT:-/autograder}"
@@ -173,7 +173,7 @@ def nothing_found() -> dict:
 
 
 def grader_failed() -> dict:
-    """The result that stands if the grader itself breaks."""
+    """The result that counts if the grader itself breaks."""
     return _message(
         "The grader failed. This is the grader's fault, not yours, and these points say nothing "
         "about your work. Please tell the course staff; they can see what went wrong and grade "

@@ -16,7 +16,7 @@ class ExerciseResult:
     id: str  # "1.2"
     points: int  # earned
     max_points: int
-    status: str  # PASSED, FAILED or NOT_WRITTEN of course.grading.grader
+    status: str  # PASSED, FAILED or NOT_WRITTEN of course.syllabus
     check: str  # title of the check that failed; empty if none did
     message: str  # what the learner reads
     misconception: str  # name of the misunderstanding, if it was recognised

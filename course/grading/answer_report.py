@@ -8,6 +8,7 @@ import argparse
 import sys
 
 from course import ROOT
+from course.files import write_whole
 from course.grading.answers import Answer, equivalents_of, misconceptions_of
 from course.grading.checking import checks_of
 from course.grading.code import answer_code
@@ -27,7 +28,7 @@ still gets the property that it breaks, the input on which it does, and what cam
 
 Made by `python -m course.grading.answer_report --write`.
 
-## Ten messages in full
+## Messages in full
 """
 
 
@@ -89,7 +90,7 @@ def _table(exercise: Exercise) -> list[str]:
 
 
 def cell(text: str) -> str:
-    """Text that stands in a Markdown table as it is."""
+    """Text that a Markdown table shows as it is."""
     text = " ".join(text.split())
     for sign in "\\|*_<>[]`":
         text = text.replace(sign, f"\\{sign}")
@@ -101,7 +102,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
     if options.write:
-        PAGE.write_text(page(), encoding="utf-8")
+        write_whole(PAGE, page())
         print(f"wrote {PAGE.relative_to(ROOT)}")
         return 0
     print("| chapter | exercises | checks | misconceptions named | right answers accepted |")

@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def file(self) -> str:
-        """The file in which the code stands, or an edit's name in its place."""
+        """The file that holds the code, or an edit's name in its place."""
         if self.text:
             return f"<{self.exercise} {self.name}>"
         return sys.modules[next(iter(self.symbols.values())).__module__].__file__
@@ -115,7 +115,7 @@ def reference_code(exercise_id: str) -> dict[str, str]:
 
 
 def _docstring_lines(node: ast.AST) -> range:
-    """The numbers of the lines on which a function's or class's docstring stands."""
+    """The numbers of the lines on which a function's or class's docstring is."""
     if not isinstance(node, ast.FunctionDef | ast.ClassDef) or not ast.get_docstring(node):
         return range(0)
     return range(node.body[0].lineno, node.body[0].end_lineno + 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from course.grading.checking import Check, checks_of
 from course.grading.code import Code
-from course.grading.judging import failure_of
+from course.grading.failure import failure_of
 from course.grading.recognition import recognise, recognise_part
 from course.grading.source import names_used
 from course.syllabus import (

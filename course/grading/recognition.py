@@ -10,7 +10,7 @@ from torch import Tensor
 from course.grading.answers import Answer, misconceptions_of
 from course.grading.checking import Check, Wrong, checks_of
 from course.grading.code import Code, answer_code, reference_evidence
-from course.grading.judging import failure_of
+from course.grading.failure import failure_of
 from course.probing.observing import Observation, same
 
 

@@ -1,4 +1,4 @@
-"""The source of chapter files: where a definition stands, and which names it uses."""
+"""The source of chapter files: where a definition is, and which names it uses."""
 
 import ast
 from pathlib import Path

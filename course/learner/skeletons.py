@@ -7,6 +7,7 @@ import ast
 from pathlib import Path
 
 from course import ROOT
+from course.files import write_whole
 from course.grading.source import find_definition
 from course.syllabus import Exercise, chapters
 
@@ -21,7 +22,7 @@ def skeleton(chapter_name: str) -> str:
     chapter = next(c for c in chapters() if c.name == chapter_name)
     source = (ROOT / "solutions" / f"{chapter_name}.py").read_text(encoding="utf-8")
     tree = ast.parse(source)
-    cuts: list[tuple[int, int, list[str]]] = []  # first line, last line, what stands there instead
+    cuts: list[tuple[int, int, list[str]]] = []  # first line, last line, what is there instead
     for exercise in chapter.exercises:
         for symbol in exercise.symbols:
             definition = find_definition(tree, symbol)
@@ -45,7 +46,7 @@ def cuts_of(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise, lines: lis
     # Guards against bad input, and the call that every nn.Module begins with, are given.
     while body and (_is_guard(body[0]) or _is_super_init(body[0])):
         body = body[1:]
-    # So is what stands above a comment that begins with "Yours to write".
+    # So is what is above a comment that begins with "Yours to write".
     for position, statement in enumerate(body):
         if lines[statement.lineno - 2].strip().startswith("# Yours to write"):
             body = body[position:]
@@ -81,7 +82,7 @@ def write_missing(folder: Path) -> list[Path]:
     for chapter in chapters():
         path = folder / f"{chapter.name}.py"
         if not path.exists():
-            path.write_text(skeleton(chapter.name), encoding="utf-8")
+            write_whole(path, skeleton(chapter.name))
             written.append(path)
     return written
 

@@ -73,7 +73,7 @@ class State:
         aside = path.with_name(f"{path.name}.broken-{stamp}")
         try:
             os.replace(path, aside)
-            _say(f"{path} was damaged ({why}); it now stands in {aside.name}")
+            _say(f"{path} was damaged ({why}); it is now in {aside.name}")
         except OSError:
             _say(f"{path} is damaged ({why}) and is left as it is")
 

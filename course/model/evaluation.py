@@ -1,6 +1,6 @@
 """Measure a generator of digits: are they right, do they look real, are they varied, are they new?
 
-Every figure of generated images stands beside the same figure of real, held-out images, measured
+Every figure of generated images is beside the same figure of real, held-out images, measured
 in the same way and at the same number. Only the two together say something: a Fréchet distance
 falls with the number of images, and a nearest neighbour comes nearer in a larger training set.
 

@@ -140,8 +140,6 @@ def exercise_box(exercise: Exercise) -> str:
     """The box of an exercise, as MyST Markdown; each hint folds out of the one before."""
     module = f"solutions.{exercise.chapter}"
     names = ", ".join(f"{{py:obj}}`{s} <{module}.{s}>`" for s in exercise.symbols)
-    difficulty = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
-    points = "1 point" if exercise.points == 1 else f"{exercise.points} points"
     hints = ""
     for number, text in reversed(list(enumerate(exercise.hints, start=1))):
         text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
@@ -151,7 +149,8 @@ def exercise_box(exercise: Exercise) -> str:
         f":::{{admonition}} Exercise {exercise.id}: {exercise.title}\n:class: exercise\n"
         f"Write {names} in `exercises/{exercise.chapter}.py`, then run `course check "
         f"{exercise.id}`.\n\n"
-        f"difficulty {difficulty} · about {exercise.minutes} minutes · {points}\n\n{hints}\n:::"
+        f"difficulty {exercise.dots} · about {exercise.minutes} minutes · {exercise.worth}\n\n"
+        f"{hints}\n:::"
     )
 
 

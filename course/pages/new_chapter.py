@@ -25,9 +25,8 @@ MISSING = """\
   checks/chNN_topic.toml, with points, difficulty and minutes.
 - The notebook needs its text, figures and sliders. Its outputs are stored with it; they come from
   python -m course.pages.build_notebooks chapters/NN_topic.ipynb
-- README.md needs a line in the table of chapters, the links [colab-NN] and [binder-NN] at its end
-  (python -m course.pages.open_anywhere fills them in), and a line in the table of checks
-  (python -m course.grading.answer_report prints it).
+- README.md needs a line in the table of chapters, and docs/checks.md one in each of its tables
+  (python -m course.grading.answer_report prints the first, benchmarks.mutants the second).
 - docs/misconceptions.md is written by python -m course.grading.answer_report --write
 - docs/glossary.md needs the symbols that are new.
 - The checks are to be measured: python -m benchmarks.mutants --chapter NN --write

@@ -66,15 +66,13 @@ def welcome() -> None:
 def label(exercise_id: str) -> None:
     """Show the label box of an exercise: what, where, how hard, how long, for how many points."""
     exercise = find_exercise(exercise_id)
-    difficulty = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
     names = ", ".join(f"`{symbol}`" for symbol in exercise.symbols)
-    points = "1 point" if exercise.points == 1 else f"{exercise.points} points"
     file = f"exercises/{exercise.chapter}.py"
     display(
         Markdown(
             f"> **Exercise {exercise.id}: {exercise.title}**  \n"
             f"> Write {names} in [{file}](../{file})  \n"
-            f"> difficulty {difficulty} · about {exercise.minutes} minutes · {points} · "
+            f"> difficulty {exercise.dots} · about {exercise.minutes} minutes · {exercise.worth} · "
             f'stuck? run `hint("{exercise.id}")` in a new cell'
         )
     )

@@ -1,6 +1,6 @@
 """Evidence as bytes: what crosses between the grader and the process of the code under test.
 
-Whoever reads these bytes does not trust them. Tensors go through safetensors and everything else
+The reader of these bytes does not trust them. Tensors go through safetensors and everything else
 through JSON, so reading them runs no code.
 """
 

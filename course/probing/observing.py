@@ -43,7 +43,7 @@ def no_result(why: str, out_of_time: bool = False) -> Observation:
 def observe(
     probe: Callable[[Any, dict], Evidence], impl: Any, path: str, inputs: dict, seconds: float
 ) -> Observation:
-    """Run a probe on `impl`, whose code stands in the file at `path`, for so many seconds."""
+    """Run a probe on `impl`, whose code is in the file at `path`, for so many seconds."""
     handed = copy.deepcopy(inputs)
     evidence, raised, error, unwritten = None, "", "", ""
     try:
