@@ -232,6 +232,48 @@ def test_replacing_a_function_of_torch_is_told_and_undone(empty_exercises, line,
     assert all(a is b for a, b in zip(before, after))
 
 
+SWITCHES = [
+    "torch.set_default_dtype(torch.float64)",
+    "torch.set_default_tensor_type(torch.DoubleTensor)",
+    "torch.set_default_device('meta')",
+    "torch.use_deterministic_algorithms(True)",
+    "torch.set_float32_matmul_precision('medium')",
+    "torch.set_num_threads(2)",
+    "torch.set_grad_enabled(False)",
+    "torch.manual_seed(3)",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("line", SWITCHES)
+@pytest.mark.parametrize("when", ["on import", "when called"])
+def test_a_switch_of_torch_is_no_tampering_and_put_back(empty_exercises, line, when):
+    text = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
+    if when == "on import":
+        text = text.replace("import torch\n", f"import torch\n\n{line}\n", 1)
+    else:
+        last = "    return alpha_bars"
+        text += "\n\n_right = compute_alpha_bars\n\n\ndef compute_alpha_bars(betas):\n"
+        text += f"    alpha_bars = _right(betas)\n    {line}\n{last}\n"
+    (empty_exercises / f"{CH01}.py").write_text(text, encoding="utf-8")
+    before = switches()
+    for result in Grader(LocalCode(empty_exercises)).grade(select("01")):
+        assert result.status == PASSED, result.message
+    assert switches() == before
+
+
+def switches() -> list:
+    return [
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+        torch.Storage,
+    ]
+
+
 # Two mistakes at once, and mistakes that nobody listed
 
 
