@@ -73,12 +73,14 @@ class Workspace:
 
     Args:
         exercises: the folder they are in; the one at home if left out.
+        apart: grade them in a child process, which their code may end.
 
     Raises:
         CourseError: if there is no such place, or it cannot be written.
     """
 
-    def __init__(self, exercises: Path | None = None):
+    def __init__(self, exercises: Path | None = None, apart: bool = False):
+        self.apart = apart
         self.exercises = (exercises or exercises_folder()).resolve()
         self.state = State(self.exercises.parent / ".course")
         try:
@@ -110,11 +112,13 @@ class Workspace:
 
     def grade(self, wanted: tuple[Exercise, ...]) -> list:
         """Grade these exercises and remember the results."""
-        from course.grading.code import LocalCode  # needs torch, which takes seconds
+        from course.grading.apart import grade_apart  # needs torch, which takes seconds
+        from course.grading.code import LocalCode
         from course.grading.grader import Grader
 
         keys = {exercise.chapter: self.key(exercise.chapter) for exercise in wanted}
-        results = Grader(LocalCode(self.exercises)).grade(wanted)
+        code = LocalCode(self.exercises)
+        results = grade_apart(code, wanted) if self.apart else Grader(code).grade(wanted)
         self.remember(results, keys)
         return results
 
