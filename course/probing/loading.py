@@ -76,10 +76,12 @@ def load_file(path: Path) -> ModuleType:
         ) from None
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise CannotLoad(
-            f"{path.name} stops while it is imported: {describe_exception(error, path)}"
-        ) from None
+        raise CannotLoad(stops_while_imported(error, path)) from None
     return module
+
+
+def stops_while_imported(error: BaseException, path: Path) -> str:
+    return f"{path.name} stops while it is imported: {describe_exception(error, path)}"
 
 
 def describe_exception(error: BaseException, path: Path) -> str:
@@ -88,6 +90,6 @@ def describe_exception(error: BaseException, path: Path) -> str:
     where = f", at line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
     try:
         first_line = one_line(str(error).strip().split("\n")[0], 300)
-    except Exception:  # the error may be of a class of the learner's own
+    except BaseException:  # the error may be of a class of the learner's own
         first_line = "an error that cannot be shown"
     return f"{type(error).__name__}: {first_line}{where}"
