@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course import CLONED, ROOT, CourseError
 from course.files import write_whole
-from course.grading.source import replace_definition
+from course.grading.source import encoded, read_source, replace_definition
 from course.learner.skeletons import skeleton, write_missing
 from course.learner.state import State
 from course.syllabus import STATUSES, Exercise, chapters, exercises, find_chapter, find_exercise
@@ -180,9 +180,9 @@ class Workspace:
             return backup
         exercise = find_exercise(which)
         path = self.file(exercise.chapter)
-        text, fresh = path.read_text(encoding="utf-8"), skeleton(exercise.chapter)
+        text, fresh = read_source(path), skeleton(exercise.chapter)
         for symbol in exercise.symbols:
             text = replace_definition(text, fresh, symbol, path)
         backup = self.state.back_up(path)
-        write_whole(path, text)
+        write_whole(path, encoded(text, path.read_bytes()))
         return backup
