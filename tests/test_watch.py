@@ -27,6 +27,8 @@ def test_a_session_at_the_keyboard(learner):
     seen = terminal.wait_for("q quit")
     assert "✘ 1.1" in seen and "expected" in seen and "came back" in seen
 
+    assert seen.index("checking 1.1 ...") < seen.index("✘ 1.1")
+
     terminal.press("h")
     assert "hint 1 of 3 How many gaps" in terminal.wait_for("q quit")
     terminal.press("h")

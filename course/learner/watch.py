@@ -96,6 +96,7 @@ class Watch:
         start = time.monotonic()
         self.stamp = _stamp(self.file)
         self.console.clear()  # now, so that what your code prints stays above the verdict
+        self.console.print(f"checking {self.exercise.id} ...", style="dim")
         code, key = self.workspace.exercises, self.workspace.key(self.exercise.chapter)
         self.result = run_apart(
             lambda: Grader(LocalCode(code)).grade_exercise(self.exercise.id), LONGEST
