@@ -28,7 +28,7 @@ from course.grading.checking import checks_of
 from course.grading.code import LoadedCode
 from course.grading.grader import Outcome, judge
 from course.grading.recognition import warm_up
-from course.learner.watch import run_apart
+from course.grading.apart import run_apart
 from course.syllabus import FAILED, Exercise, exercises, find_exercise
 
 RESULTS = ROOT / "benchmarks" / "results" / "mixtures.json"

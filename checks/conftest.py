@@ -2,14 +2,15 @@
 
 import pytest
 
+from course.grading.apart import grade_apart
 from course.grading.checking import Check, checks_of
 from course.grading.code import LocalCode
-from course.grading.grader import Grader
+from course.grading.grader import Result
 from course.learner.scoreboard import score_lines
 from course.learner.workspace import code_folder
-from course.syllabus import PASSED
+from course.syllabus import PASSED, find_exercise, select
 
-GRADER = pytest.StashKey[Grader]()
+RESULTS = pytest.StashKey[dict[str, Result]]()  # by exercise
 
 
 def pytest_addoption(parser):
@@ -29,10 +30,16 @@ def impl(request) -> LocalCode:
 @pytest.fixture
 def show(impl, request):
     """Report one check: it passes, fails with its message, or is hidden behind a failure."""
-    grader = request.config.stash.setdefault(GRADER, Grader(impl))
+    results = request.config.stash.setdefault(RESULTS, {})
+    functions = (getattr(item, "function", None) for item in request.session.items)
+    asked = {function.check.exercise for function in functions if hasattr(function, "check")}
 
     def report(check: Check) -> None:
-        outcomes = grader.grade_exercise(check.exercise).outcomes
+        if check.exercise not in results:  # all of the chapter at once, in one child process
+            chapter = select(find_exercise(check.exercise).chapter)
+            for result in grade_apart(impl, [one for one in chapter if one.id in asked]):
+                results[result.exercise.id] = result
+        outcomes = results[check.exercise].outcomes
         position = checks_of(check.exercise).index(check)
         if position >= len(outcomes):
             pytest.skip(f"comes after the first failure of {check.exercise}")
@@ -45,7 +52,7 @@ def show(impl, request):
 
 def pytest_terminal_summary(terminalreporter, config):
     """The last lines: points a chapter."""
-    if GRADER in config.stash:
+    if RESULTS in config.stash:
         terminalreporter.section("scoreboard")
-        for line in score_lines(config.stash[GRADER].results()):
+        for line in score_lines(list(config.stash[RESULTS].values())):
             terminalreporter.write_line(line)

@@ -203,7 +203,7 @@ def version() -> str:
 def scoreboard(options) -> int:
     from course.learner.scoreboard import next_exercise, score_table
 
-    statuses = Workspace().statuses()
+    statuses = Workspace(apart=True).statuses()
     console.print(score_table(statuses))
     upcoming = next_exercise(statuses)
     console.print()
@@ -237,12 +237,12 @@ def check(options) -> int:
     from course.learner.scoreboard import score_lines, signed
 
     if options.impl:
+        from course.grading.apart import grade_apart
         from course.grading.code import LocalCode
-        from course.grading.grader import Grader
 
-        results = Grader(LocalCode(code_folder(options.impl))).grade(wanted)
+        results = grade_apart(LocalCode(code_folder(options.impl)), wanted)
     else:
-        results = Workspace().grade(wanted)
+        results = Workspace(apart=True).grade(wanted)
     for result in results:
         sign = signed(result.status)
         if result.status == NOT_WRITTEN:
@@ -362,7 +362,7 @@ def reset(options) -> int:
 
 def solution(options) -> int:
     exercise = find_exercise(options.exercise)
-    if Workspace().grade((exercise,))[0].status != PASSED:
+    if Workspace(apart=True).grade((exercise,))[0].status != PASSED:
         console.print(
             f"{exercise.id} does not pass yet. The reference is more use when you have your own to "
             f"compare with; until then: course hint {exercise.id}"
@@ -568,13 +568,13 @@ def of_sampler(sampler: str) -> tuple[str, ...]:
 
 def require_passing(impl, doing: str, also: tuple[str, ...] = ()) -> None:
     """Refuse to run code whose exercises do not pass, and say which ones those are."""
+    from course.grading.apart import grade_apart
     from course.grading.code import LocalCode
-    from course.grading.grader import Grader
 
     if impl.folder == ROOT / "solutions":
         return
-    grader = Grader(LocalCode(impl.folder))
-    results = [result for which in (*NEEDED, *also) for result in grader.grade(select(which))]
+    needed = dict.fromkeys(one for which in (*NEEDED, *also) for one in select(which))
+    results = grade_apart(LocalCode(impl.folder), needed)
     missing = [result.exercise.id for result in results if result.status != PASSED]
     if missing:
         raise CourseError(

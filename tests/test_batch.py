@@ -1,6 +1,7 @@
 """course grade: strangers' code gets what it earned, and hurts nobody."""
 
 import csv
+import shutil
 import signal
 import socket
 import subprocess
@@ -277,6 +278,59 @@ def test_submissions_are_found_by_what_is_in_the_folders(tmp_path):
         (tmp_path / "first" / "ann" / "empty").mkdir(exist_ok=True)
         with pytest.raises(CourseError, match="no folder|no chapter file"):
             find_submissions([tmp_path / bad])
+
+
+def test_litter_and_earlier_results_are_no_submissions(tmp_path):
+    folder = make_class(tmp_path / "class", "ann")
+    for name in ("__MACOSX", "__pycache__", ".git", ".ipynb_checkpoints"):
+        (folder / name).mkdir()
+        (folder / name / "ch01_noise_schedule.py").write_text("", encoding="utf-8")
+    Batch(find_submissions([folder]), folder / "grades", wanted=select("1.1"))
+    Batch(find_submissions([folder]), folder / "ann's grades", wanted=select("1.1"))
+    (folder / "graded").mkdir()  # a name alone is not enough
+    assert list(find_submissions([folder])) == ["ann", "graded"]
+    shutil.copytree(folder / "grades", folder / "ann", dirs_exist_ok=True)
+    assert list(find_submissions([folder])) == ["ann", "graded"]
+    (tmp_path / "litter" / ".git").mkdir(parents=True)
+    with pytest.raises(CourseError, match="no folders"):
+        find_submissions([tmp_path / "litter"])
+
+
+IMPORTS = {
+    "from exercises.ch01_noise_schedule import compute_alpha_bars": "'exercises.ch01_noise_",
+    "from ch01_noise_schedule import compute_alpha_bars": "'ch01_noise_schedule'",
+    "from .ch01_noise_schedule import compute_alpha_bars": "'.ch01_noise_schedule'",
+    "import my_helpers": "'my_helpers'",
+    "from course.model.data import load_images": "'course.model'",
+}
+
+
+def test_what_is_not_there_where_it_is_graded_is_refused_at_home_too(tmp_path, monkeypatch):
+    wanted = select("2.1")
+    text = (ROOT / "solutions" / "ch02_forward_process.py").read_text(encoding="utf-8")
+    guarded = "".join(
+        f"try:\n    {line}\nexcept ImportError:\n    pass\nif __name__ == '__main__':\n    {line}\n"
+        for line in IMPORTS
+    )
+    for number, line in enumerate([*IMPORTS, guarded, "import random, torch.nn"]):
+        folder = tmp_path / "class" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "ch02_forward_process.py").write_text(f"{text}\n{line}\n", encoding="utf-8")
+        for name in ("my_helpers", "random", "torch", "ch01_noise_schedule"):
+            (folder / f"{name}.py").write_text("compute_alpha_bars = None\n")
+    found = find_submissions([tmp_path / "class"])
+    graded = Batch(found, tmp_path / "out", wanted).grade(quiet=True)
+    for result, name in zip(sorted(graded, key=lambda r: int(r.name)), [*IMPORTS.values(), "", ""]):
+        folder = tmp_path / "class" / result.name
+        monkeypatch.chdir(folder)
+        monkeypatch.syspath_prepend(folder)
+        (home,) = Grader(LocalCode(folder)).grade(wanted)
+        assert (home.status, home.points) == (result.exercises[0].status, result.points)
+        assert home.status == (FAILED if name else PASSED), home.message
+        if name:
+            assert f"No module named {name}" in home.message
+            assert f"No module named {name}" in result.exercises[0].message
+            assert "arrives as an argument" in home.message
 
 
 # What crosses

@@ -1,5 +1,6 @@
 """Broken, hostile and half-written code: a clear message each, and the rest is still graded."""
 
+import signal
 import subprocess
 import sys
 
@@ -55,6 +56,12 @@ def compute_alpha_bars(betas):
         ("return torch.zeros(num_steps, 1)", "shape (7, 1)"),
         ("import sys; sys.exit(0)", "SystemExit"),
         ("raise KeyError('oops')", "KeyError: 'oops', at line"),
+        ("raise KeyboardInterrupt('mine')", "KeyboardInterrupt: mine, at line"),
+        ("class Mine(BaseException): pass\n    raise Mine('own')", "Mine: own, at line"),
+        (
+            "class Mine(BaseException):\n        def __str__(self): raise self\n    raise Mine",
+            "an error that cannot be shown",
+        ),
         ("return torch.zeros(2) + torch.zeros(3)", "must match the size"),
     ],
 )
@@ -66,6 +73,26 @@ def test_a_broken_function_gets_a_clear_message(submission, body, words, monkeyp
     assert "Traceback" not in results["1.1"].message
     assert results["1.3"].status == PASSED, "the others are still graded"
     assert results["1.2"].status == NOT_WRITTEN
+
+
+PRESS = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+
+
+@pytest.mark.parametrize("then", ["time.sleep(5)", "raise KeyError", "return None"])
+@pytest.mark.parametrize("caught", [True, False])
+def test_a_real_ctrl_c_in_a_function_gets_through(submission, then, caught):
+    body = f"import time; {PRESS}; {then}"
+    if caught:
+        body = f"try: {PRESS}; time.sleep(5)\n    except BaseException: {then}"
+    with pytest.raises(KeyboardInterrupt):
+        submission(f"import time\ndef linear_betas(num_steps, *rest, **more):\n    {body}\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_real_ctrl_c_during_an_import_gets_through(empty_exercises):
+    (empty_exercises / f"{CH01}.py").write_text(f"{PRESS}; import time; time.sleep(5)\n")
+    with pytest.raises(KeyboardInterrupt):
+        Grader(LocalCode(empty_exercises)).grade_exercise("1.1")
 
 
 def shorter_limit():
@@ -94,6 +121,8 @@ def test_changing_an_input_in_place_is_told(submission):
         ("def linear_betas(:\n    pass\n", "at line 1: def linear_betas(:"),
         ("import no_such_package\n", "No module named 'no_such_package', at line 1"),
         ("import sys\nsys.exit(3)\n", "SystemExit"),
+        ("raise KeyboardInterrupt('mine')\n", "KeyboardInterrupt: mine, at line 1"),
+        ("class Mine(BaseException): pass\nraise Mine('own')\n", "Mine: own, at line 2"),
         ("1 / 0\n", "ZeroDivisionError: division by zero, at line 1"),
     ],
 )
@@ -230,6 +259,48 @@ def test_replacing_a_function_of_torch_is_told_and_undone(empty_exercises, line,
     assert result.status == FAILED and f"replaced {name}" in result.message
     after = (torch.allclose, torch.Tensor.__eq__, abs, torch.nn.functional.silu)
     assert all(a is b for a, b in zip(before, after))
+
+
+SWITCHES = [
+    "torch.set_default_dtype(torch.float64)",
+    "torch.set_default_tensor_type(torch.DoubleTensor)",
+    "torch.set_default_device('meta')",
+    "torch.use_deterministic_algorithms(True)",
+    "torch.set_float32_matmul_precision('medium')",
+    "torch.set_num_threads(2)",
+    "torch.set_grad_enabled(False)",
+    "torch.manual_seed(3)",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("line", SWITCHES)
+@pytest.mark.parametrize("when", ["on import", "when called"])
+def test_a_switch_of_torch_is_no_tampering_and_put_back(empty_exercises, line, when):
+    text = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
+    if when == "on import":
+        text = text.replace("import torch\n", f"import torch\n\n{line}\n", 1)
+    else:
+        last = "    return alpha_bars"
+        text += "\n\n_right = compute_alpha_bars\n\n\ndef compute_alpha_bars(betas):\n"
+        text += f"    alpha_bars = _right(betas)\n    {line}\n{last}\n"
+    (empty_exercises / f"{CH01}.py").write_text(text, encoding="utf-8")
+    before = switches()
+    for result in Grader(LocalCode(empty_exercises)).grade(select("01")):
+        assert result.status == PASSED, result.message
+    assert switches() == before
+
+
+def switches() -> list:
+    return [
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+        torch.Storage,
+    ]
 
 
 # Two mistakes at once, and mistakes that nobody listed

@@ -189,6 +189,7 @@ def test_the_way_of_a_check_is_as_described(calls, tmp_path, monkeypatch, capsys
     (tmp_path / "exercises").mkdir()
     (tmp_path / "exercises" / "ch02_forward_process.py").write_text(wrong, encoding="utf-8")
     monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
+    monkeypatch.delattr("os.fork")  # so that all is called in this process
     assert main(["check", "2.3"]) == 1
     assert "looks like the noise multiplied by its variance" in capsys.readouterr().out
     assert_called_in_this_order(ways("The way of `course check 2.3`"), calls)

@@ -199,7 +199,7 @@ def test_each_room_has_its_reason(broken, file, line, words):
 def test_a_circle_is_told_in_its_order(broken):
     assert not circle(broken)
     write(broken, "course/files.py", "def f():\n    from course.grading.grader import Grader")
-    write(broken, "course/grading/grader.py", "from .judging import failure_of")
+    write(broken, "course/grading/grader.py", "from .failure import failure_of")
     found = circle(broken)
     following = dict(zip(found, found[1:]))
     assert found[0] == found[-1] and following == {

@@ -4,7 +4,6 @@ import pytest
 
 from course import ROOT
 from course.learner.skeletons import write_missing
-from course.learner.watch import run_apart
 from course.syllabus import exercises
 from tests.terminal import Terminal
 
@@ -27,6 +26,8 @@ def test_a_session_at_the_keyboard(learner):
     file.write_text(SOLUTION.replace("beta_start, beta_end, num_steps", "beta_start, 1, num_steps"))
     seen = terminal.wait_for("q quit")
     assert "✘ 1.1" in seen and "expected" in seen and "came back" in seen
+
+    assert seen.index("checking 1.1 ...") < seen.index("✘ 1.1")
 
     terminal.press("h")
     assert "hint 1 of 3 How many gaps" in terminal.wait_for("q quit")
@@ -93,9 +94,3 @@ def test_a_wrong_number_is_told(learner):
     terminal = Terminal("watch", "9.9", exercises=learner)
     terminal.wait_for("there is no exercise '9.9'")
     assert terminal.close() == 2
-
-
-def test_a_child_that_does_not_finish_gives_none():
-    assert run_apart(lambda: 6 * 7, 30) == 42
-    assert run_apart(lambda: __import__("os")._exit(3), 30) is None
-    assert run_apart(lambda: __import__("time").sleep(60), 0.2) is None

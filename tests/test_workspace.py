@@ -98,6 +98,59 @@ def test_resetting_one_exercise_of_an_unreadable_file_changes_nothing(workspace)
     assert workspace.file(CH01).read_text() == "def broken(:\n"
 
 
+@pytest.mark.parametrize(
+    "cookie, coding",
+    [
+        ("", "utf-8-sig"),
+        ("# coding: utf-8", "utf-8-sig"),
+        ("# -*- coding: latin-1 -*-", "latin-1"),
+        ("#!/usr/bin/env python\n# vim: set fileencoding=cp1252 :", "cp1252"),
+        ("# coding=iso-8859-15", "iso-8859-15"),
+        ("# coding: utf-7", "utf-7"),
+    ],
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_resetting_an_exercise_of_a_file_in_another_coding(workspace, cookie, coding, ends):
+    text = "".join(c for c in SOLUTION if ord(c) < 128) + "\n\nNAME = 'Zoë Müßig'  # straße\n"
+    content = f"{cookie}\n{text}".replace("\n", ends).encode(coding)
+    workspace.file(CH01).write_bytes(content)
+    assert workspace.statuses()["1.2"] == PASSED
+    backup = workspace.reset("1.2")
+    assert backup.read_bytes() == content
+    after = workspace.file(CH01).read_bytes()
+    assert "NAME = 'Zoë Müßig'  # straße".encode() in after
+    assert after.startswith(b"\xef\xbb\xbf") == (coding == "utf-8-sig")
+    assert after.count(b"\r\n") == (after.count(b"\n") if ends == "\r\n" else 0)
+    module = Implementation(workspace.exercises).chapter(CH01)
+    assert module.NAME == "Zoë Müßig"
+    statuses = workspace.statuses()
+    assert (statuses["1.1"], statuses["1.2"]) == (PASSED, NOT_WRITTEN)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SOLUTION.encode("utf-16"),
+        SOLUTION.encode("utf-16-le"),
+        SOLUTION.encode("utf-32"),
+        b"# caf\xe9\n",
+        b"# coding: no-such-coding\n",
+        b"# coding: rot13\n",
+        b"\xef\xbb\xbf# coding: latin-1\n",
+        b"x = 1\0\n",
+        b"x = " + b"(" * 5000 + b")" * 5000,
+    ],
+    ids=lambda content: repr(content[:20]),
+)
+def test_what_python_cannot_read_is_told_and_left_as_it_is(workspace, content):
+    workspace.file(CH01).write_bytes(content)
+    with pytest.raises(CourseError, match="cannot be read by Python.*: course reset 01"):
+        workspace.reset("1.2")
+    assert workspace.file(CH01).read_bytes() == content
+    assert workspace.reset("01").read_bytes() == content
+    assert workspace.file(CH01).read_text(encoding="utf-8") == skeleton(CH01)
+
+
 def test_resetting_an_exercise_that_was_deleted_puts_it_back(workspace):
     write(workspace, "import torch\n")
     workspace.reset("1.1")

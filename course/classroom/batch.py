@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from course import ROOT, CourseError
 from course.classroom.results import ExerciseResult, SubmissionResult
-from course.classroom.sandbox import SECONDS, BoxedCode, Sandbox, chapter_file
+from course.classroom.sandbox import SECONDS, BoxedCode, Sandbox, chapter_file, is_litter
 from course.files import write_whole
 from course.grading.grader import Grader
 from course.probing.observing import OutOfTime, time_limit
@@ -28,7 +28,8 @@ def find_submissions(folders: list[Path]) -> dict[str, Path]:
     """Submissions by name.
 
     A folder with chapter files, or with such a folder `exercises` in it, is one submission. In
-    any other folder each folder is one. What lies below and is a symbolic link has nothing in it.
+    any other folder each folder is one, but for what programs leave there and for the results of
+    an earlier batch. What lies below and is a symbolic link has nothing in it.
 
     Raises:
         CourseError: if a folder is missing, or holds neither chapter files nor folders.
@@ -39,7 +40,7 @@ def find_submissions(folders: list[Path]) -> dict[str, Path]:
             raise CourseError(f"there is no folder {str(folder)!r}; give folders with submissions")
         folder = folder.resolve()
         own = _with_chapters(folder)
-        inside = sorted(place for place in folder.iterdir() if place.is_dir())
+        inside = sorted(place for place in folder.iterdir() if _may_be_a_submission(place))
         if own is None and not inside:
             raise CourseError(
                 f"{folder} holds no chapter file such as {chapters()[0].name}.py and no folders"
@@ -50,6 +51,14 @@ def find_submissions(folders: list[Path]) -> dict[str, Path]:
                 name, number = f"{place.name} ({number})", number + 1
             found[name] = _with_chapters(place) or place
     return found
+
+
+def _may_be_a_submission(place: Path) -> bool:
+    """A folder, but for litter and for the results that a batch keeps."""
+    if not place.is_dir() or is_litter(place.name):
+        return False
+    results = (place / "batch.json").is_file() and (place / "graded").is_dir()
+    return not results or _with_chapters(place) is not None
 
 
 def _with_chapters(folder: Path) -> Path | None:

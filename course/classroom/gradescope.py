@@ -108,8 +108,8 @@ def _entry(name: str, executable: bool) -> zipfile.ZipInfo:
 # In the archive, for each submission
 
 
-# Folders that hold chapter files which no learner wrote.
-NOT_THE_LEARNERS = {"solutions", "checks", "__MACOSX", "__pycache__"}
+# Folders of a checkout that hold chapter files which no learner wrote.
+THE_COURSES = {"solutions", "checks"}
 
 
 def main() -> int:
@@ -149,11 +149,14 @@ def find_chapters(submission: Path) -> Path | None:
     Returns:
         None if there is no chapter file.
     """
-    from course.classroom.sandbox import chapter_file  # needs torch, which may be what fails
+    from course.classroom.sandbox import (  # needs torch, which may be what fails
+        chapter_file,
+        is_litter,
+    )
 
     found = []
     for here, folders, _ in os.walk(submission):
-        folders[:] = [f for f in folders if f not in NOT_THE_LEARNERS and not f.startswith(".")]
+        folders[:] = [f for f in folders if f not in THE_COURSES and not is_litter(f)]
         if any(chapter_file(Path(here), chapter.name) for chapter in chapters()):
             found.append(Path(here))
 

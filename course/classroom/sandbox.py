@@ -73,6 +73,11 @@ def chapter_file(folder: Path, chapter: str) -> Path | None:
     return path
 
 
+def is_litter(name: str) -> bool:
+    """Is a folder of this name left by a program, so that no learner's work is in it?"""
+    return name.startswith(".") or name in ("__MACOSX", "__pycache__")
+
+
 @dataclass(frozen=True)
 class Box:
     """One way to start the worker."""

@@ -41,7 +41,9 @@ class LocalCode(Implementation):
     def problem(self, exercise: Exercise) -> str:
         chapter = exercise.chapter
         if chapter not in self._problems:
-            self._problems[chapter] = import_problem(lambda: self.chapter(chapter))
+            self._problems[chapter] = import_problem(
+                lambda: self.chapter(chapter), self.path(chapter)
+            )
         if self._problems[chapter]:
             return self._problems[chapter]
         module = self.chapter(chapter)

@@ -83,10 +83,6 @@ class Grader:
         """The results of these exercises."""
         return [self.grade_exercise(exercise.id) for exercise in wanted]
 
-    def results(self) -> list[Result]:
-        """The results so far, in the order of grading."""
-        return list(self._results.values())
-
     def grade_exercise(self, exercise_id: str) -> Result:
         """The result of one exercise's checks, which stop at the first failure."""
         if exercise_id not in self._results:

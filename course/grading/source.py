@@ -1,9 +1,55 @@
 """The source of chapter files: where a definition is, and which names it uses."""
 
 import ast
+import io
+import re
+import tokenize
 from pathlib import Path
 
 from course import CourseError
+
+# What ast.parse raises about a text, and reading it: bytes that are no text, a coding of no name.
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+")  # PEP 263
+
+
+def read_source(path: Path) -> str:
+    """The text of a file as Python reads it, with the byte order mark and the coding it names.
+
+    Raises:
+        CourseError: if Python could not decode it.
+    """
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except (*UNREADABLE, LookupError) as error:
+        raise _cannot_be_read(path, error) from None
+
+
+def encoded(text: str, before: bytes) -> bytes:
+    """A text as the bytes of a source file, in the manner of what the file held before.
+
+    Byte order mark and line ends stay. Text in another coding becomes UTF-8, which holds all of
+    it, and the line that names the coding says so.
+    """
+    coding, _ = tokenize.detect_encoding(io.BytesIO(before).readline)
+    if not coding.startswith("utf-8"):
+        lines = text.split("\n", 2)
+        text = "\n".join([*(CODING.sub(r"\1utf-8", line) for line in lines[:2]), *lines[2:]])
+        coding = "utf-8"
+    if b"\r\n" in before:
+        text = text.replace("\n", "\r\n")
+    return text.encode(coding)
+
+
+def _cannot_be_read(path: Path, error: BaseException) -> CourseError:
+    line = f"line {error.lineno} of " if getattr(error, "lineno", None) else ""
+    why = getattr(error, "msg", None) or error or type(error).__name__
+    mend = "Mend that line" if line else "Save it as UTF-8 text"
+    return CourseError(
+        f"{line}{path.name} cannot be read by Python ({why}), so one exercise cannot be told from "
+        f"the next. {mend}, or reset the whole chapter with: course reset {path.stem[2:4]}"
+    )
 
 
 def names_used(path: Path, symbols: tuple[str, ...]) -> set[str]:
@@ -11,7 +57,7 @@ def names_used(path: Path, symbols: tuple[str, ...]) -> set[str]:
     names: set[str] = set()
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+    except (*UNREADABLE, OSError):
         return names
     for node in tree.body:
         if getattr(node, "name", None) in symbols:
@@ -58,12 +104,8 @@ def replace_definition(text: str, fresh: str, symbol: str, path: Path) -> str:
     lines = _split(text.rstrip("\n"))
     try:
         first, last = _lines_of(text, symbol)
-    except SyntaxError as error:
-        raise CourseError(
-            f"line {error.lineno} of {path.name} cannot be read by Python ({error.msg}), so one "
-            "exercise cannot be told from the next. Mend that line, or reset the whole chapter "
-            f"with: course reset {path.stem[2:4]}"
-        ) from None
+    except UNREADABLE as error:
+        raise _cannot_be_read(path, error) from None
     except LookupError:
         lines += ["", ""]
         first = last = len(lines)

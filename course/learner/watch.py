@@ -4,28 +4,24 @@ Your code runs in a forked child, so an endless loop, a crash or os._exit ends t
 the watch, and every save meets a fresh module.
 """
 
-import multiprocessing
 import os
 import select
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from course.grading.checking import checks_of
+from course.grading.apart import ended, run_apart
 from course.grading.code import LocalCode
-from course.grading.grader import Grader, Outcome, Result
+from course.grading.grader import Grader, Result
 from course.grading.recognition import warm_up
 from course.learner.scoreboard import next_exercise, score_table, signed
 from course.learner.workspace import Workspace
 from course.syllabus import (
-    FAILED,
     LOOKS,
     NOT_WRITTEN,
     PASSED,
@@ -100,10 +96,11 @@ class Watch:
         start = time.monotonic()
         self.stamp = _stamp(self.file)
         self.console.clear()  # now, so that what your code prints stays above the verdict
+        self.console.print(f"checking {self.exercise.id} ...", style="dim")
         code, key = self.workspace.exercises, self.workspace.key(self.exercise.chapter)
         self.result = run_apart(
             lambda: Grader(LocalCode(code)).grade_exercise(self.exercise.id), LONGEST
-        ) or _ended(self.exercise)
+        ) or ended(self.exercise)
         self.workspace.remember([self.result], {self.exercise.chapter: key})
         self.statuses[self.exercise.id] = self.result.status
         self.seconds = time.monotonic() - start
@@ -147,21 +144,6 @@ class Watch:
         return f"{line}\n{solved} of {len(exercises())} solved, {earned} of {possible} points"
 
 
-def _ended(exercise: Exercise) -> Result:
-    """The result if the code ended the process that graded it."""
-    return Result(
-        exercise,
-        (
-            Outcome(
-                FAILED,
-                checks_of(exercise.id)[0].title,
-                expected="a result",
-                got="the code ended the process it runs in, or did not come to an end",
-            ),
-        ),
-    )
-
-
 def _neighbour(exercise: Exercise, step: int) -> Exercise:
     """The next or previous exercise; at either end of the course, the one at the other."""
     return exercises()[(exercises().index(exercise) + step) % len(exercises())]
@@ -182,28 +164,6 @@ def _wait_until_written(file: Path) -> None:
     while (now := _stamp(file)) != before:
         before = now
         time.sleep(POLL)
-
-
-def run_apart(function: Callable[[], Any], seconds: float) -> Any:
-    """What a function returns when a forked child runs it; None if the child does not finish.
-
-    Where there is no fork (on Windows) the function runs here.
-    """
-    if not hasattr(os, "fork"):
-        return function()
-    processes = multiprocessing.get_context("fork")
-    reading, writing = processes.Pipe(duplex=False)
-    child = processes.Process(target=lambda: writing.send(function()), daemon=True)
-    child.start()
-    writing.close()
-    try:
-        return reading.recv() if reading.poll(seconds) else None
-    except EOFError:  # the child ended without an answer
-        return None
-    finally:
-        child.kill()
-        child.join()
-        reading.close()
 
 
 class Keyboard:

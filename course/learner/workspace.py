@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course import CLONED, ROOT, CourseError
 from course.files import write_whole
-from course.grading.source import replace_definition
+from course.grading.source import encoded, read_source, replace_definition
 from course.learner.skeletons import skeleton, write_missing
 from course.learner.state import State
 from course.syllabus import STATUSES, Exercise, chapters, exercises, find_chapter, find_exercise
@@ -73,12 +73,14 @@ class Workspace:
 
     Args:
         exercises: the folder they are in; the one at home if left out.
+        apart: grade them in a child process, which their code may end.
 
     Raises:
         CourseError: if there is no such place, or it cannot be written.
     """
 
-    def __init__(self, exercises: Path | None = None):
+    def __init__(self, exercises: Path | None = None, apart: bool = False):
+        self.apart = apart
         self.exercises = (exercises or exercises_folder()).resolve()
         self.state = State(self.exercises.parent / ".course")
         try:
@@ -110,11 +112,13 @@ class Workspace:
 
     def grade(self, wanted: tuple[Exercise, ...]) -> list:
         """Grade these exercises and remember the results."""
-        from course.grading.code import LocalCode  # needs torch, which takes seconds
+        from course.grading.apart import grade_apart  # needs torch, which takes seconds
+        from course.grading.code import LocalCode
         from course.grading.grader import Grader
 
         keys = {exercise.chapter: self.key(exercise.chapter) for exercise in wanted}
-        results = Grader(LocalCode(self.exercises)).grade(wanted)
+        code = LocalCode(self.exercises)
+        results = grade_apart(code, wanted) if self.apart else Grader(code).grade(wanted)
         self.remember(results, keys)
         return results
 
@@ -177,9 +181,9 @@ class Workspace:
             return backup
         exercise = find_exercise(which)
         path = self.file(exercise.chapter)
-        text, fresh = path.read_text(encoding="utf-8"), skeleton(exercise.chapter)
+        text, fresh = read_source(path), skeleton(exercise.chapter)
         for symbol in exercise.symbols:
             text = replace_definition(text, fresh, symbol, path)
         backup = self.state.back_up(path)
-        write_whole(path, text)
+        write_whole(path, encoded(text, path.read_bytes()))
         return backup

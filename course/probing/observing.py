@@ -11,13 +11,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from course.probing.loading import CannotLoad, describe_exception
+from course.probing.loading import CannotLoad, describe_exception, stops_while_imported
 from course.probing.tampering import Tampered, torch_as_it_was
 
 Evidence = dict[str, Any]
@@ -47,7 +48,7 @@ def observe(
     handed = copy.deepcopy(inputs)
     evidence, raised, error, unwritten = None, "", "", ""
     try:
-        with torch_as_it_was():
+        with ctrl_c_gets_through(), torch_as_it_was():
             torch.manual_seed(0)  # code that ignores its generator at least repeats itself
             with time_limit(seconds):
                 evidence = probe(impl, handed)
@@ -58,8 +59,8 @@ def observe(
         raised = error = "RecursionError: a function calls itself without end"
     except Tampered as tampered:
         return no_result(str(tampered))
-    except KeyboardInterrupt:
-        raise
+    except CtrlC:
+        raise KeyboardInterrupt from None
     except BaseException as caught:  # the learner's code may raise anything, SystemExit too
         raised = describe_exception(caught, path)
         error = raised.split(", at line ")[0]
@@ -72,10 +73,12 @@ def observe(
 IMPORT_SECONDS = 20.0
 
 
-def import_problem(load: Callable[[], ModuleType], seconds: float = IMPORT_SECONDS) -> str:
-    """Why a chapter file cannot be imported; empty if it can. `load` imports it."""
+def import_problem(
+    load: Callable[[], ModuleType], path: Path, seconds: float = IMPORT_SECONDS
+) -> str:
+    """Why the chapter file at `path` cannot be imported; empty if it can. `load` imports it."""
     try:
-        with torch_as_it_was(), time_limit(seconds):
+        with ctrl_c_gets_through(), torch_as_it_was(), time_limit(seconds):
             load()
     except (CannotLoad, Tampered) as error:
         return str(error)
@@ -84,6 +87,10 @@ def import_problem(load: Callable[[], ModuleType], seconds: float = IMPORT_SECON
         return f"{why}; a chapter file only defines things"
     except RecursionError:
         return "a function calls itself without end while the file is imported"
+    except CtrlC:
+        raise KeyboardInterrupt from None
+    except BaseException as error:  # KeyboardInterrupt too, if the code raises it itself
+        return stops_while_imported(error, path)
     return ""
 
 
@@ -97,6 +104,35 @@ def missing_name(module: ModuleType, symbols: tuple[str, ...]) -> str:
 
 class OutOfTime(BaseException):
     """Raised inside code that runs too long. Not an Exception, so `except Exception` lets it by."""
+
+
+class CtrlC(BaseException):
+    """The user pressed Ctrl-C while code ran: no KeyboardInterrupt that the code raised itself."""
+
+
+@contextlib.contextmanager
+def ctrl_c_gets_through() -> Iterator[None]:
+    """Raise CtrlC if Ctrl-C is pressed in the block, whatever the code in it does about it.
+
+    Works in the main thread, where Ctrl-C arrives, and where it is not ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = []
+
+    def note(signum, frame):
+        pressed.append(signum)
+        before(signum, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise CtrlC
 
 
 @contextlib.contextmanager

@@ -12,6 +12,15 @@ import torch
 
 THREADS = 1  # the checks' tensors are small: more threads would only wait for each other
 
+# What is read and set again around strange code: torch's own functions, whatever it assigns later.
+SWITCHES = [
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_default_device, torch.set_default_device),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.get_num_threads, torch.set_num_threads),
+]
+
 
 class Tampered(Exception):
     """The code under test replaced a function of Python's or torch's."""
@@ -24,22 +33,18 @@ def torch_as_it_was() -> Iterator[None]:
     Raises:
         Tampered: at the end of the block, if a function of Python's or torch's was replaced.
     """
-    dtype, threads, device = (
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-        torch.get_default_device(),
-    )
+    switches = [getter() for getter, _ in SWITCHES]
     before = {owner: owner.__dict__.copy() for owner in WATCHED}
     torch.set_num_threads(THREADS)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         try:
             yield
         finally:
+            # The switches first: torch replaces torch.Storage itself when the dtype is set.
+            for was, (getter, setter) in zip(switches, SWITCHES):
+                if getter() != was:
+                    setter(was)
             replaced = _put_back(before)
-            torch.set_default_dtype(dtype)
-            torch.set_num_threads(threads)
-            if torch.get_default_device() != device:
-                torch.set_default_device(device)
     if replaced:
         raise Tampered(
             f"the code replaced {replaced[0]}, which is not its own. Give your function another "

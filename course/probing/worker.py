@@ -201,7 +201,7 @@ def _run(
     tampering.watch(*ours, sys.modules[__name__])
     path = folder / f"{exercise['chapter']}.py"
     loaded = []
-    problem = import_problem(lambda: loaded.append(load_file(path)), import_seconds)
+    problem = import_problem(lambda: loaded.append(load_file(path)), path, import_seconds)
     problem = problem or missing_name(loaded[0], tuple(exercise["symbols"]))
     send(pack(problem))
     if problem:

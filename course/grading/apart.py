@@ -1,0 +1,101 @@
+"""Run code in a forked child, so that code which ends its process, or never ends, ends only that.
+
+Success is an answer that came, never the end of a process. Where there is no fork (on Windows)
+everything runs here.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+
+from course.grading.checking import checks_of
+from course.grading.code import Code
+from course.grading.grader import Grader, Outcome, Result
+from course.syllabus import FAILED, Exercise
+
+
+def grade_apart(code: Code, wanted: Iterable[Exercise]) -> list[Result]:
+    """The results of these exercises; one that ends the child fails, and the rest goes on."""
+    wanted, results = tuple(wanted), []
+    while len(results) < len(wanted):
+        rest = wanted[len(results) :]
+        results += stream_apart(partial(_one_by_one, code, rest))
+        if len(results) < len(wanted):
+            results.append(ended(wanted[len(results)]))
+    return results
+
+
+def _one_by_one(code: Code, wanted: tuple[Exercise, ...]) -> Iterator[Result]:
+    grader = Grader(code)
+    for exercise in wanted:
+        yield grader.grade_exercise(exercise.id)
+
+
+def ended(exercise: Exercise) -> Result:
+    """The result if the code ended the process that graded it."""
+    return Result(
+        exercise,
+        (
+            Outcome(
+                FAILED,
+                checks_of(exercise.id)[0].title,
+                expected="a result",
+                got="the code ended the process it runs in, or did not come to an end",
+            ),
+        ),
+    )
+
+
+def run_apart(function: Callable[[], Any], seconds: float | None = None) -> Any:
+    """What a function returns when a child runs it; None if the child does not finish in time."""
+    return next(stream_apart(lambda: (call() for call in [function]), seconds), None)
+
+
+def stream_apart(values: Callable[[], Iterable], seconds: float | None = None) -> Iterator[Any]:
+    """The values that a child computes, one by one, as far as it comes.
+
+    Args:
+        values: makes them, in the child. An exception is raised here.
+        seconds: to wait for each; no limit if left out.
+    """
+    if not hasattr(os, "fork"):
+        yield from values()
+        return
+    processes = multiprocessing.get_context("fork")
+    reading, writing = processes.Pipe(duplex=False)
+    child = processes.Process(target=_send_all, args=(values, writing), daemon=True)
+    child.start()
+    writing.close()
+    try:
+        while reading.poll(seconds):
+            answer = reading.recv()
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+    except EOFError:  # the child has ended
+        return
+    finally:
+        child.kill()
+        child.join()
+        reading.close()
+
+
+def _send_all(values: Callable[[], Iterable], writing: Any) -> None:
+    """In the child: send what there is, and leave without waiting for threads of the code's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this child
+    torch.set_num_threads(1)  # threads do not survive a fork
+    try:
+        for value in values():
+            with contextlib.suppress(Exception):  # the code may have closed it
+                sys.stdout.flush()  # afterwards the parent may end this at any time
+            writing.send(value)
+    except Exception as error:
+        writing.send(error)
+    os._exit(0)
