@@ -24,11 +24,11 @@ from tqdm import tqdm
 
 from benchmarks.mutator import Mutant, mutants_of
 from course import ROOT
+from course.grading.apart import run_apart
 from course.grading.checking import checks_of
 from course.grading.code import LoadedCode
 from course.grading.grader import Outcome, judge
 from course.grading.recognition import warm_up
-from course.grading.apart import run_apart
 from course.syllabus import FAILED, Exercise, exercises, find_exercise
 
 RESULTS = ROOT / "benchmarks" / "results" / "mixtures.json"

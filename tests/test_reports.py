@@ -395,7 +395,7 @@ def test_the_class_report_lists_every_submission():
     chapter_one = sum(e.points for e in ALL if e.id.startswith("1."))
     assert [row[0] for row in rows] == ["ada", "bob", "cy", "di", "ed"]
     assert rows[0][1:4] == [f"{TOTAL}/{TOTAL}", "100 %", f"✔ {chapter_one}/{chapter_one}"]
-    assert rows[3][1:4] == [f"0/{TOTAL}", "0 %", f"· 0/{chapter_one}"]
+    assert rows[3][1:4] == [f"0/{TOTAL}", "0 %", f"○ 0/{chapter_one}"]
     assert rows[1][3].startswith("✘") and rows[1][4].startswith("✔")
     assert rows[4][1:4] == [f"0/{TOTAL}", "not graded", ""]
 
@@ -461,7 +461,7 @@ def test_the_table_shows_points_signs_and_problems():
     head, *lines = capture.get().splitlines()
     assert head.split()[:4] == ["name", "points", "%", "01"]
     assert lines[0].split()[:3] == ["ada", f"{TOTAL}/{TOTAL}", "100"]
-    assert "✘" in lines[1] and lines[3].count("·") == len(chapters())
+    assert "✘" in lines[1] and lines[3].count("○") == len(chapters())
     assert "killed: too much memory" in lines[4]
     assert lines[5].startswith("[red]</script>") and "\x1b" not in lines[5]
 
