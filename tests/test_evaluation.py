@@ -123,7 +123,7 @@ def test_wrong_and_damaged_files_are_told(tmp_path):
     altered(path, lambda tensors, metadata: metadata.pop("sha256"))
     told("was not written by this course: .* sha256 is missing")
     altered(path, lambda tensors, metadata: metadata.update(config='{"network": "judge"}'))
-    told("is not that of a judge .*missing 4 required")
+    told("is not that of a digit network .*missing 4 required")
     features, _ = load_network("features")
     save_network(path, features, CONFIGS["judge"], 1, 1)  # hash and name fit, the shapes do not
     told("do not fit the network")
