@@ -37,14 +37,19 @@ def is_tagged(cell):
     return "nbval-check-output" in cell.metadata.get("tags", [])
 
 
-def assert_that_all_ran(notebook):
-    """Each code cell ran, in order, and none of them raised an error."""
+def assert_that_all_ran(notebook, fresh=True):
+    """Each code cell ran, in order, and none of them raised an error.
+
+    Args:
+        fresh: the kernel had run nothing before, so the first cell's count is 1.
+    """
     code = code_cells(notebook)
     outputs = [(cell.source, output) for cell in code for output in cell.outputs]
     errors = [(source, o.ename, o.evalue) for source, o in outputs if o.output_type == "error"]
     assert not errors
     counts = [cell.execution_count for cell in code]
-    assert counts == list(range(counts[0], counts[0] + len(code)))
+    first = 1 if fresh else counts[0]
+    assert counts == list(range(first, first + len(code)))
 
 
 def assert_that_its_text_is_the_stored_one(notebook, path):

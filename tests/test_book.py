@@ -204,21 +204,23 @@ def address(folder):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def readers():
+    """A light and a dark reader, who keep what they have fetched."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt install chromium")
     with sync_playwright() as playwright:
-        # With a profile on the disk it keeps what it has fetched and compiled.
-        browser = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=FLAGS
-        )
-        browser.set_default_timeout(120_000)  # milliseconds: patience, where others use the cores
-        yield browser
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        readers = {theme: browser.new_context(color_scheme=theme) for theme in ("light", "dark")}
+        for reader in readers.values():
+            reader.set_default_timeout(
+                120_000
+            )  # milliseconds: patience, where others use the cores
+        yield readers
         browser.close()
 
 
 @pytest.fixture
-def visit(browser, address):
+def visit(readers, address):
     """Open a page; afterwards no request may have failed or have gone to another host."""
     troubles, opened = [], []
 
@@ -227,8 +229,7 @@ def visit(browser, address):
             troubles.append(f"{response.status}: {response.url}")
 
     def open_page(name, width, theme="light"):
-        page = browser.new_page()
-        page.emulate_media(color_scheme=theme)
+        page = readers[theme].new_page()
         opened.append(page)
         page.on("response", look_at)
         page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url}"))

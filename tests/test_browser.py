@@ -67,23 +67,28 @@ def jupyter(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def chromium():
     with sync_playwright() as playwright:
-        # With a profile on the disk it keeps what it has fetched and compiled.
-        chromium = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            viewport={"width": 1280, "height": 1000},
-        )
-        chromium.set_default_timeout(120_000)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
         chromium.close()
 
 
+def window(chromium):
+    """A window of its own: Chromium lets a page sleep that lies behind another in its window."""
+    window = chromium.new_context(viewport={"width": 1280, "height": 1000})
+    window.set_default_timeout(120_000)
+    return window
+
+
 @pytest.fixture(scope="module")
-def lab(browser, jupyter):
-    page = browser.new_page()
+def browser(chromium):
+    return window(chromium)
+
+
+@pytest.fixture(scope="module")
+def lab(chromium, jupyter):
+    page = window(chromium).new_page()
     page.goto(jupyter.address("lab"))
     page.wait_for_function("() => window.jupyterapp")
     return page
@@ -96,12 +101,12 @@ def test_a_chapter_in_the_browser(path, lab, browser, jupyter):
         work_through(tab, path, jupyter.exercises)
     with NotebookTab(browser, jupyter.address(f"notebooks/{path.name}")) as tab:
         tab.ask_kernel("SliderPicture.made.clear()", IMPORTS)
-        work_through(tab, path, jupyter.exercises)
+        work_through(tab, path, jupyter.exercises, fresh=False)
 
 
-def work_through(tab, path, exercises):
+def work_through(tab, path, exercises, fresh=True):
     notebook = tab.run_all(seconds=240)
-    assert_that_all_ran(notebook)
+    assert_that_all_ran(notebook, fresh)
     cells, pictures = notebook.cells, 0
     for number, cell in enumerate(cells):
         if "SliderPicture(" in source(cell):
