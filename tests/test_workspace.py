@@ -79,6 +79,18 @@ def test_resetting_one_exercise_keeps_the_others_and_a_backup(workspace):
     assert workspace.statuses()["1.1"] == PASSED
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\x0b", "\x85", "\x0c"], ids=repr)
+def test_resetting_counts_lines_as_python_does(workspace, mark):
+    """str.splitlines ends a line where Python's parser does not."""
+    text = SOLUTION.replace("import torch\n", f"import torch\n\n# pasted{mark}a line{mark}\n", 1)
+    write(workspace, text)
+    workspace.reset("1.2")
+    after = workspace.file(CH01).read_bytes().decode()
+    assert definition_text(after, "linear_betas") == definition_text(text, "linear_betas")
+    assert definition_text(after, "cosine_betas") == definition_text(skeleton(CH01), "cosine_betas")
+    assert f"# pasted{mark}a line{mark}" in after
+
+
 def test_resetting_twice_keeps_both_backups(workspace):
     first, second = workspace.reset("1.2"), workspace.reset("1.2")
     assert first != second and first.exists() and second.exists()
