@@ -163,7 +163,7 @@ def train(variant: Variant) -> tuple[Run, int]:
 
     def steps(run: Run, count: int) -> None:
         for step, batch in zip(tqdm(range(count), leave=False), run.batches(0)):
-            run.step_once(batch, step)
+            next(run.steps([batch], step))
 
     trial = new_run(2 * TRIAL_STEPS)
     steps(trial, 5)  # memory is fetched, kernels are chosen

@@ -91,7 +91,7 @@ def train_and_measure(name: str) -> dict:
     averages = Averages(run)
     run.ema = averages
     for step, batch in enumerate(run.batches(0)):
-        run.step_once(batch, step)
+        next(run.steps([batch], step))
     found = {name: measured(run, run.ema.model)}
     if name == "as it is":
         others = {key: ema.model for key, ema in averages.all.items() if key != "0.9999"}

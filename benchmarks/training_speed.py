@@ -10,7 +10,7 @@ Three networks of like size learn MNIST on the same machine, in the same process
 threads, on the same batches of 32 images in float32, one after the other in rounds, so that
 whatever else the machine does hits all alike:
 
-    course       the laptop preset of this course, by `Run.step_once`, its learning rate falling
+    course       the laptop preset of this course, by `Run.steps`, its learning rate falling
                  over five epochs
     diffusers    UNet2DModel and DDPMScheduler, trained as in Hugging Face's diffusion course
     lucidrains   denoising_diffusion_pytorch: Unet and GaussianDiffusion of its module
@@ -87,7 +87,7 @@ def course(device: torch.device, lr: float | None = None) -> Contestant:
     run = Run(Path("unused"), preset, solutions, "mnist", str(device), quiet=True)
 
     def step_once(x0: Tensor, labels: Tensor, step: int) -> None:
-        run.step_once((x0, labels), step)
+        next(run.steps([(x0, labels)], step))
 
     predict_eps = eps_network(solutions, run.ema.model, run.config, run.schedule.alpha_bars)
     return Contestant("course", run.model, step_once, predict_eps, run.num_steps)

@@ -37,11 +37,20 @@ class Exercise:
     difficulty: int  # 1 easy, 2 some thought, 3 hard
     minutes: int
     hints: tuple[str, ...]  # from a question to nearly the answer
+    # Places of the reference, each (old, new), that make the code that is to be mended; for an
+    # exercise in which something is to be written there are none.
+    fault: tuple[tuple[str, str], ...] = ()
+    no_run: str = ""  # what the exercise is if no run calls it: "a definition"
 
     @property
     def dots(self) -> str:
         """The difficulty as three dots, filled and empty."""
         return "●" * self.difficulty + "○" * (3 - self.difficulty)
+
+    @property
+    def task(self) -> str:
+        """What there is to do with its functions."""
+        return "Mend" if self.fault else "Write"
 
     @property
     def worth(self) -> str:
@@ -151,7 +160,17 @@ def _read_exercise(entry: dict, path: Path) -> Exercise:
             raise CourseError(
                 f"{place}: symbols names {symbol}, which solutions/{path.stem}.py does not define"
             )
-    return Exercise(chapter=path.stem, **fields)
+    return Exercise(
+        chapter=path.stem,
+        fault=tuple(_read_place(entry, place) for entry in entry.get("fault", [])),
+        no_run=_field(entry, "no_run", str, place) if "no_run" in entry else "",
+        **fields,
+    )
+
+
+def _read_place(entry: dict, place: str) -> tuple[str, str]:
+    """One place of a fault: what the reference says there, and what the skeleton says."""
+    return tuple(_field(entry, name, str, f"{place}, fault") for name in ("old", "new"))
 
 
 def _field(entry: dict, name: str, kind: type, place: str) -> str | int | tuple[str, ...]:

@@ -10,12 +10,34 @@ parameters: everything here is arithmetic with the schedule's tables.
 
 Source: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM).
 
-The functions and classes that end in NotImplementedError are yours to write. See how you are
-doing with `course check 02`, and ask for help with `course hint 2.1`.
+The functions and classes that end in NotImplementedError are yours to write. See how
+you are doing with `course check 02`, and ask for help with `course hint 2.1`.
 """
+
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """All the numbers that a diffusion model reads off its schedule.
+
+    Every field is a float32 tensor of shape (T,), indexed by t = 0 ... T-1.
+    """
+
+    betas: Tensor  # beta_t
+    alphas: Tensor  # alpha_t = 1 - beta_t
+    alpha_bars: Tensor  # alpha_bar_t
+    alpha_bars_prev: Tensor  # alpha_bar_{t-1}; 1 at t = 0: before step 0 there is no noise
+    posterior_variance: Tensor  # variance of q(x_{t-1} | x_t, x_0)
+    posterior_x0_coef: Tensor  # weight of x_0 in the mean of q(x_{t-1} | x_t, x_0)
+    posterior_xt_coef: Tensor  # weight of x_t in the same mean
+
+    def to(self, device: torch.device | str) -> "NoiseSchedule":
+        """The same schedule with every tensor on `device`."""
+        return NoiseSchedule(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def gather_at(values: Tensor, t: Tensor, ndim: int) -> Tensor:
@@ -101,6 +123,43 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
     raise NotImplementedError("exercise 2.4 is not written yet")
 
 
+def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tuple[Tensor, Tensor]:
+    """What two independent witnesses of one number say together.
+
+    Each says of the unknown y that it is its mean, with Gaussian errors of its variance. Together
+    they are a Gaussian again, narrower than either, and its mean is nearer to the surer witness. A
+    witness with variance 0 is certain.
+
+    Source: the product of two Gaussian densities, normalised (Bishop 2006, section 2.3).
+
+    Args:
+        mean_1, var_1: of the first witness, tensors of any one shape.
+        mean_2, var_2: of the second, of the same shape. Where one variance is 0, the other is not.
+
+    Returns:
+        (mean, variance), each of that shape.
+    """
+    raise NotImplementedError("exercise 2.5 is not written yet")
+
+
+def make_schedule(betas: Tensor) -> NoiseSchedule:
+    """Precompute, once, every table that training and sampling look up by t.
+
+    Two witnesses speak of x_{t-1}: x_0, of which x_{t-1} is a noisy copy, and x_t, which is a noisy
+    copy of x_{t-1}. The posterior q(x_{t-1} | x_t, x_0) is what they say together; its mean is a
+    weighted sum of x_0 and x_t, whose two weights are tables as well.
+
+    Source: Ho et al. 2020, equations 6 and 7.
+
+    Args:
+        betas: shape (T,), float32 or float64.
+
+    Returns:
+        A NoiseSchedule whose fields are float32 tensors of shape (T,), computed in float64.
+    """
+    raise NotImplementedError("exercise 2.5 is not written yet")
+
+
 def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, Tensor]:
     """Where x_{t-1} was, if we know both x_t and x_0: the Gaussian q(x_{t-1} | x_t, x_0).
 
@@ -116,7 +175,7 @@ def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, T
         x0: clean images, shape (B, C, H, W).
         x_t: noisy images, shape (B, C, H, W).
         t: their step, shape (B,), int64; t = 0 may occur.
-        schedule: has the fields of chapter 01's NoiseSchedule, each of shape (T,).
+        schedule: a NoiseSchedule.
 
     Returns:
         (mean, variance): shapes (B, C, H, W) and (B, 1, 1, 1).

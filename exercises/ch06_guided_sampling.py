@@ -6,13 +6,13 @@ steps, until a digit is there. Guidance makes it the digit that you asked for.
     x_t       images at step t, (B, C, H, W)
     eps       the noise that the network sees in x_t, (B, C, H, W)
     t         the step of each image, (B,), int64
-    schedule  has the fields of chapter 01's NoiseSchedule, each of shape (T,)
+    schedule  has the fields of chapter 02's NoiseSchedule, each of shape (T,)
 
 Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
 
-The functions and classes that end in NotImplementedError are yours to write. See how you are
-doing with `course check 06`, and ask for help with `course hint 6.1`.
+The functions and classes that end in NotImplementedError are yours to write. See how
+you are doing with `course check 06`, and ask for help with `course hint 6.1`.
 """
 
 from collections.abc import Callable, Collection
@@ -22,7 +22,14 @@ from torch import Tensor
 
 
 def p_sample(
-    x_t: Tensor, t: Tensor, eps: Tensor, noise: Tensor, schedule, variance: str = "small"
+    x_t: Tensor,
+    t: Tensor,
+    eps: Tensor,
+    noise: Tensor,
+    schedule,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    q_posterior: Callable[..., tuple[Tensor, Tensor]],
+    variance: str = "small",
 ) -> Tensor:
     """One reverse step: from x_t to x_{t-1}.
 
@@ -43,6 +50,9 @@ def p_sample(
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         noise: fresh Gaussian noise, shape (B, C, H, W).
         schedule: the tables, each of shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
+        q_posterior: chapter 02's, called as q_posterior(x0, x_t, t, schedule), gives the mean,
+            shaped like x_t, and the variance, (B, 1, 1, 1).
         variance: "small" or "large".
 
     Returns:

@@ -14,8 +14,8 @@ Sources: Song et al. 2021, "Denoising Diffusion Implicit Models" (DDIM);
 Lu et al. 2022, "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models";
 Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed".
 
-The functions and classes that end in NotImplementedError are yours to write. See how you are
-doing with `course check 07`, and ask for help with `course hint 7.1`.
+The functions and classes that end in NotImplementedError are yours to write. See how
+you are doing with `course check 07`, and ask for help with `course hint 7.1`.
 """
 
 from collections.abc import Callable, Collection
@@ -74,6 +74,7 @@ def ddim_step(
     eps: Tensor,
     noise: Tensor | None,
     alpha_bars: Tensor,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     eta: float = 0.0,
 ) -> Tensor:
     """One step of DDIM, from t to any cleaner t_next.
@@ -96,6 +97,7 @@ def ddim_step(
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         noise: fresh Gaussian noise, shape (B, C, H, W); may be None if eta = 0.
         alpha_bars: the full schedule, shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
         eta: how much of the noise of the ancestral walk to add, from 0 to 1.
 
     Returns:
@@ -104,7 +106,14 @@ def ddim_step(
     raise NotImplementedError("exercise 7.2 is not written yet")
 
 
-def dpm_step(x_t: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
+def dpm_step(
+    x_t: Tensor,
+    t: Tensor,
+    t_next: Tensor,
+    eps: Tensor,
+    alpha_bars: Tensor,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
     """One step of DPM-Solver++ of first order, from t to any cleaner t_next.
 
         x_0     = ( x_t - sqrt(1 - a) * eps ) / sqrt(a), clipped to [-1, 1]
@@ -123,6 +132,7 @@ def dpm_step(x_t: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, alpha_bars: Te
         t_next: shape (B,), int64; -1 leads to the clean image.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         alpha_bars: the full schedule, shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
 
     Returns:
         x_next, shape (B, C, H, W).
@@ -136,6 +146,7 @@ def dpm_2m_step(
     t_next: Tensor,
     eps: Tensor,
     alpha_bars: Tensor,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     memory: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """One step of DPM-Solver++(2M), which looks at where the last guess of x_0 came from.
@@ -158,6 +169,7 @@ def dpm_2m_step(
         t_next: shape (B,), int64; -1 leads to the clean image.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         alpha_bars: the full schedule, shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
         memory: what the step before returned as its memory; None in the first step.
 
     Returns:

@@ -1,7 +1,7 @@
 """Chapter 01: the noise schedule.
 
-A schedule fixes how much noise the forward process adds at each of T steps. Everything
-that the later chapters need is computed here, once, from the betas.
+A schedule fixes how much noise the forward process adds at each of T steps. Here you make two
+of them, and the numbers by which any two can be compared.
 
     beta_t        variance of the noise that step t adds
     alpha_t       1 - beta_t, the share of the signal's power that step t keeps
@@ -15,30 +15,9 @@ Nichol & Dhariwal 2021, "Improved DDPM"; Kingma et al. 2021, "Variational Diffus
 """
 
 import math
-from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-
-
-@dataclass(frozen=True)
-class NoiseSchedule:
-    """All the numbers that a diffusion model reads off its schedule.
-
-    Every field is a float32 tensor of shape (T,), indexed by t = 0 ... T-1.
-    """
-
-    betas: Tensor  # beta_t
-    alphas: Tensor  # alpha_t = 1 - beta_t
-    alpha_bars: Tensor  # alpha_bar_t
-    alpha_bars_prev: Tensor  # alpha_bar_{t-1}; 1 at t = 0, for before step 0 there is no noise
-    posterior_variance: Tensor  # variance of q(x_{t-1} | x_t, x_0)
-    posterior_x0_coef: Tensor  # weight of x_0 in the mean of q(x_{t-1} | x_t, x_0)
-    posterior_xt_coef: Tensor  # weight of x_t in the same mean
-
-    def to(self, device: torch.device | str) -> "NoiseSchedule":
-        """The same schedule with every tensor on `device`."""
-        return NoiseSchedule(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def linear_betas(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
@@ -112,40 +91,6 @@ def compute_alpha_bars(betas: Tensor) -> Tensor:
     """
     alphas = 1 - betas.double()  # (T,)
     return torch.cumprod(alphas, dim=0).float()
-
-
-def make_schedule(betas: Tensor) -> NoiseSchedule:
-    """Precompute, once, every table that training and sampling look up by t.
-
-        alpha_bar_{-1}       = 1
-        posterior_variance_t = beta_t * (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
-        posterior_x0_coef_t  = sqrt(alpha_bar_{t-1}) * beta_t / (1 - alpha_bar_t)
-        posterior_xt_coef_t  = sqrt(alpha_t) * (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
-
-    Source: Ho et al. 2020, equations 6 and 7.
-
-    Args:
-        betas: shape (T,), float32 or float64.
-
-    Returns:
-        A NoiseSchedule whose fields are float32 tensors of shape (T,), computed in float64.
-    """
-    betas = betas.double()  # (T,)
-    alphas = 1 - betas
-    alpha_bars = torch.cumprod(alphas, dim=0)
-    alpha_bars_prev = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])  # (T,)
-    posterior_variance = betas * (1 - alpha_bars_prev) / (1 - alpha_bars)
-    posterior_x0_coef = alpha_bars_prev.sqrt() * betas / (1 - alpha_bars)
-    posterior_xt_coef = alphas.sqrt() * (1 - alpha_bars_prev) / (1 - alpha_bars)
-    return NoiseSchedule(
-        betas=betas.float(),
-        alphas=alphas.float(),
-        alpha_bars=alpha_bars.float(),
-        alpha_bars_prev=alpha_bars_prev.float(),
-        posterior_variance=posterior_variance.float(),
-        posterior_x0_coef=posterior_x0_coef.float(),
-        posterior_xt_coef=posterior_xt_coef.float(),
-    )
 
 
 def log_snr(alpha_bars: Tensor) -> Tensor:

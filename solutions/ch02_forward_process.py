@@ -11,8 +11,30 @@ parameters: everything here is arithmetic with the schedule's tables.
 Source: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM).
 """
 
+from dataclasses import dataclass, fields
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """All the numbers that a diffusion model reads off its schedule.
+
+    Every field is a float32 tensor of shape (T,), indexed by t = 0 ... T-1.
+    """
+
+    betas: Tensor  # beta_t
+    alphas: Tensor  # alpha_t = 1 - beta_t
+    alpha_bars: Tensor  # alpha_bar_t
+    alpha_bars_prev: Tensor  # alpha_bar_{t-1}; 1 at t = 0: before step 0 there is no noise
+    posterior_variance: Tensor  # variance of q(x_{t-1} | x_t, x_0)
+    posterior_x0_coef: Tensor  # weight of x_0 in the mean of q(x_{t-1} | x_t, x_0)
+    posterior_xt_coef: Tensor  # weight of x_t in the same mean
+
+    def to(self, device: torch.device | str) -> "NoiseSchedule":
+        """The same schedule with every tensor on `device`."""
+        return NoiseSchedule(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def gather_at(values: Tensor, t: Tensor, ndim: int) -> Tensor:
@@ -103,6 +125,74 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
     return (x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)
 
 
+def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tuple[Tensor, Tensor]:
+    """What two independent witnesses of one number say together.
+
+    Each says of the unknown y that it is its mean, with Gaussian errors of its variance. Together
+    they are a Gaussian again, narrower than either, and its mean is nearer to the surer witness. A
+    witness with variance 0 is certain.
+
+    Equation:
+        mean     = ( var_2 * mean_1 + var_1 * mean_2 ) / ( var_1 + var_2 )
+        variance = var_1 * var_2 / ( var_1 + var_2 )
+
+    Source: the product of two Gaussian densities, normalised (Bishop 2006, section 2.3).
+
+    Args:
+        mean_1, var_1: of the first witness, tensors of any one shape.
+        mean_2, var_2: of the second, of the same shape. Where one variance is 0, the other is not.
+
+    Returns:
+        (mean, variance), each of that shape.
+    """
+    total = var_1 + var_2
+    return (var_2 * mean_1 + var_1 * mean_2) / total, var_1 * var_2 / total
+
+
+def make_schedule(betas: Tensor) -> NoiseSchedule:
+    """Precompute, once, every table that training and sampling look up by t.
+
+    Two witnesses speak of x_{t-1}: x_0, of which x_{t-1} is a noisy copy, and x_t, which is a noisy
+    copy of x_{t-1}. The posterior q(x_{t-1} | x_t, x_0) is what they say together; its mean is a
+    weighted sum of x_0 and x_t, whose two weights are tables as well.
+
+    Equation:
+        from x_0:  mean sqrt(alpha_bar_{t-1}) * x_0,  variance 1 - alpha_bar_{t-1}
+        from x_t:  mean x_t / sqrt(alpha_t),          variance beta_t / alpha_t
+        with alpha_bar_{-1} = 1; combined they are
+        posterior_variance_t = beta_t * (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
+        posterior_x0_coef_t  = sqrt(alpha_bar_{t-1}) * beta_t / (1 - alpha_bar_t)
+        posterior_xt_coef_t  = sqrt(alpha_t) * (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)
+
+    Source: Ho et al. 2020, equations 6 and 7.
+
+    Args:
+        betas: shape (T,), float32 or float64.
+
+    Returns:
+        A NoiseSchedule whose fields are float32 tensors of shape (T,), computed in float64.
+    """
+    betas = betas.double()  # (T,)
+    alphas = 1 - betas
+    alpha_bars = torch.cumprod(alphas, dim=0)
+    alpha_bars_prev = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])  # (T,)
+    from_x0, from_xt = alpha_bars_prev.sqrt(), 1 / alphas.sqrt()  # what each mean is a multiple of
+    var_x0, var_xt = 1 - alpha_bars_prev, betas / alphas
+    nothing = torch.zeros_like(betas)
+    # The mean is linear in both, so its weights are what it is for (x_0, x_t) = (1, 0) and (0, 1).
+    x0_coef, variance = combine(from_x0, var_x0, nothing, var_xt)
+    xt_coef, _ = combine(nothing, var_x0, from_xt, var_xt)
+    return NoiseSchedule(
+        betas=betas.float(),
+        alphas=alphas.float(),
+        alpha_bars=alpha_bars.float(),
+        alpha_bars_prev=alpha_bars_prev.float(),
+        posterior_variance=variance.float(),
+        posterior_x0_coef=x0_coef.float(),
+        posterior_xt_coef=xt_coef.float(),
+    )
+
+
 def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, Tensor]:
     """Where x_{t-1} was, if we know both x_t and x_0: the Gaussian q(x_{t-1} | x_t, x_0).
 
@@ -118,7 +208,7 @@ def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, T
         x0: clean images, shape (B, C, H, W).
         x_t: noisy images, shape (B, C, H, W).
         t: their step, shape (B,), int64; t = 0 may occur.
-        schedule: has the fields of chapter 01's NoiseSchedule, each of shape (T,).
+        schedule: a NoiseSchedule.
 
     Returns:
         (mean, variance): shapes (B, C, H, W) and (B, 1, 1, 1).

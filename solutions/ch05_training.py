@@ -17,7 +17,7 @@ Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW).
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,7 @@ def diffusion_loss(
     labels: Tensor,
     eps: Tensor,
     alpha_bars: Tensor,
+    q_sample: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     target: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = eps_target,
 ) -> Tensor:
     """How wrong the network is about what it was asked for.
@@ -78,13 +79,13 @@ def diffusion_loss(
         labels: their labels, shape (B,), int64.
         eps: the noise, shape (B, C, H, W).
         alpha_bars: shape (T,).
+        q_sample: chapter 02's jump, called as q_sample(x0, t, eps, alpha_bars), gives x_t.
         target: what the network is asked for, called as target(x0, eps, t, alpha_bars).
 
     Returns:
         the loss, a tensor without axes, through which gradients flow to the model.
     """
-    alpha_bar = alpha_bar_at(alpha_bars, t)  # (B, 1, 1, 1)
-    x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps  # (B, C, H, W)
+    x_t = q_sample(x0, t, eps, alpha_bars)  # (B, C, H, W)
     predicted = model(x_t, t, labels)  # (B, C, H, W)
     error = target(x0, eps, t, alpha_bars) - predicted
     return (error**2).mean()
@@ -284,27 +285,49 @@ def load_checkpoint(path, model: nn.Module, ema: EMA, optimizer, generator: torc
 
 
 def train(
-    step_once: Callable[[object, int], float],
-    batches: Callable[[int], Iterable],
-    num_epochs: int,
-    end_of_epoch: Callable[[int, list[float]], None],
-    first_epoch: int = 0,
+    model: nn.Module,
+    ema: EMA,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    alpha_bars: Tensor,
+    generator: torch.Generator,
+    q_sample: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    drop_labels: Callable[[Tensor, torch.Generator], Tensor],
+    target: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = eps_target,
+    rate: Callable[[int], float] | None = None,
+    max_grad_norm: float = 1.0,
+    place: Callable[[Tensor], Tensor] = lambda part: part,
     first_step: int = 0,
-) -> None:
-    """The loop: every epoch goes once through the batches, then draws a grid of samples.
+) -> Iterator[float]:
+    """The training loop, one step for each batch. It yields each step's loss.
+
+    It is a generator: between two steps you have the word, to print the loss, to save, to draw
+    samples, or to stop.
+
+    Source: Ho et al. 2020, algorithm 1.
 
     Args:
-        step_once: called as step_once(batch, step), makes one `training_step`, returns the loss.
-        batches: called as batches(epoch), gives the batches of that epoch.
-        num_epochs: the number of epochs of the whole run.
-        end_of_epoch: called as end_of_epoch(epoch, losses): sample grid, checkpoint, log.
-        first_epoch: the epoch to go on with after an interruption.
+        model, ema, optimizer: as for `training_step`.
+        batches: gives (x0, labels): images (B, C, H, W) in [-1, 1] and their labels, (B,), int64.
+        alpha_bars: shape (T,), where the model is.
+        generator: the source of all randomness, on the device of the batches.
+        q_sample: chapter 02's jump.
+        drop_labels: chapter 03's, called as drop_labels(labels, generator).
+        target: what the network is asked for: `eps_target` or `v_target`.
+        rate: the learning rate as a function of the step; left out, the optimiser's own stays.
+        max_grad_norm: as for `training_step`.
+        place: brings a part of the batch to where the model is.
         first_step: the number of steps done before.
     """
-    step = first_step
-    for epoch in range(first_epoch, num_epochs):
-        losses = []
-        for batch in batches(epoch):
-            losses.append(step_once(batch, step))
-            step += 1
-        end_of_epoch(epoch, losses)
+    for step, (x0, labels) in enumerate(batches, start=first_step):
+        t, eps = draw_noise(x0, len(alpha_bars), generator)
+        labels = drop_labels(labels, generator)
+        x0, t, labels, eps = place(x0), place(t), place(labels), place(eps)
+
+        def compute_loss(network, x0=x0, t=t, labels=labels, eps=eps):
+            return diffusion_loss(network, x0, t, labels, eps, alpha_bars, q_sample, target)
+
+        if rate is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step)
+        yield training_step(model, ema, optimizer, compute_loss, max_grad_norm)

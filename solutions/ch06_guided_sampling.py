@@ -6,7 +6,7 @@ steps, until a digit is there. Guidance makes it the digit that you asked for.
     x_t       images at step t, (B, C, H, W)
     eps       the noise that the network sees in x_t, (B, C, H, W)
     t         the step of each image, (B,), int64
-    schedule  has the fields of chapter 01's NoiseSchedule, each of shape (T,)
+    schedule  has the fields of chapter 02's NoiseSchedule, each of shape (T,)
 
 Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
@@ -19,7 +19,14 @@ from torch import Tensor
 
 
 def p_sample(
-    x_t: Tensor, t: Tensor, eps: Tensor, noise: Tensor, schedule, variance: str = "small"
+    x_t: Tensor,
+    t: Tensor,
+    eps: Tensor,
+    noise: Tensor,
+    schedule,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    q_posterior: Callable[..., tuple[Tensor, Tensor]],
+    variance: str = "small",
 ) -> Tensor:
     """One reverse step: from x_t to x_{t-1}.
 
@@ -40,6 +47,9 @@ def p_sample(
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         noise: fresh Gaussian noise, shape (B, C, H, W).
         schedule: the tables, each of shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
+        q_posterior: chapter 02's, called as q_posterior(x0, x_t, t, schedule), gives the mean,
+            shaped like x_t, and the variance, (B, 1, 1, 1).
         variance: "small" or "large".
 
     Returns:
@@ -51,16 +61,12 @@ def p_sample(
     if variance not in ("small", "large"):
         raise ValueError(f'variance must be "small" or "large", got {variance!r}')
 
-    def at_t(values: Tensor) -> Tensor:
-        return values[t].view(-1, 1, 1, 1)  # (T,) -> (B,) -> (B, 1, 1, 1)
-
-    alpha_bar = at_t(schedule.alpha_bars)
-    x0 = (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
-    x0 = x0.clamp(-1, 1)
-    mean = at_t(schedule.posterior_x0_coef) * x0 + at_t(schedule.posterior_xt_coef) * x_t
-    sigma = at_t(schedule.posterior_variance if variance == "small" else schedule.betas).sqrt()
+    x0 = predict_x0(x_t, t, eps, schedule.alpha_bars).clamp(-1, 1)
+    mean, sigma_squared = q_posterior(x0, x_t, t, schedule)
+    if variance == "large":
+        sigma_squared = schedule.betas[t].view(-1, 1, 1, 1)  # (T,) -> (B,) -> (B, 1, 1, 1)
     not_last = (t > 0).view(-1, 1, 1, 1)  # (B, 1, 1, 1), False where t = 0
-    return mean + not_last * sigma * noise
+    return mean + not_last * sigma_squared.sqrt() * noise
 
 
 def guided_eps(

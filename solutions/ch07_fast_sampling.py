@@ -84,6 +84,7 @@ def ddim_step(
     eps: Tensor,
     noise: Tensor | None,
     alpha_bars: Tensor,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     eta: float = 0.0,
 ) -> Tensor:
     """One step of DDIM, from t to any cleaner t_next.
@@ -106,13 +107,14 @@ def ddim_step(
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         noise: fresh Gaussian noise, shape (B, C, H, W); may be None if eta = 0.
         alpha_bars: the full schedule, shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
         eta: how much of the noise of the ancestral walk to add, from 0 to 1.
 
     Returns:
         x_next, shape (B, C, H, W).
     """
     a, a_next = alpha_bar_at(alpha_bars, t), alpha_bar_at(alpha_bars, t_next)
-    x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
+    x0 = predict_x0(x_t, t, eps, alpha_bars).clamp(-1, 1)
     eps = (x_t - a.sqrt() * x0) / (1 - a).sqrt()
     sigma = eta * ((1 - a_next) / (1 - a)).sqrt() * (1 - a / a_next).sqrt()
     x_next = a_next.sqrt() * x0 + (1 - a_next - sigma**2).clamp(min=0).sqrt() * eps
@@ -121,7 +123,14 @@ def ddim_step(
     return x_next
 
 
-def dpm_step(x_t: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
+def dpm_step(
+    x_t: Tensor,
+    t: Tensor,
+    t_next: Tensor,
+    eps: Tensor,
+    alpha_bars: Tensor,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
     """One step of DPM-Solver++ of first order, from t to any cleaner t_next.
 
         x_0     = ( x_t - sqrt(1 - a) * eps ) / sqrt(a), clipped to [-1, 1]
@@ -140,12 +149,13 @@ def dpm_step(x_t: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, alpha_bars: Te
         t_next: shape (B,), int64; -1 leads to the clean image.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         alpha_bars: the full schedule, shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
 
     Returns:
         x_next, shape (B, C, H, W).
     """
     a, a_next = alpha_bar_at(alpha_bars, t), alpha_bar_at(alpha_bars, t_next)
-    x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
+    x0 = predict_x0(x_t, t, eps, alpha_bars).clamp(-1, 1)
     h = torch.log(a_next / (1 - a_next)) / 2 - torch.log(a / (1 - a)) / 2
     return ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * x0
 
@@ -156,6 +166,7 @@ def dpm_2m_step(
     t_next: Tensor,
     eps: Tensor,
     alpha_bars: Tensor,
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     memory: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """One step of DPM-Solver++(2M), which looks at where the last guess of x_0 came from.
@@ -178,6 +189,7 @@ def dpm_2m_step(
         t_next: shape (B,), int64; -1 leads to the clean image.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         alpha_bars: the full schedule, shape (T,).
+        predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
         memory: what the step before returned as its memory; None in the first step.
 
     Returns:
@@ -189,7 +201,7 @@ def dpm_2m_step(
         return torch.log(alpha_bar / (1 - alpha_bar)) / 2
 
     a, a_next = alpha_bar_at(alpha_bars, t), alpha_bar_at(alpha_bars, t_next)
-    x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
+    x0 = predict_x0(x_t, t, eps, alpha_bars).clamp(-1, 1)
     h = half_log_snr(a_next) - half_log_snr(a)
     D = x0
     if memory is not None:

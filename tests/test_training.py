@@ -76,14 +76,15 @@ def test_an_interrupted_run_reaches_the_same_weights(tmp_path, finished, solutio
     """Stopped inside the first epoch, at its end, and inside the second."""
     folder = tmp_path / "interrupted"
     run = make_run(folder, solutions, save_every=1)
-    step_once = run.step_once
+    steps = run.steps
 
-    def stop(batch, step):
-        if step == stop_after:
-            raise Stop
-        return step_once(batch, step)
+    def stop(batches, first_step):
+        for step, loss in enumerate(steps(batches, first_step), start=first_step):
+            yield loss
+            if step + 1 == stop_after:
+                raise Stop
 
-    run.step_once = stop
+    run.steps = stop
     with pytest.raises(Stop):
         run.train()
     make_run(folder, solutions).train()

@@ -14,6 +14,8 @@ An answer that replaces several functions repeats the decorator with the same na
 that is the reference with a few places changed says just these, each as (old, new):
 
     answers.edit("1.2", "the cosine is not squared", "alpha_bar ...", (".cos() ** 2", ".cos()"))
+
+In an exercise that is a fault to be mended, `answers.planted` names that fault.
 """
 
 import ast
@@ -70,6 +72,10 @@ class Answers:
             return code
 
         return decorate
+
+    def planted(self, exercise: str, name: str, help: str) -> None:
+        """Register the fault that an exercise is given with as a misconception."""
+        self.edit(exercise, name, help, *find_exercise(exercise).fault)
 
     def edit(self, exercise: str, name: str, help: str, *places: tuple[str, str]) -> None:
         """Register the reference with these places changed, each (old, new), as a misconception.

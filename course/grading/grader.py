@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from course.grading.checking import Check, checks_of
 from course.grading.code import Code
 from course.grading.failure import failure_of
+from course.grading.planted import is_untouched
 from course.grading.recognition import recognise, recognise_part
 from course.grading.source import names_used
 from course.syllabus import (
@@ -98,6 +99,9 @@ class Grader:
                 expected=f"{exercise.chapter}.py to define {', '.join(exercise.symbols)}",
                 got=problem,
             )
+            return
+        if is_untouched(self.code.path(exercise.chapter), exercise):
+            yield Outcome(NOT_WRITTEN, "the fault is mended", got="not mended yet")
             return
         for check in checks_of(exercise.id):
             outcome = judge(check, self.code, self.seed)

@@ -83,6 +83,19 @@ def definition_text(text: str, symbol: str) -> str:
     return "\n".join(_split(text)[first:last])
 
 
+def same_code(one: str, other: str) -> bool:
+    """Do two texts hold the same code, whatever their docstrings, comments and layout?"""
+    return _bare(one) == _bare(other)
+
+
+def _bare(text: str) -> str:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
 def _split(text: str) -> list[str]:
     """Lines as Python's parser counts them; str.splitlines knows more ends of lines than that."""
     return text.split("\n")

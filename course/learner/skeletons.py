@@ -8,33 +8,72 @@ from pathlib import Path
 
 from course import ROOT
 from course.files import write_whole
-from course.grading.source import find_definition
+from course.grading.planted import given_code
+from course.grading.source import find_definition, replace_definition
 from course.syllabus import Exercise, chapters
 
 NOTE = """
-The functions and classes that end in NotImplementedError are yours to write. See how you are
-doing with `course check {number}`, and ask for help with `course hint {first}`.
+The functions and classes that end in NotImplementedError are yours to write{mend}. See how
+you are doing with `course check {number}`, and ask for help with `course hint {first}`.
 """
+MEND = ", and where a\ncomment says so, something is yours to mend"
 
 
 def skeleton(chapter_name: str) -> str:
     """The text of one exercise file, made from its solution."""
     chapter = next(c for c in chapters() if c.name == chapter_name)
-    source = (ROOT / "solutions" / f"{chapter_name}.py").read_text(encoding="utf-8")
-    tree = ast.parse(source)
+    path = ROOT / "solutions" / f"{chapter_name}.py"
+    source = path.read_text(encoding="utf-8")
+    for exercise in chapter.exercises:
+        if exercise.fault:
+            for symbol, given in given_code(exercise).items():
+                source = replace_definition(source, given, symbol, path)
+    tree, lines = ast.parse(source), source.splitlines()
     cuts: list[tuple[int, int, list[str]]] = []  # first line, last line, what is there instead
     for exercise in chapter.exercises:
         for symbol in exercise.symbols:
             definition = find_definition(tree, symbol)
-            cuts += cuts_of(definition, exercise, source.splitlines())
-    lines = source.splitlines()
+            cuts += equations_of(definition, lines)
+            if exercise.fault:
+                cuts.append(mark_of(definition, exercise))
+            else:
+                cuts += cuts_of(definition, exercise, lines)
     for first, last, replacement in sorted(cuts, reverse=True):
         lines[first - 1 : last] = replacement
     docstring_end = tree.body[0].end_lineno
     assert lines[docstring_end - 1] == '"""', f"{chapter_name}: end the docstring on its own line"
-    note = NOTE.format(number=chapter.number, first=chapter.exercises[0].id)
+    mend = MEND if any(exercise.fault for exercise in chapter.exercises) else ""
+    note = NOTE.format(number=chapter.number, first=chapter.exercises[0].id, mend=mend)
     lines[docstring_end - 1 : docstring_end - 1] = note.rstrip("\n").split("\n")
     return "\n".join(lines) + "\n"
+
+
+def equations_of(node: ast.FunctionDef | ast.ClassDef, lines: list[str]):
+    """Where docstrings say the equation that is to be found: from "Equation:" to what follows."""
+    cuts = []
+    for part in ast.walk(node):
+        if not isinstance(part, ast.FunctionDef | ast.ClassDef) or not ast.get_docstring(part):
+            continue
+        last = part.body[0].end_lineno
+        numbers = range(part.body[0].lineno, last)  # the quotes at the end are not among them
+        for first in (n for n in numbers if lines[n - 1].strip() == "Equation:"):
+            indent = _indent(lines[first - 1])
+            after = (n for n in numbers if n > first and lines[n - 1].strip())
+            end = next((n for n in after if _indent(lines[n - 1]) <= indent), last)
+            cuts.append((first, end - 1, []))
+    return cuts
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def mark_of(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise):
+    """A comment at the beginning of code that is to be mended."""
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    line, indent = body[0].lineno, " " * body[0].col_offset
+    comment = f"{indent}# Exercise {exercise.id}: this runs, and something in it is wrong. Mend it."
+    return line, line - 1, [comment]  # nothing is taken out
 
 
 def cuts_of(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise, lines: list[str]):

@@ -78,8 +78,8 @@ def build_model(impl: Implementation, config: ModelConfig) -> nn.Module:
 
 def build_schedule(impl: Implementation, config: ModelConfig):
     """The cosine schedule that the model is trained with."""
-    ch01 = impl.chapter("ch01_noise_schedule")
-    return ch01.make_schedule(ch01.cosine_betas(config.num_steps))
+    ch01, ch02 = impl.chapter("ch01_noise_schedule"), impl.chapter("ch02_forward_process")
+    return ch02.make_schedule(ch01.cosine_betas(config.num_steps))
 
 
 def save_model(path: Path, model: nn.Module, config: ModelConfig, half: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Draw images with a model: the chapters' samplers, wired together."""
 
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -39,12 +40,13 @@ def fast_walk(
         eta: how much noise DDIM adds; 0 draws none.
     """
     ch07 = impl.chapter("ch07_fast_sampling")
+    predict_x0 = impl.chapter("ch02_forward_process").predict_x0
 
     def ddim(x, t, t_next, eps, noise, memory):
-        return ch07.ddim_step(x, t, t_next, eps, noise, alpha_bars, eta), None
+        return ch07.ddim_step(x, t, t_next, eps, noise, alpha_bars, predict_x0, eta), None
 
     def second_order(x, t, t_next, eps, noise, memory):
-        return ch07.dpm_2m_step(x, t, t_next, eps, alpha_bars, memory)
+        return ch07.dpm_2m_step(x, t, t_next, eps, alpha_bars, predict_x0, memory)
 
     step = ddim if sampler == "ddim" else second_order
 
@@ -110,13 +112,16 @@ def draw(
     if not 2 <= num_steps <= config.num_steps:
         raise CourseError(f"steps must be between 2 and {config.num_steps}, got {num_steps}")
     device = next(model.parameters()).device
-    ch01, ch06 = impl.chapter("ch01_noise_schedule"), impl.chapter("ch06_guided_sampling")
+    ch02, ch06 = impl.chapter("ch02_forward_process"), impl.chapter("ch06_guided_sampling")
     full = build_schedule(impl, config)
     alpha_bars = full.alpha_bars.to(device)
     network = eps_network(impl, model, config, alpha_bars)
     if sampler == "ancestral":
         betas, timesteps = ch06.respace(full.betas, num_steps)
-        schedule = ch01.make_schedule(betas).to(device)
+        schedule = ch02.make_schedule(betas).to(device)
+        reverse_step = functools.partial(
+            ch06.p_sample, predict_x0=ch02.predict_x0, q_posterior=ch02.q_posterior
+        )
         timesteps = timesteps.to(device)
     else:
         timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
@@ -146,7 +151,7 @@ def draw(
             x0, film = ch06.ancestral_sample(
                 # The walk counts its own steps; the network knows those of the full schedule.
                 lambda x, step: predict_eps(x, timesteps[step]),
-                ch06.p_sample,
+                reverse_step,
                 x_T,
                 schedule,
                 generator,

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -111,10 +111,6 @@ class Processes:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(dist.get_rank(), count)
 
-    def share(self, *tensors: Tensor) -> list[Tensor]:
-        """This process's part of a batch that all processes have drawn alike."""
-        return [tensor[self.rank :: self.count] for tensor in tensors]
-
     def mean(self, value: float, device: torch.device) -> float:
         """The mean of a number over all processes."""
         if self.count == 1:
@@ -153,6 +149,18 @@ def _read_json(path: Path, fields: dict[str, type], remedy: str) -> dict:
 def _flat(config: dict) -> dict:
     """The model's settings beside those of the run."""
     return {**config.get("model", {}), **{key: config[key] for key in config if key != "model"}}
+
+
+class InBfloat16(nn.Module):
+    """A network whose products are made in bfloat16; its weights stay in float32."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.network(x, t, labels).float()
 
 
 class Run:
@@ -196,9 +204,11 @@ class Run:
             torch.manual_seed(self.preset.seed)
             self.model = build_model(impl, self.config).to(self.device)
         self.ema = self.ch05.EMA(self.model, self.preset.ema_decay)
-        self.parallel = self.model  # what the loss is computed with
+        self.parallel = self.model  # what is trained
+        if self.preset.precision == "bfloat16":
+            self.parallel = InBfloat16(self.model)
         if self.processes.count > 1:
-            self.parallel = DistributedDataParallel(self.model)
+            self.parallel = DistributedDataParallel(self.parallel)
         self.optimizer = self.ch05.make_optimizer(
             self.model, self.preset.lr, self.preset.weight_decay
         )
@@ -246,36 +256,38 @@ class Run:
         for index in torch.cat(passes)[:wanted].split(self.preset.batch_size)[skip:]:
             yield self.train_set.batch(index)
 
-    def step_once(self, batch: tuple[Tensor, Tensor], step: int) -> float:
-        """One `training_step` of chapter 05, at this step's learning rate."""
+    def steps(self, batches: Iterable[tuple[Tensor, Tensor]], first_step: int) -> Iterator[float]:
+        """The training loop of chapter 05 over these batches, wired to this run."""
         preset, ch05 = self.preset, self.ch05
-        for group in self.optimizer.param_groups:
-            group["lr"] = ch05.learning_rate(
+        rank, count = self.processes.rank, self.processes.count
+
+        def drop_labels(labels: Tensor, generator: torch.Generator) -> Tensor:
+            return self.ch03.drop_labels(
+                labels, preset.label_dropout, self.config.null_label, generator
+            )
+
+        def rate(step: int) -> float:
+            return ch05.learning_rate(
                 step, self.num_steps, preset.lr, preset.warmup, preset.lr_decay
             )
+
         # Every process draws for the whole batch and keeps its part, so that the result does
         # not depend on their number.
-        x0, labels = batch
-        t, eps = ch05.draw_noise(x0, self.config.num_steps, self.generator)
-        labels = self.ch03.drop_labels(
-            labels, preset.label_dropout, self.config.null_label, self.generator
+        return ch05.train(
+            self.parallel,
+            self.ema,
+            self.optimizer,
+            batches,
+            self.schedule.alpha_bars,
+            self.generator,
+            self.impl.chapter("ch02_forward_process").q_sample,
+            drop_labels,
+            self.target,
+            rate,
+            preset.max_grad_norm,
+            place=lambda part: part[rank::count].to(self.device),
+            first_step=first_step,
         )
-        x0, t, labels, eps = (
-            part.to(self.device) for part in self.processes.share(x0, t, labels, eps)
-        )
-
-        def compute_loss(model: nn.Module) -> Tensor:
-            with torch.autocast(
-                self.device.type, torch.bfloat16, enabled=preset.precision == "bfloat16"
-            ):
-                return ch05.diffusion_loss(
-                    model, x0, t, labels, eps, self.schedule.alpha_bars, self.target
-                )
-
-        loss = ch05.training_step(
-            self.parallel, self.ema, self.optimizer, compute_loss, preset.max_grad_norm
-        )
-        return self.processes.mean(loss, self.device)
 
     # The run as a whole
 
@@ -298,43 +310,24 @@ class Run:
 
     def _train(self) -> None:
         done = self._begin()
-        per_epoch = self.steps_per_epoch
+        per_epoch, losses = self.steps_per_epoch, self.metrics["losses"]
         bar = tqdm(
             total=self.num_steps, initial=done, desc="training", unit="step", disable=self.quiet
         )
-        started = time.monotonic()
-
-        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-            skip = done - epoch * per_epoch if epoch == done // per_epoch else 0
-            return self.batches(epoch, skip)
-
-        def step_once(batch: tuple[Tensor, Tensor], step: int) -> float:
-            loss = self.step_once(batch, step)
-            self.metrics["losses"].append(loss)
-            bar.update()
-            recent = self.metrics["losses"][-50:]
-            bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
-            # The end of an epoch saves by itself, once the epoch's samples are drawn.
-            if (step + 1) % self.save_every == 0 and (step + 1) % per_epoch != 0:
-                self._save("last.pt", step + 1)
-            return loss
-
-        def end_of_epoch(epoch: int, losses: list[float]) -> None:
-            nonlocal started
-            self._end_of_epoch(epoch, time.monotonic() - started)
-            started = time.monotonic()
-
-        try:
-            self.ch05.train(
-                step_once,
-                batches,
-                self.preset.epochs,
-                end_of_epoch,
-                first_epoch=done // per_epoch,
-                first_step=done,
-            )
-        finally:
-            bar.close()
+        with contextlib.closing(bar):
+            for epoch in range(done // per_epoch, self.preset.epochs):
+                started = time.monotonic()
+                batches = self.batches(epoch, skip=done - epoch * per_epoch)
+                for loss in self.steps(batches, first_step=done):
+                    losses.append(self.processes.mean(loss, self.device))
+                    done += 1
+                    bar.update()
+                    recent = losses[-50:]
+                    bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
+                    # The end of an epoch saves by itself, once the epoch's samples are drawn.
+                    if done % self.save_every == 0 and done % per_epoch != 0:
+                        self._save("last.pt", done)
+                self._end_of_epoch(epoch, time.monotonic() - started)
         self._finish()
 
     def _begin(self) -> int:

@@ -41,6 +41,17 @@ def use(*symbols: str) -> Any:
     return found[0] if len(found) == 1 else tuple(found)
 
 
+def yours(*symbols: str) -> Any:
+    """Your version of each symbol as it is now, whether it passes or not.
+
+    Returns:
+        the function or class, or a tuple of them if several were asked for.
+    """
+    code = Implementation(Workspace().exercises)
+    found = [getattr(code.chapter(exercise_of(symbol).chapter), symbol) for symbol in symbols]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
 def welcome() -> None:
     """Show how far you are, and a link to what is next."""
     statuses = Workspace().statuses()
@@ -68,10 +79,12 @@ def label(exercise_id: str) -> None:
     exercise = find_exercise(exercise_id)
     names = ", ".join(f"`{symbol}`" for symbol in exercise.symbols)
     file = f"exercises/{exercise.chapter}.py"
+    run = f"> {exercise.no_run}: no run needs it  \n" if exercise.no_run else ""
     display(
         Markdown(
             f"> **Exercise {exercise.id}: {exercise.title}**  \n"
-            f"> Write {names} in [{file}](../{file})  \n"
+            f"> {exercise.task} {names} in [{file}](../{file})  \n"
+            f"{run}"
             f"> difficulty {exercise.dots} · about {exercise.minutes} minutes · {exercise.worth} · "
             f'stuck? run `hint("{exercise.id}")` in a new cell'
         )
@@ -98,10 +111,10 @@ class Card:
         result = self.result
         if result.status == NOT_WRITTEN:
             exercise = result.exercise
+            names, file = ", ".join(exercise.symbols), f"exercises/{exercise.chapter}.py"
             return (
                 f"{LOOKS[NOT_WRITTEN].sign} {exercise.id} {exercise.title}: not written yet.\n"
-                f"Write {', '.join(exercise.symbols)} in exercises/{exercise.chapter}.py, "
-                "save, and run this cell again."
+                f"{exercise.task} {names} in {file}, save, and run this cell again."
             )
         return f"{LOOKS[result.status].sign} {result.message}"
 
