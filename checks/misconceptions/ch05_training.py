@@ -1069,8 +1069,8 @@ answers.edit(
 answers.edit(
     "5.6",
     "the same draws in every step",
-    "A generator that is seeded in the loop gives every batch the same steps and the same noise, and "
-    "the network learns these by heart. Seeding is the caller's.",
+    "A generator that is seeded in the loop gives every batch the same steps and noise, and the "
+    "network learns these by heart. Seeding is the caller's.",
     ("        t, eps =", "        generator.manual_seed(0)\n        t, eps ="),
 )
 
