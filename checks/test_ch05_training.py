@@ -273,6 +273,19 @@ def network_answer(inputs: dict, x_t: Tensor, t: Tensor, labels: Tensor) -> Tens
     )
 
 
+def slopes_of(error: Tensor, x_t: Tensor, t: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The gradient of the mean squared error in each weight of the toy network."""
+    factors = {
+        "image": x_t.double(),
+        "step": t.double()[:, None, None, None],
+        "label": labels.double()[:, None, None, None],
+    }
+    return {
+        name: (2 * error * factor / error.numel()).sum((0, 2, 3))[:, None, None].float()
+        for name, factor in factors.items()
+    }
+
+
 def require_loss(loss, error: Tensor, expected: str) -> None:
     loss = require_tensor(loss, "the loss", (), dtype=None)
     require_number(float(loss), float((error**2).mean()), expected, "the loss", RTOL, ATOL)
@@ -388,15 +401,7 @@ def test_loss_lets_gradients_through(got, ref, inputs):
         "a loss without gradients (.item(), .detach() and torch.no_grad() cut them off)",
     )
     error = answer_minus(inputs, inputs["eps"])
-    factors = {
-        "image": inputs["x_t"].double(),
-        "step": inputs["t"].double()[:, None, None, None],
-        "label": inputs["labels"].double()[:, None, None, None],
-    }
-    slopes = {
-        name: (2 * error * factor / error.numel()).sum((0, 2, 3))[:, None, None].float()
-        for name, factor in factors.items()
-    }
+    slopes = slopes_of(error, inputs["x_t"], inputs["t"], inputs["labels"])
     require_weights(
         got["gradients"],
         slopes,
@@ -1352,7 +1357,11 @@ def test_loop_sets_the_rate_of_each_step(got, ref, inputs):
     seconds=SECONDS,
 )
 def test_loop_clips_and_lets_the_average_follow(got, ref, inputs):
-    """Each step is clipped at max_grad_norm, and the average sees the weights after it"""
+    """Each step goes down, clipped at max_grad_norm, and the average sees the weights after it"""
+    call, eps = got["first call"], got["first eps"]
+    error = network_answer(inputs, call["x_t"], call["t"], call["labels"]) - eps
+    slopes = slopes_of(error, call["x_t"], call["t"], call["labels"])
+    down = -torch.cat([slopes[name].flatten() for name in ("image", "step", "label")])
     for name, limit in (("tight", 0.01), ("unsaid", 1.0)):
         for moved in got[name]["moved"]:
             require(
@@ -1361,6 +1370,14 @@ def test_loop_clips_and_lets_the_average_follow(got, ref, inputs):
                 f"clipped at {limit:g}",
                 f"a step of length {moved:.4g}",
             )
+        require_close(
+            got[name]["first move"],
+            down * limit / down.norm(),
+            f"the first step to go down the gradient, {limit:g} far",
+            "the step",
+            1e-3,
+            1e-3 * limit,
+        )
         require(
             len(got[name]["shown"]) == 3,
             "ema.update to be called once in each step",

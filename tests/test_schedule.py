@@ -71,6 +71,7 @@ def test_a_whole_reverse_walk_agrees_with_diffusers(cosine, solutions, variance)
     scheduler.alphas_cumprod = torch.cumprod(scheduler.alphas, dim=0)
     scheduler.one = torch.ones((), dtype=torch.float64)
     p_sample = solutions.chapter("ch06_guided_sampling").p_sample
+    ch02 = solutions.chapter("ch02_forward_process")
 
     generator = torch.Generator().manual_seed(1)
     # A stand-in for a network: what a point mass at this image would make the ideal eps.
@@ -86,7 +87,12 @@ def test_a_whole_reverse_walk_agrees_with_diffusers(cosine, solutions, variance)
 
         noise = torch.randn(image.shape, generator=generator)
         t = torch.full((2,), step)
-        ours = p_sample(ours, t, eps(ours).float(), noise, cosine, variance)
+        ours = p_sample(
+            *(ours, t, eps(ours).float(), noise, cosine),
+            ch02.predict_x0,
+            ch02.q_posterior,
+            variance,
+        )
         theirs = step_of_diffusers(scheduler, theirs, step, eps(theirs), noise.double())
         worst = max(worst, float((ours - theirs).abs().max()))
     assert worst < 1e-5

@@ -827,8 +827,14 @@ def loop_moves(impl, inputs):
             places.append(flat(loop.model))
         moved = [float((new - old).norm()) for old, new in zip(places, places[1:])]
         shown = [flat_weights(found["weights"]) for found in loop.ema.shown]
-        evidence[name] = {"moved": moved, "places": places[1:], "shown": shown}
-    return evidence
+        first = places[1] - places[0] if moved else None
+        evidence[name] = {
+            "moved": moved,
+            "first move": first,
+            "places": places[1:],
+            "shown": shown,
+        }
+    return {**evidence, "first call": loop.asked()[0], "first eps": loop.jumps[0]["eps"]}
 
 
 def flat(model: nn.Module) -> Tensor:
