@@ -963,7 +963,7 @@ def test_step_updates_the_average_last(got, ref, inputs):
     seconds=SECONDS,
 )
 def test_steps_in_a_row(got, ref, inputs):
-    """Every step of several stands for itself, and the limit is 1 unless another is given"""
+    """Each step of several goes along its own gradient, and the limit is 1 if none is given"""
     weights, steps = inputs["weights"], len(inputs["path"])
     for number, slopes in enumerate(inputs["path"]):
         weights = descend(weights, slopes, inputs["lr"], 1.0)
@@ -1068,7 +1068,7 @@ def test_checkpoint_keeps_optimiser_generator_and_count(got, ref, inputs):
     require_number(
         got["num_updates"],
         run.ema.num_updates,
-        "ema.num_updates to be what it was, for the warm-up depends on it",
+        "ema.num_updates to be what it was, since the warm-up depends on it",
         "ema.num_updates",
         0,
         0,

@@ -224,9 +224,9 @@ def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: if `num_steps` is out of range.
     """
+    if not 2 <= num_steps <= len(schedule_betas):
+        raise ValueError(f"num_steps must be between 2 and {len(schedule_betas)}, got {num_steps}")
     total = len(schedule_betas)
-    if not 2 <= num_steps <= total:
-        raise ValueError(f"num_steps must be between 2 and {total}, got {num_steps}")
     alpha_bars = torch.cumprod(1 - schedule_betas.double(), dim=0)  # (T,)
     i = torch.arange(1, num_steps + 1, dtype=torch.float64, device=alpha_bars.device)
     timesteps = (i * total / num_steps).round().long() - 1  # (num_steps,), the last is T-1

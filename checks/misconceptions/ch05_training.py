@@ -663,7 +663,7 @@ answers.edit(
 @answers.wrong(
     "5.3",
     "the averages kept beside ema.model",
-    "If the averages stand in a list or dictionary and are only copied into ema.model, the next "
+    "If the averages are kept in a list or dictionary and are only copied into ema.model, the next "
     "update overwrites what a checkpoint has put there. Keep them in ema.model and nowhere else.",
 )
 class EMA(ref.EMA):
@@ -720,7 +720,7 @@ answers.edit(
 answers.edit(
     "5.4",
     "gradients cleared only at the end",
-    "Then whatever stands in the gradients before the first step takes part in it. Clear them "
+    "Then whatever is in the gradients before the first step takes part in it. Clear them "
     "before backward().",
     ("    optimizer.zero_grad()\n", ""),
     ("    ema.update", "    optimizer.zero_grad()\n    ema.update"),
@@ -730,7 +730,7 @@ answers.edit(
     "5.4",
     "gradients cleared before they are used",
     "When the optimiser makes its step there are no gradients. zero_grad() belongs before "
-    "backward(), and nothing else that clears them may stand between backward() and step().",
+    "backward(), and nothing else that clears them may come between backward() and step().",
     ("    optimizer.zero_grad()\n", ""),
     ("nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)", "optimizer.zero_grad()"),
 )
@@ -1003,7 +1003,7 @@ answers.edit(
     "5.5",
     "eval mode for saving",
     "Saving only reads. A model left in eval mode goes on training without dropout, and its "
-    "running statistics stand still.",
+    "running statistics no longer change.",
     ("    state = {", "    model.eval()\n    state = {"),
 )
 

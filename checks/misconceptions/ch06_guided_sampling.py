@@ -23,7 +23,7 @@ answers.edit(
 answers.edit(
     "6.1",
     "the first image's t for all",
-    "The images of a batch may stand at different steps, so the tables are read with the whole t.",
+    "The images of a batch may be at different steps, so the tables are read with the whole t.",
     ("x_t, t, eps, schedule.alpha_bars", "x_t, t[:1], eps, schedule.alpha_bars"),
     ("q_posterior(x0, x_t, t, schedule)", "q_posterior(x0, x_t, t[:1], schedule)"),
     ("schedule.betas[t]", "schedule.betas[t[:1]]"),
@@ -621,7 +621,7 @@ answers.edit(
 @answers.wrong(
     "6.4",
     "rows and columns of the picture swapped",
-    "num_columns images stand beside each other: it fixes the width. The number of rows follows.",
+    "num_columns images are beside each other: it fixes the width. The number of rows follows.",
 )
 def image_grid(images, num_columns, gap=2):
     return ref.image_grid(images, -(-len(images) // num_columns), gap)

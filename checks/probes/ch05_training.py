@@ -198,7 +198,7 @@ def eps_from_v(impl, inputs):
     return {"found": [plain(impl.eps_from_v(*batch)) for batch in batches]}
 
 
-# 5.3. The probes that call update() stand under enable_grad(), which puts back on what code may
+# 5.3. The probes that call update() are under enable_grad(), which puts back on what code may
 # have switched off for good; otherwise the checks that come later would suffer.
 
 

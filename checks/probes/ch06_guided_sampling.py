@@ -157,7 +157,7 @@ def guided(impl, inputs):
     """The guided eps, and what the network was asked for it.
 
     `rows` tells for each image that the network saw which of the images it was, at which t
-    and with which label; sorted, for the order in the batch is free.
+    and with which label; sorted, as the order in the batch is free.
     """
     network = Network()
     eps = _guided(impl, inputs, network)
