@@ -2,13 +2,19 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
+from checks.probes.ch05_training import Loop
+from checks.test_ch05_training import loop_inputs
 from course import ROOT
+from course.grading.code import reference
 from course.pages.build_notebooks import execute, normalise
+from course.pages.notebook import yours
 from course.syllabus import chapters
 from tests.browser import CHROMIUM
 from tests.notebooks import (
@@ -109,3 +115,14 @@ def test_a_learners_own_code_is_used_and_named(new_learner, tmp_path):
     )
     assert "cosine_betas: yours" in text
     assert text.count("✔ 1.") == 5 and "not written yet" not in text
+
+
+def test_yours_runs_although_the_rest_of_the_file_is_not_written(tmp_path, monkeypatch):
+    """The loop of 5.6 is given with its fault, and calls functions that are still to be written."""
+    monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
+    inputs = loop_inputs()(torch.Generator().manual_seed(0))
+    target = {"target": lambda x0, eps, t, alpha_bars: 100 + x0}
+    given, whole = yours("train"), reference().chapter("ch05_training").train
+    losses = [Loop(SimpleNamespace(train=f), inputs, **target).losses() for f in (given, whole)]
+    assert len(losses[0]) == len(losses[1]) == 3
+    assert all(a < b for a, b in zip(*losses))  # the given one never hears of the 100
