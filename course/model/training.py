@@ -27,6 +27,7 @@ from course.model.models import (
     save_model,
 )
 from course.model.pictures import save_picture, save_progress
+from course.model.recorded import record
 from course.model.sampling import draw, eps_network
 
 SAMPLES_PER_CLASS = 4
@@ -176,7 +177,9 @@ class Run:
         device: str = "auto",
         save_every: int = 200,
         quiet: bool = False,
+        recorded: bool = True,
     ):
+        """recorded: on one CUDA GPU, replay the network's work as a whole (`record`)."""
         self.folder, self.impl, self.save_every = Path(folder), impl, save_every
         self.device = choose_device(device)
         self.processes = Processes.join(self.device)
@@ -199,6 +202,8 @@ class Run:
         self.parallel = self.model  # what the loss is computed with
         if self.processes.count > 1:
             self.parallel = DistributedDataParallel(self.model)
+        elif recorded and self.device.type == "cuda":
+            self._record()
         self.optimizer = self.ch05.make_optimizer(
             self.model, self.preset.lr, self.preset.weight_decay
         )
@@ -220,6 +225,12 @@ class Run:
                 f"a batch of {self.preset.batch_size} cannot be shared by "
                 f"{self.processes.count} processes; choose a number that divides it"
             )
+
+    def _record(self) -> None:
+        labels = torch.zeros(self.preset.batch_size, dtype=torch.int64, device=self.device)
+        x = torch.zeros(len(labels), 1, 28, 28, device=self.device)
+        if why := record(self.model, (x, labels, labels.clone()), self.preset.precision):
+            self.say(f"the network is not recorded, which makes a GPU slower: {why}")
 
     def say(self, text: str) -> None:
         if not self.quiet:
