@@ -171,6 +171,7 @@ class Whole:
             capturable=on_gpu, fused=on_gpu,
         )  # fmt: skip
         self.inputs = self._draw(torch.arange(run.preset.batch_size, device=self.device))
+        self.generator.manual_seed(run.preset.seed)  # these were only for their shapes
         self.loss = torch.tensor(0.0, device=self.device)
         self.done = 0
         self.replay = self._record() if on_gpu else self._step
