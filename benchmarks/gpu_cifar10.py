@@ -22,7 +22,8 @@ this leaves behind.
 FOLDER gets, as far as the time reached:
     cifar10.json                   all figures, written after each stage
     cifar10_images_1.zip, _2       the final images, a lossless WebP sheet for each class; in the
-                                   first also ten of each class, grid.png, and judge.safetensors
+                                   first also ten of each class, grid.png, and judge.safetensors;
+                                   in the second also those tried with the second best guidance
     cifar10_ema_1.safetensors, _2  the averaged network in bfloat16, half of the tensors in each
 """
 
@@ -512,7 +513,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def compile_network(training: Training, eager: bool) -> dict:
-    """Compile forward and backward with one batch, or go on without; then time the forward.
+    """Compile forward and backward with one batch, or go on without.
 
     Drawing runs through the same compiled function, gradients and all, with the same batch size:
     nothing has to be compiled a second time.
@@ -529,15 +530,19 @@ def compile_network(training: Training, eager: bool) -> dict:
     for _ in range(2):
         training.loss().backward()
     training.network.zero_grad(set_to_none=True)
+    return result
+
+
+def seconds_per_forward(training: Training) -> float:
     synchronize(training.device)
     start = time.perf_counter()
-    for _ in range(5):
+    for _ in range(10):
         training.loss()
     synchronize(training.device)
-    return {**result, "seconds_per_forward": (time.perf_counter() - start) / 5}
+    return (time.perf_counter() - start) / 10
 
 
-def seconds_to_draw(settings: Settings, seconds_per_forward: float) -> float:
+def seconds_to_draw(settings: Settings, per_forward: float) -> float:
     """What all later drawing needs: two grids, two averages, three guidances, final images."""
     batches = settings.trial_images / settings.batch_size
     calls = settings.calls * (
@@ -545,7 +550,7 @@ def seconds_to_draw(settings: Settings, seconds_per_forward: float) -> float:
         + 3 * 2 * batches
         + 2 * settings.final_images / settings.batch_size
     )
-    return 1.1 * calls * seconds_per_forward + settings.fixed_seconds
+    return 1.1 * calls * per_forward + settings.fixed_seconds
 
 
 def train(training: Training, deadline: float, save: Callable[[dict], None]) -> dict:
@@ -628,7 +633,7 @@ def draw(
 
 
 class Judge(nn.Module):
-    """A small residual network; its last features, (N, D), are what distances are taken in."""
+    """A small residual network; distances are taken in the means of its maps at three sizes."""
 
     def __init__(self, widths: tuple[int, ...]):
         super().__init__()
@@ -646,16 +651,15 @@ class Judge(nn.Module):
         conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
         return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, 3, 32, 32) in [-1, 1] -> (B, D)."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, 32, 32) in [-1, 1] -> logits (B, 10) and features (B, D)."""
         h = self.down1(self.start(x))
-        h = self.down2(h + self.same1(h))
-        h = self.down3(h)
-        h = h + self.same3(h)  # (B, D, 4, 4)
-        return h.mean(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.to_logits(self.features(x))
+        fine = h + self.same1(h)  # (B, second, 16, 16)
+        middle = self.down2(fine)  # (B, third, 8, 8)
+        h = self.down3(middle)
+        coarse = h + self.same3(h)  # (B, last, 4, 4)
+        means = [maps.mean(dim=(2, 3)) for maps in (fine, middle, coarse)]
+        return self.to_logits(means[-1]), torch.cat(means, dim=1)
 
 
 def shift_some(images: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
@@ -687,7 +691,7 @@ def train_judge(settings: Settings, data: dict[str, Tensor], device: torch.devic
         x = shift_some(x, generator)
         optimizer.param_groups[0]["lr"] = 0.4 * min(progress / 0.2, (1 - progress) / 0.8)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits = judge(x)
+            logits, _ = judge(x)
         loss = F.cross_entropy(logits.float(), data["train_labels"][index], label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -701,10 +705,10 @@ def train_judge(settings: Settings, data: dict[str, Tensor], device: torch.devic
 
 @torch.no_grad()
 def judged(judge: Judge, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and logits of uint8 images, (N, D) and (N, 10), float32."""
+    """Logits and features of uint8 images, (N, 10) and (N, D), float32."""
     device = next(judge.parameters()).device
-    features = torch.cat([judge.features(to_signed(s.to(device))) for s in images.split(500)])
-    return features, judge.to_logits(features)
+    parts = [judge(to_signed(some.to(device))) for some in images.split(500)]
+    return torch.cat([logits for logits, _ in parts]), torch.cat([rest for _, rest in parts])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> dict:
@@ -735,25 +739,32 @@ def load_judge(folder: Path, settings: Settings, device: torch.device) -> Judge:
 
 
 class Yardstick:
-    """Distances to training images in the judge's features, and beside them those of real ones."""
+    """Distances to training images in the judge's features, and beside them those of real ones.
+
+    Each feature is measured in its standard deviation over training images.
+    """
 
     def __init__(self, judge: Judge, data: dict[str, Tensor], settings: Settings):
         self.judge = judge
         generator = torch.Generator().manual_seed(2)
         order = torch.randperm(len(data["train_images"]), generator=generator)
         chosen = order[: settings.reference_images].to(data["train_images"].device)
-        features, logits = judged(judge, data["train_images"][chosen])
-        self.train_moments = moments(features)
+        logits, features = judged(judge, data["train_images"][chosen])
+        self.scale = features.std(dim=0).clamp(min=1e-6)  # (D,)
+        self.train_moments = self.moments(features)
         self.train_accuracy = accuracy(logits, data["train_labels"][chosen])
         order = torch.randperm(len(data["test_images"]), generator=generator)
         some = order[: settings.trial_images].to(data["test_images"].device)
         self.real = self.measure(data["test_images"][some], data["test_labels"][some])
-        features, logits = judged(judge, data["test_images"])
+        logits, _ = judged(judge, data["test_images"])
         self.test_accuracy = accuracy(logits, data["test_labels"])
 
+    def moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return feature_moments((features / self.scale).cpu())
+
     def measure(self, images: Tensor, labels: Tensor) -> dict:
-        features, logits = judged(self.judge, images)
-        distance = frechet_distance(*self.train_moments, *moments(features))
+        logits, features = judged(self.judge, images)
+        distance = frechet_distance(*self.train_moments, *self.moments(features))
         return {
             "images": len(images),
             "frechet": round(distance, 5),
@@ -767,10 +778,6 @@ class Yardstick:
             "judge_on_test": self.test_accuracy,
             "real_test_images": self.real,
         }
-
-
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    return feature_moments(features.cpu())
 
 
 # What is left behind
@@ -789,14 +796,19 @@ def sheet(images: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def read_sheets(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """The final images and their labels back again: (N, 32, 32, 3), uint8, and (N,)."""
+def read_sheets(paths: list[Path], kind: str = "final") -> tuple[np.ndarray, np.ndarray]:
+    """Images and their labels back again: (N, 32, 32, 3), uint8, and (N,).
+
+    `kind` is "final" or "second"; the latter are all in the second file.
+    """
     images, labels = [], []
     for path in paths:
         with zipfile.ZipFile(path) as archive:
-            counts = json.loads(archive.read("counts.json"))
+            if f"{kind}/counts.json" not in archive.namelist():
+                continue
+            counts = json.loads(archive.read(f"{kind}/counts.json"))
             for name, count in counts.items():
-                picture = np.asarray(Image.open(io.BytesIO(archive.read(f"{name}.webp"))))
+                picture = np.asarray(Image.open(io.BytesIO(archive.read(f"{kind}/{name}.webp"))))
                 rows = picture.reshape(-1, 32, SHEET_COLUMNS, 32, 3).swapaxes(1, 2)
                 images.append(rows.reshape(-1, 32, 32, 3)[:count])
                 labels.append(np.full(count, CLASSES.index(name)))
@@ -812,25 +824,26 @@ def grid_png(images: Tensor, labels: Tensor) -> bytes:
     return file.getvalue()
 
 
-def write_images(images: Tensor, labels: Tensor, out: Path, extra: dict[str, bytes]) -> dict:
-    """Two zip files of five classes each; `extra` goes into the first."""
+def sheets(images: Tensor, labels: Tensor) -> dict[str, tuple[int, bytes]]:
+    """For each class how many images there are, and their sheet."""
     images, labels = images.permute(0, 2, 3, 1).cpu().numpy(), labels[: len(images)].cpu().numpy()
     by_class = [images[labels == label] for label in range(len(CLASSES))]
     with ThreadPool(len(CLASSES)) as pool:  # the encoder lets go of the interpreter
-        sheets = pool.map(sheet, by_class)
-    sizes = {}
-    for part in (0, 1):
-        path = out / f"cifar10_images_{part + 1}.zip"
-        chosen = range(5 * part, 5 * part + 5)
-        counts = {CLASSES[label]: len(by_class[label]) for label in chosen}
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("counts.json", json.dumps(counts))
-            for label in chosen:
-                archive.writestr(f"{CLASSES[label]}.webp", sheets[label])
-            for name, content in extra.items() if part == 0 else ():
-                archive.writestr(name, content)
-        sizes[path.name] = path.stat().st_size
-    return sizes
+        encoded = pool.map(sheet, by_class)
+    return {name: (len(s), e) for name, s, e in zip(CLASSES, by_class, encoded)}
+
+
+def write_zip(path: Path, kinds: dict[str, dict[str, tuple[int, bytes]]], extra: dict) -> dict:
+    """A folder of sheets for each kind, with its counts, and single files; returns the size."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for kind, classes in kinds.items():
+            counts = {name: count for name, (count, _) in classes.items()}
+            archive.writestr(f"{kind}/counts.json", json.dumps(counts))
+            for name, (_, encoded) in classes.items():
+                archive.writestr(f"{kind}/{name}.webp", encoded)
+        for name, content in extra.items():
+            archive.writestr(name, content)
+    return {path.name: path.stat().st_size}
 
 
 def safetensors_bytes(tensors: dict[str, Tensor]) -> bytes:
@@ -894,14 +907,17 @@ def start_judge(folder: Path, options: argparse.Namespace) -> subprocess.Popen:
 
 def choose(
     training: Training, yardstick: Yardstick, settings: Settings, log: Log, deadline: float
-) -> dict:
+) -> tuple[dict, tuple[float, Tensor]]:
     """Find the best grid, average and guidance, in this order, each with the best so far.
+
+    Returns it, and of the second best guidance w and the images.
 
     What the deadline leaves no time for is not tried.
     """
     labels = torch.arange(settings.trial_images, device=training.device) % len(CLASSES)
     table: list[dict] = []
     log.save(trials=table)
+    drawn: dict[tuple, tuple[float, Tensor]] = {}
 
     def trial(average: int, spacing: str, w: float) -> float:
         training.use_average(average)
@@ -915,6 +931,7 @@ def choose(
         table.append(row)
         log.save()
         print(row, flush=True)
+        drawn[average, spacing, w] = (row["frechet"], images)
         return row["frechet"]
 
     best = {"average": 0, "spacing": "trailing", "w": 0.0}
@@ -928,7 +945,13 @@ def choose(
         distance = trial(**{**best, "w": w})
         if distance < least:
             best, least = {**best, "w": w}, distance
-    return best
+    others = [
+        (distance, w, images)
+        for (average, spacing, w), (distance, images) in drawn.items()
+        if (average, spacing) == (best["average"], best["spacing"]) and w != best["w"]
+    ]
+    _, w, images = min(others, key=lambda other: other[0])
+    return best, (w, images)
 
 
 def about(training: Training, settings: Settings) -> dict:
@@ -949,8 +972,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     log = Log(out / "cifar10.json")
     end = START + options.seconds
     folder = Path(tempfile.mkdtemp())
-    best, yardstick = {"average": 0, "spacing": "trailing", "w": 0.1}, None
-    judge_process = None
+    best = {"average": 0, "spacing": "trailing", "w": 0.25}  # if nothing can be measured
+    second = yardstick = judge_process = None
     with log.stage("data"):
         arrays = unpack(options.data, every=50 if options.smoke else 1)
         np.savez(folder / "data.npz", **arrays)
@@ -959,31 +982,43 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     with log.stage("compile"):
         training = Training(settings, data, device)
         log.save(**about(training, settings))
-        compiled = compile_network(training, options.eager)
-        needed = seconds_to_draw(settings, compiled["seconds_per_forward"])
-        log.save(compile=compiled, seconds_kept_for_drawing=round(needed, 1))
+        log.save(compile=compile_network(training, options.eager))
+    with log.stage("waiting for the judge"):  # or it would be in the measurement
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            judge_process.wait(timeout=15)
+        per_forward = seconds_per_forward(training)
+        needed = min(seconds_to_draw(settings, per_forward), 0.35 * options.seconds)
+        log.save(seconds_per_forward=per_forward, seconds_kept_for_drawing=round(needed, 1))
     with log.stage("training"):
         log.save(training=train(training, end - needed, lambda f: log.save(training=f)))
     with log.stage("judge"):
         judge_process.wait(timeout=max(1.0, end - time.perf_counter() - 0.6 * needed))
         yardstick = Yardstick(load_judge(folder, settings, device), data, settings)
         log.save(**yardstick.about())
-    per_batch = 1.1 * settings.calls * compiled["seconds_per_forward"]
-    final = 2 * per_batch * settings.final_images / settings.batch_size
+    final = 2.2 * settings.calls * per_forward * settings.final_images / settings.batch_size
     with log.stage("choice"):
-        best = choose(training, yardstick, settings, log, end - final - settings.fixed_seconds / 2)
+        rest = end - final - settings.fixed_seconds / 2
+        best, second = choose(training, yardstick, settings, log, rest)
         log.save(best=best | {"ema_width": settings.ema_widths[best["average"]]})
+        log.save(second_w=second[0])
     labels = torch.arange(settings.final_images, device=device) % len(CLASSES)
     with log.stage("final images"):
         training.use_average(best["average"])
         rest = end - settings.fixed_seconds / 2
         images = draw(training, labels, best["w"], best["spacing"], seed=4, deadline=rest)
-    with log.stage("files"):
+    with log.stage("images"):
         extra = {"grid.png": grid_png(images, labels[: len(images)])}
         if yardstick:
             weights = {k: v.half() for k, v in yardstick.judge.state_dict().items()}
             extra["judge.safetensors"] = safetensors_bytes(weights)
-        log.record["files"] |= write_images(images, labels, out, extra)
+        final = sheets(images, labels)
+        log.record["files"] |= write_zip(
+            out / "cifar10_images_1.zip", {"final": dict(list(final.items())[:5])}, extra
+        )
+        kinds = {"final": dict(list(final.items())[5:])}
+        if second:
+            kinds["second"] = sheets(second[1], labels)
+        log.record["files"] |= write_zip(out / "cifar10_images_2.zip", kinds, {})
         if yardstick:
             log.save(final=yardstick.measure(images, labels))
     with log.stage("weights"):
