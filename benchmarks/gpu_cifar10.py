@@ -86,7 +86,7 @@ class Settings:
     groups: int = 8
     batch_size: int = 512
     muon_lr: float = 2e-3
-    adam_lr: float = 1e-3
+    adam_lr: float = 2e-3
     warmup: int = 150  # steps
     ema_widths: tuple[float, ...] = (0.05, 0.1)  # of the averages, as shares of the steps so far
     calls: int = 30  # of the network for each image
@@ -353,12 +353,15 @@ def draw_steps(count: int, generator: torch.Generator) -> Tensor:
 
     Source: Karras et al. 2022, table 1, P_mean and P_std; Kingma et al. 2021, appendix I.1.
     """
-    offset = torch.rand(1, generator=generator, device=generator.device)
-    spread = (torch.arange(count, device=generator.device) + offset) / count  # (B,)
+    device = generator.device
+    offsets = torch.rand(2, generator=generator, device=device)
+    quarter = count // 4
+    uniform = (torch.arange(quarter, device=device) + offsets[0]) / quarter  # in [0, 1)
+    rest = count - quarter
+    spread = (torch.arange(rest, device=device) + offsets[1]) / rest
     log_snr = 2.0 + 2.4 * math.sqrt(2) * torch.erfinv((2 * spread - 1).clamp(-0.9999, 0.9999))
     by_snr = 2 / math.pi * torch.atan(torch.exp(-log_snr / 2))
-    uniform = torch.arange(count, device=generator.device) % 4 == 0
-    return (torch.where(uniform, spread, by_snr) * T).long().clamp(0, T - 1)
+    return (torch.cat([uniform, by_snr]) * T).long().clamp(0, T - 1)
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -974,6 +977,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     folder = Path(tempfile.mkdtemp())
     best = {"average": 0, "spacing": "trailing", "w": 0.25}  # if nothing can be measured
     second = yardstick = judge_process = None
+    per_forward, needed = 0.02, 0.25 * options.seconds  # if nothing can be measured
     with log.stage("data"):
         arrays = unpack(options.data, every=50 if options.smoke else 1)
         np.savez(folder / "data.npz", **arrays)
