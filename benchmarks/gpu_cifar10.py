@@ -910,7 +910,7 @@ def start_judge(folder: Path, options: argparse.Namespace) -> subprocess.Popen:
 
 def choose(
     training: Training, yardstick: Yardstick, settings: Settings, log: Log, deadline: float
-) -> tuple[dict, tuple[float, Tensor]]:
+) -> tuple[dict, tuple[float, Tensor] | None]:
     """Find the best grid, average and guidance, in this order, each with the best so far.
 
     Returns it, and of the second best guidance w and the images.
@@ -939,6 +939,8 @@ def choose(
 
     best = {"average": 0, "spacing": "trailing", "w": 0.0}
     least = trial(**best)
+    if not drawn:
+        raise TimeoutError("no time for any trial")
     others = [{"spacing": "log_snr"}, *({"average": i} for i in range(1, len(training.averages)))]
     for change in others:
         distance = trial(**{**best, **change})
@@ -953,8 +955,8 @@ def choose(
         for (average, spacing, w), (distance, images) in drawn.items()
         if (average, spacing) == (best["average"], best["spacing"]) and w != best["w"]
     ]
-    _, w, images = min(others, key=lambda other: other[0])
-    return best, (w, images)
+    second = min(others, key=lambda other: other[0])[1:] if others else None
+    return best, second
 
 
 def about(training: Training, settings: Settings) -> dict:
@@ -1004,7 +1006,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         rest = end - final - settings.fixed_seconds / 2
         best, second = choose(training, yardstick, settings, log, rest)
         log.save(best=best | {"ema_width": settings.ema_widths[best["average"]]})
-        log.save(second_w=second[0])
+        log.save(second_w=second and second[0])
     labels = torch.arange(settings.final_images, device=device) % len(CLASSES)
     with log.stage("final images"):
         training.use_average(best["average"])
