@@ -53,7 +53,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solutions.ch01_noise_schedule import cosine_betas, make_schedule
+from solutions.ch01_noise_schedule import cosine_betas
+from solutions.ch02_forward_process import make_schedule, predict_x0
 from solutions.ch03_embeddings import ClassEmbedding, TimeEmbedding, drop_labels
 from solutions.ch04_unet import Downsample
 from solutions.ch05_training import eps_from_v, v_target
@@ -612,7 +613,7 @@ def draw(
         return eps_from_v(x, v, t, training.alpha_bars)
 
     def step(x, t, t_next, eps, noise, memory):
-        return dpm_2m_step(x, t, t_next, eps, training.alpha_bars, memory)
+        return dpm_2m_step(x, t, t_next, eps, training.alpha_bars, predict_x0, memory)
 
     done = []
     for some in labels.split(size):
