@@ -132,7 +132,7 @@ def test_alpha_bars_are_running_products(got, ref, inputs):
     alpha_bars = require_tensor(got["alpha_bars"], "alpha_bars", (6,))
     require(
         math.isclose(float(alpha_bars[0]), 1 - float(inputs["betas"][0]), rel_tol=1e-5),
-        "alpha_bars[0] = 1 - beta_0, for t = 0 is already one step of noise",
+        "alpha_bars[0] = 1 - beta_0: t = 0 is already one step of noise",
         f"alpha_bars[0] = {float(alpha_bars[0]):.6g} with beta_0 = {float(inputs['betas'][0]):.6g}",
     )
     ratios, alphas = alpha_bars[1:] / alpha_bars[:-1], 1 - inputs["betas"][1:]

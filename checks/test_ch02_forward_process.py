@@ -1042,7 +1042,7 @@ def test_schedule_posterior_agrees_with_the_forward_process(got, ref, inputs):
         mean,
         wanted_mean,
         "posterior_x0_coef + posterior_xt_coef * sqrt(alpha_bar_t) = sqrt(alpha_bar_{t-1}): one "
-        "step back from the mean of x_t lies the mean of x_{t-1}",
+        "step back from the mean of x_t is the mean of x_{t-1}",
         lambda t: f"{mean[t]:.4f} on the left and {wanted_mean[t]:.4f} on the right at t = {t}",
         atol=1e-6,
     )

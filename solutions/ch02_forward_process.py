@@ -162,7 +162,7 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
 
 
 def amplification(alpha_bars: Tensor) -> Tensor:
-    """How many times as large as an error in eps the error is that it makes in x_0, for each t.
+    """By how much an error in eps grows on its way into x_0, for each t.
 
     x_t is given. If `predict_x0` gets an eps that is off by some amount, its x_0 is off by this
     positive factor times as much.
@@ -208,9 +208,10 @@ def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tup
 def make_schedule(betas: Tensor) -> NoiseSchedule:
     """Precompute, once, every table that training and sampling look up by t.
 
-    Two witnesses know something of x_{t-1}: x_0, which became x_{t-1} by the steps 0 ... t-1, and
-    x_t, which step t made of x_{t-1}. The posterior q(x_{t-1} | x_t, x_0) is what they say together.
-    Its mean is a weighted sum of x_0 and x_t. The two weights and the variance depend on t only.
+    Two witnesses know something of x_{t-1}: x_0, which the steps 0 ... t-1 turned into x_{t-1}, and
+    x_t, which step t made of x_{t-1}. What they say together is the posterior
+    q(x_{t-1} | x_t, x_0). Its mean is a weighted sum of x_0 and x_t. The two weights and the
+    variance depend on t only.
 
     Equation:
         from x_0:  mean sqrt(alpha_bar_{t-1}) * x_0,  variance 1 - alpha_bar_{t-1}

@@ -479,7 +479,7 @@ answers.edit(
 answers.edit(
     "1.4",
     "noise over signal",
-    "Signal to noise: alpha_bar stands above the line. The log-SNR falls as t grows.",
+    "Signal to noise: alpha_bar is above the line. The log-SNR falls as t grows.",
     ("signal / noise", "noise / signal"),
 )
 

@@ -121,7 +121,7 @@ answers.edit(
 answers.edit(
     "2.1",
     "t itself instead of the table's entry",
-    "t is only the place to look at. The number wanted stands in the table at this place.",
+    "t is only the place to look at. What you want is the table's entry there.",
     ("values[t]", "t.to(values.dtype)"),
 )
 
@@ -418,7 +418,7 @@ def q_sample(x0, t, eps, alpha_bars):
 @answers.wrong(
     "2.3",
     "the noise of the last step only",
-    "eps stands for the noise of all steps together, so its variance is all that the image has "
+    "eps is worth the noise of all steps together, so its variance is all that the image has "
     "lost, 1 - alpha_bar_t. beta_t is the last step's.",
 )
 def q_sample(x0, t, eps, alpha_bars):
@@ -608,7 +608,7 @@ answers.edit(
 answers.edit(
     "2.4",
     "the noise added again",
-    "The noise stands in x_t with a plus sign. To take it out, subtract it.",
+    "q_sample added the noise. To take it out, subtract it.",
     ("x_t - torch", "x_t + torch"),
 )
 
