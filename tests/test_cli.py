@@ -116,7 +116,7 @@ def test_hints_and_solution(learner, capsys):
     assert main(["hint", "1.2"]) == 0
     assert main(["hint", "1.2"]) == 0
     out = capsys.readouterr().out
-    assert "1. Each beta" in out and "2. Evaluate f" in out
+    assert "1. A step receives" in out and "2. So a beta compares" in out
     assert main(["solution", "1.2"]) == 1
     assert "does not pass yet" in capsys.readouterr().out
     solve(learner, "ch01_noise_schedule")

@@ -96,6 +96,86 @@ def curves(
     return figure
 
 
+def curves_beside_images(
+    lines: Mapping[str, Sequence[float] | Tensor],
+    mark: float,
+    images: Mapping[str, Tensor],
+    xlabel: str,
+    ylabel: str,
+) -> Figure:
+    """Curves over 0, 1, 2 ... with an upright line at `mark`, and titled images beside them."""
+    figure = Figure(figsize=(7.4, 2.6), dpi=100, layout="constrained")
+    ratios = [2, *[1] * len(images)]
+    plot, *places = figure.subplots(1, 1 + len(images), width_ratios=ratios)
+    for (name, values), colour, style in zip(lines.items(), COLOURS, STYLES):
+        plot.plot(np.asarray(values), label=name, color=colour, linestyle=style)
+    plot.axvline(mark, color="black", linewidth=0.8)
+    plot.set_xlabel(xlabel)
+    plot.set_ylabel(ylabel)
+    plot.legend(fontsize=8, loc="upper right")
+    for axes, (title, image) in zip(places, images.items()):
+        axes.imshow(image.squeeze().numpy(), cmap="gray", vmin=-1, vmax=1)
+        axes.set_title(title, fontsize=9)
+        axes.axis("off")
+    return figure
+
+
+def paths_and_histograms(
+    paths: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    draws: Mapping[str, Tensor],
+    titles: tuple[str, str],
+) -> Figure:
+    """Left: walks (T, count) of one pixel and a band around their mean. Right: two histograms."""
+    figure = Figure(figsize=(8.6, 3.2), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
+    left.plot(paths, color="grey", linewidth=0.4, alpha=0.6)
+    left.plot(mean, color=COLOURS[0], label="mean of the jumps")
+    for sign, name in ((-2, None), (2, "mean ± 2 standard deviations")):
+        left.plot(mean + sign * std, color=COLOURS[1], linestyle="--", label=name)
+    left.set_xlabel("step t")
+    left.set_ylabel("value of the pixel")
+    left.set_ylim(-3.6, 3.6)
+    left.legend(fontsize=8, loc="lower left")
+    bins = np.linspace(-3, 4, 50)
+    looks = ({"color": COLOURS[5]}, {"color": "black", "histtype": "step"})
+    for (name, values), look in zip(draws.items(), looks):
+        right.hist(values.tolist(), bins, label=name, **look)
+    right.set_xlabel("value of the pixel")
+    right.set_ylabel("draws")
+    right.set_ylim(0, 1.4 * right.get_ylim()[1])  # room for the legend
+    right.legend(fontsize=8)
+    for axes, title in zip((left, right), titles):
+        axes.set_title(title, fontsize=10)
+    return figure
+
+
+def bell_curves(
+    panels: Mapping[str, Mapping[str, tuple[float, float]]], xlabel: str, title: str = ""
+) -> Figure:
+    """Panels side by side, each with Gaussians (mean, std) of height 1, around the last of them."""
+    width = max(6.0, 2.15 * len(panels))
+    figure = Figure(figsize=(width, 2.9), dpi=100, layout="constrained")
+    for axes, (name, bells) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
+    ):
+        middle, spread = list(bells.values())[-1]
+        x = np.linspace(middle - 6 * spread, middle + 6 * spread, 400)
+        looks = zip(bells.items(), COLOURS, ("--", ":", "-"), (2, 2, 5), (1, 1, 0.4))
+        for (label, (mean, std)), colour, style, thickness, alpha in looks:
+            height = np.exp(-0.5 * ((x - mean) / std) ** 2)
+            axes.plot(x, height, style, color=colour, linewidth=thickness, alpha=alpha, label=label)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel(xlabel)
+        axes.set_yticks([])
+        axes.locator_params(axis="x", nbins=5)
+    names = axes.get_legend_handles_labels()
+    figure.legend(*names, fontsize=9, ncols=3, loc="outside lower center")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def matrix(
     values: Tensor,
     xlabel: str,
