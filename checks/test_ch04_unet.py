@@ -718,7 +718,7 @@ def channels_of(config: dict) -> list[int]:
 
 
 def plan(config: dict) -> list[dict]:
-    """The calls of blocks that the docstring asks for, in order."""
+    """The calls of blocks that the diagram asks for, in order."""
     channels = channels_of(config)
     last = len(channels) - 1
     cond_dim, groups = 4 * config["base_channels"], config["groups"]
@@ -943,7 +943,7 @@ def test_unet_cond(got, ref, inputs):
 
 @check("4.4", probe=probes.unet, inputs=unet_inputs(), call=CALL)
 def test_unet_steps(got, ref, inputs):
-    """Down, middle, up: the blocks run in the docstring's order"""
+    """Down, middle, up: the blocks run in the diagram's order"""
     require_steps(got, inputs["config"])
 
 

@@ -253,12 +253,11 @@ answers.edit(
     ("return self.linear2(hidden)", "return nn.functional.silu(self.linear2(hidden))"),
 )
 
-answers.edit(
+answers.planted(
     "3.2",
     "no nonlinearity",
     "Two linear layers in a row are together one linear layer: the second adds nothing. "
-    "Something that bends has to stand between them.",
-    ("nn.functional.silu(self.linear1(embedding))", "self.linear1(embedding)"),
+    "Something that bends has to be between them.",
 )
 
 answers.edit(

@@ -398,11 +398,18 @@ answers.edit(
     ),
 )
 
-answers.edit(
+answers.planted(
     "4.2",
     "a transposed convolution",
-    "It makes the four new pixels of an old one with four different sets of weights, which shows "
-    "as a checkerboard. Repeat the pixels, then convolve.",
+    "Its windows overlap unevenly: one, two or four of them reach a new pixel, which shows as a "
+    "checkerboard. Give every new pixel a value first, then convolve.",
+)
+
+answers.edit(
+    "4.2",
+    "a transposed convolution with windows of four",
+    "Now four windows reach every pixel, but the four children of an old pixel still get four "
+    "different sets of weights. Give every new pixel a value first, then convolve.",
     ('F.interpolate(x, scale_factor=2, mode="nearest")', "x"),
     (
         "Conv2d(channels, channels, kernel_size=3, padding=1)",
