@@ -202,7 +202,7 @@ answers.edit(
     "3.1",
     "cosines below the sines",
     "Joined along dimension 0, the cosines become new rows, as if there were twice as many steps. "
-    "Sines and cosines of one step belong into one row.",
+    "The sines and cosines of one step belong in one row.",
     ("dim=1)", "dim=0)"),
 )
 
@@ -226,7 +226,7 @@ answers.edit(
 @answers.wrong(
     "3.1",
     "an odd dim filled up with a zero",
-    "Some libraries do that. Here an odd dim is refused, for it is nearly always a slip.",
+    "Some libraries do that. Here an odd dim is refused, because it is nearly always a slip.",
 )
 def sinusoidal_embedding(t, dim, max_period=10000.0):
     embedding = ref.sinusoidal_embedding(t, max(4, dim - dim % 2), max_period)
@@ -247,8 +247,7 @@ answers.edit(
 answers.edit(
     "3.2",
     "the SiLU after the second layer instead of before it",
-    "Two linear layers in a row are together one linear layer. The nonlinearity belongs between "
-    "them.",
+    "Two linear layers in a row are one linear layer. The nonlinearity belongs between them.",
     ("nn.functional.silu(self.linear1(embedding))", "self.linear1(embedding)"),
     ("return self.linear2(hidden)", "return nn.functional.silu(self.linear2(hidden))"),
 )
@@ -256,8 +255,8 @@ answers.edit(
 answers.planted(
     "3.2",
     "no nonlinearity",
-    "Two linear layers in a row are together one linear layer: the second adds nothing. "
-    "Something that bends has to be between them.",
+    "Two linear layers in a row are one linear layer: the second adds nothing. Something that "
+    "bends has to come between them.",
 )
 
 answers.edit(
@@ -300,8 +299,8 @@ answers.edit(
 answers.edit(
     "3.2",
     "dropout between the layers",
-    "The formula has no dropout. With it, one step would be told to the network differently each "
-    "time.",
+    "Nothing is left to chance here. With dropout the network would be told the same step "
+    "differently each time.",
     ("linear2(hidden)", "linear2(nn.functional.dropout(hidden, 0.1, training=True))"),
 )
 
@@ -344,7 +343,7 @@ answers.edit(
 answers.edit(
     "3.2",
     "one layer only",
-    "SiLU has to be followed by a second linear layer, W_2 and b_2.",
+    "There are two linear layers. The second one reads what the SiLU gives.",
     ("        self.linear2 = nn.Linear(cond_dim, cond_dim)\n", ""),
     ("return self.linear2(hidden)", "return hidden"),
 )
@@ -352,7 +351,7 @@ answers.edit(
 answers.edit(
     "3.2",
     "no biases",
-    "Both layers have a bias, b_1 and b_2. nn.Linear brings one along unless told not to.",
+    "Both layers have a bias. nn.Linear brings one along unless told not to.",
     ("nn.Linear(time_dim, cond_dim)", "nn.Linear(time_dim, cond_dim, bias=False)"),
     ("nn.Linear(cond_dim, cond_dim)", "nn.Linear(cond_dim, cond_dim, bias=False)"),
 )
@@ -425,7 +424,7 @@ answers.edit(
     "3.2",
     "an extra tensor made on the CPU",
     "torch.ones, zeros and the like make tensors on the CPU unless they are told where. What "
-    "forward makes has to lie where its input is: device=embedding.device.",
+    "forward makes has to be where its input is: device=embedding.device.",
 )
 class TimeMLP(nn.Module):
     def __init__(self, time_dim, cond_dim):
@@ -442,7 +441,7 @@ class TimeMLP(nn.Module):
 answers.edit(
     "3.2",
     "weights that all begin alike",
-    "Units that begin alike get the same gradient and stay alike for ever. nn.Linear begins with "
+    "Units that begin alike get the same gradient and stay alike forever. nn.Linear begins with "
     "random weights for this reason.",
     (
         "self.linear2 = nn.Linear(cond_dim, cond_dim)",
@@ -459,7 +458,8 @@ answers.edit(
 answers.edit(
     "3.3",
     "no row for the null label",
-    "Labels 0 ... num_classes-1 are classes; label num_classes is the null label: one row more.",
+    "The null label, num_classes, asks for a row that the table does not have. Rows are counted "
+    "from 0: how many labels are there in all?",
     ("num_classes + 1", "num_classes"),
 )
 
@@ -541,7 +541,7 @@ answers.edit(
     "3.3",
     "the null label moved to the last class",
     "Cutting the label off at num_classes-1 stops the error, but now 'any digit' means 'a nine'. "
-    "The table needs one row more.",
+    "The null label needs a row of its own.",
     ("num_classes + 1", "num_classes"),
     ("self.table(labels)", "self.table(labels.clamp(max=self.table.num_embeddings - 1))"),
 )
@@ -550,7 +550,7 @@ answers.edit(
     "3.3",
     "the null label wrapped round to class 0",
     "The remainder of num_classes divided by num_classes is 0, so 'any digit' means 'a zero'. "
-    "The table needs one row more.",
+    "The null label needs a row of its own.",
     ("num_classes + 1", "num_classes"),
     ("self.table(labels)", "self.table(labels % self.table.num_embeddings)"),
 )
@@ -592,7 +592,7 @@ answers.edit(
     "3.3",
     "a bias that all labels share",
     "A linear layer on one-hot labels is a table, but its bias belongs to no label: every digit "
-    "would move it. Leave the bias away.",
+    "would move it. Leave the bias out.",
     ("nn.Embedding(", "nn.Linear("),
     (
         "self.table(labels)",
