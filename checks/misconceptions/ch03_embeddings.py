@@ -70,6 +70,14 @@ answers.edit(
 
 answers.edit(
     "3.1",
+    "each wave slower by max_period",
+    "max_period is how much slower the last wave is than the first one. The way there takes "
+    "half - 1 equal factors, so each of them is much smaller.",
+    ("i / (half - 1)", "i"),
+)
+
+answers.edit(
+    "3.1",
     "the frequencies in reverse order",
     "The first entry belongs to the fastest wave, the one with i = 0 and frequency 1.",
     ("omega[None, :]", "omega.flip(0)[None, :]"),
@@ -273,6 +281,14 @@ answers.edit(
     "The two curves look alike and are not the same: SiLU(x) is x times sigmoid(x), and GELU has "
     "another curve in the place of the sigmoid.",
     ("silu", "gelu"),
+)
+
+answers.edit(
+    "3.2",
+    "tanh instead of SiLU",
+    "tanh bends too, but it is flat on both sides: large values saturate at -1 and 1. SiLU(x), "
+    "x times sigmoid(x), goes on rising.",
+    ("nn.functional.silu", "torch.tanh"),
 )
 
 answers.edit(
@@ -816,6 +832,14 @@ answers.edit(
     "torch.rand draws from [0, 1): never 1, but once in a long while exactly 0. With <= that label "
     "is dropped even when p is 0.",
     ("uniform < p", "uniform <= p"),
+)
+
+answers.edit(
+    "3.4",
+    "above 1 - p instead of at least",
+    "torch.rand draws from [0, 1): never 1, but once in a long while exactly 0. With > that label "
+    "is kept even when p is 1. Compare uniform < p.",
+    ("uniform < p", "uniform > 1 - p"),
 )
 
 answers.edit(

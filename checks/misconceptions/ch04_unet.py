@@ -158,6 +158,21 @@ answers.edit(
 
 answers.edit(
     "4.1",
+    "cond added before the first convolution",
+    "There it is one number for each channel that comes in, half a block too early. It is added to "
+    "the channels that the first convolution has made.",
+    ("nn.Linear(cond_dim, out_channels)", "nn.Linear(cond_dim, in_channels)"),
+    (
+        "        h = self.conv1(F.silu(self.norm1(x)))  # (B, out, H, W)\n"
+        "        bias = self.cond_proj(F.silu(cond))  # (B, out)\n"
+        "        h = h + bias[:, :, None, None]  # (B, out) -> (B, out, 1, 1)\n",
+        "        bias = self.cond_proj(F.silu(cond))\n"
+        "        h = self.conv1(F.silu(self.norm1(x + bias[:, :, None, None])))\n",
+    ),
+)
+
+answers.edit(
+    "4.1",
     "cond added after the second norm",
     "cond is added before the second norm, so that the second half of the block can work with it "
     "in full: norm, SiLU, convolution.",
@@ -420,6 +435,34 @@ answers.edit(
 
 answers.edit(
     "4.2",
+    "a transposed convolution, smoothed afterwards",
+    "A second convolution cannot take out a pattern whatever the weights are. Do not let it come "
+    "about: give every new pixel a value first, then convolve.",
+    (
+        "Conv2d(channels, channels, kernel_size=3, padding=1)",
+        "Sequential(\n"
+        "            nn.ConvTranspose2d(channels, channels, 3, 2, padding=1, output_padding=1),\n"
+        "            nn.Conv2d(channels, channels, kernel_size=3, padding=1),\n"
+        "        )",
+    ),
+    ('F.interpolate(x, scale_factor=2, mode="nearest")', "x"),
+)
+
+answers.edit(
+    "4.2",
+    "a pixel shuffle",
+    "A pixel shuffle makes the four children of a pixel with four different kernels, which shows "
+    "as a checkerboard. All of them have to begin alike: fill the larger picture first.",
+    (
+        "Conv2d(channels, channels, kernel_size=3, padding=1)",
+        "Conv2d(channels, 4 * channels, kernel_size=3, padding=1)",
+    ),
+    ('F.interpolate(x, scale_factor=2, mode="nearest")', "x"),
+    ("2W)\n        return self.conv(x)", "2W)\n        return F.pixel_shuffle(self.conv(x), 2)"),
+)
+
+answers.edit(
+    "4.2",
     "no padding on the way up",
     "Without padding the 3 x 3 window has to fit inside, and the image loses a pixel on each side.",
     ("kernel_size=3, padding=1", "kernel_size=3"),
@@ -546,6 +589,15 @@ answers.edit(
     "divided by C instead of its root",
     "The scores have a standard deviation of about sqrt(C), so that is what they are divided by.",
     ("math.sqrt(channels)", "channels"),
+)
+
+answers.edit(
+    "4.3",
+    "divided by the spread of the scores themselves",
+    "Measured on the scores, the spread is always 1 afterwards, and no training could make a row "
+    "sharper or flatter. Divide by what random numbers would give: a sum of C products.",
+    (" / math.sqrt(channels)", ""),
+    ("scores.softmax(dim=-1)", "(scores / scores.std(dim=(1, 2), keepdim=True)).softmax(dim=-1)"),
 )
 
 answers.edit(
