@@ -54,10 +54,10 @@ class UNetConfig:
 class ResBlock(nn.Module):
     """Find what to change in x, knowing time and class, and add it to x.
 
-    What is added comes from two 3 x 3 convolutions that keep height and width, each right after
-    a GroupNorm and a SiLU. `cond` adds one number to each channel, early enough for a whole norm,
-    SiLU and convolution to work with it. It comes from a linear layer and is read by another
-    one, with a bias: mind what chapter 03 says of two linear layers in a row. If both
+    What is added comes from two 3 x 3 convolutions that keep height and width. Before each of
+    them comes a GroupNorm, then a SiLU. `cond` adds one number to each channel, early enough for
+    a whole norm, SiLU and convolution to work with it. It comes from a linear layer and is read
+    by another one, with a bias: mind what chapter 03 says of two linear layers in a row. If both
     convolutions give zeros, x comes back: untouched where the channels agree, and changed in its
     channels only, pixel by pixel, where they do not.
 
