@@ -303,7 +303,7 @@ def test_mlp_rows_are_independent(got, ref, inputs):
     call="mlp(a), mlp(b), mlp(a + b) and mlp(0)",
 )
 def test_mlp_is_not_linear(got, ref, inputs):
-    """It can bend: a nonlinearity comes between the layers"""
+    """It can bend: it is more than a single linear layer"""
     a, b, both, zero = (
         require_tensor(got[key], "the result", (5, 10)) for key in ("a", "b", "a_plus_b", "zero")
     )

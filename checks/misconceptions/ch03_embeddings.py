@@ -263,8 +263,8 @@ answers.edit(
 answers.planted(
     "3.2",
     "no nonlinearity",
-    "Two linear layers in a row are one linear layer: the second adds nothing. Something that "
-    "bends has to come between them.",
+    "Two linear layers in a row are one linear layer: the second adds nothing. What keeps them "
+    "from melting into one has to come between them.",
 )
 
 answers.edit(
