@@ -96,11 +96,13 @@ def image_and_curve(
     xlabel: str,
     low: float = -0.1,
     mark: float | None = None,
+    cmap: str = "gray",
 ) -> Figure:
     """A picture at the left, black at -1 and white at 1, and a curve from `low` to 1 beside it."""
     figure = Figure(figsize=(7.4, 2.7), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 2.2])
-    left.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+    aspect = "equal" if image.shape[0] == image.shape[1] else "auto"
+    left.imshow(image, cmap=cmap, vmin=-1, vmax=1, interpolation="nearest", aspect=aspect)
     left.set_xticks([])
     left.set_yticks([])
     right.plot(curve, color=COLOURS[0])
