@@ -25,8 +25,8 @@ guidance (ten ancestral steps), in half precision, and FOLDER/best.png shows ten
 Ways to train, in `speed`:
 
     plain     `Run.steps` without a recording
-    recorded  `Run.steps` as it is on a GPU: the network's work is replayed as a whole
-              (course/model/recorded.py); draws, loss, optimiser and average as everywhere
+    recorded  the same with the network's work replayed as a whole (benchmarks/recorded.py);
+              draws, loss, optimiser and average as everywhere
     whole     what a GPU could do: draws on the card, and all of a step in one recording, with
               nothing to wait for. The same formulas, but other draws; `variants` trains this way
 
@@ -57,6 +57,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import training_speed
+from benchmarks.recorded import record
 from benchmarks.training_speed import Contestant, machine, seconds_of
 from course import ROOT
 from course.model import sampling
@@ -253,7 +254,13 @@ class Whole:
 
 def make_run(size: Size, device: torch.device, folder: Path, recorded: bool, **changes) -> Run:
     preset = replace(size.preset, **changes)
-    return Run(folder, preset, SOLUTIONS, size.data, str(device), quiet=True, recorded=recorded)
+    run = Run(folder, preset, SOLUTIONS, size.data, str(device), quiet=True)
+    if recorded and device.type == "cuda":
+        labels = torch.zeros(preset.batch_size, dtype=torch.int64, device=device)
+        x = torch.zeros(len(labels), 1, 28, 28, device=device)
+        if why := record(run.model, (x, labels, labels.clone()), preset.precision):
+            print(f"not recorded: {why}", flush=True)
+    return run
 
 
 def of_run(name: str, size: Size, device: torch.device, precision: str, recorded: bool):

@@ -59,7 +59,7 @@ class TimeMLP(nn.Module):
         cond_dim: length of the result, and of the hidden layer.
     """
 
-    # Exercise 3.2: this runs, and something in it is wrong. Mend it.
+    # Exercise 3.2: its code runs, and something in it is wrong.
     def __init__(self, time_dim: int, cond_dim: int):
         super().__init__()
         self.linear1 = nn.Linear(time_dim, cond_dim)

@@ -88,7 +88,7 @@ class Downsample(nn.Module):
         channels: of x and of the result.
     """
 
-    # Exercise 4.2: this runs, and something in it is wrong. Mend it.
+    # Exercise 4.2: its code runs, and something in it is wrong.
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2, padding=1)
@@ -110,7 +110,7 @@ class Upsample(nn.Module):
         channels: of x and of the result.
     """
 
-    # Exercise 4.2: this runs, and something in it is wrong. Mend it.
+    # Exercise 4.2: its code runs, and something in it is wrong.
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.ConvTranspose2d(

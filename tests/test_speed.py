@@ -66,7 +66,7 @@ def test_both_samplers_draw_the_same_images(sampler):
 def test_the_whole_step_of_the_gpu_benchmark_is_that_of_a_run(tmp_path, changes):
     """On a CPU both draw the same, so that weights and average must agree."""
     size = gpu.Size(**{**vars(gpu.SMOKE), "preset": replace(gpu.SMOKE.preset, images_per_epoch=64)})
-    run, base = (gpu.make_run(size, CPU, tmp_path, recorded=False, **changes) for _ in "ab")
+    run, base = (gpu.make_run(size, CPU, tmp_path, False, **changes) for _ in "ab")
     whole = gpu.Whole(base, base.preset.precision)
     for step, index in enumerate(torch.arange(48).split(8)):
         loss = next(run.steps([run.train_set.batch(index)], step))

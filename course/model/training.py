@@ -27,7 +27,6 @@ from course.model.models import (
     save_model,
 )
 from course.model.pictures import save_picture, save_progress
-from course.model.recorded import record
 from course.model.sampling import draw, eps_network
 
 SAMPLES_PER_CLASS = 4
@@ -206,7 +205,6 @@ class Run:
         quiet: bool = False,
         yours: Sequence[str] = (),  # the exercises of `impl` that are the learner's own
         processes: Processes | None = None,  # those of torchrun, if left out
-        recorded: bool = True,  # on one CUDA GPU, replay the network's work as a whole
     ):
         self.folder, self.impl, self.save_every = Path(folder), impl, save_every
         self.yours = ", ".join(yours)
@@ -233,8 +231,6 @@ class Run:
             self.parallel = InBfloat16(self.model)
         if self.processes.count > 1:
             self.parallel = DistributedDataParallel(self.parallel)
-        elif recorded and self.device.type == "cuda":
-            self._record()
         self.optimizer = self.ch05.make_optimizer(
             self.model, self.preset.lr, self.preset.weight_decay
         )
@@ -256,12 +252,6 @@ class Run:
                 f"a batch of {self.preset.batch_size} cannot be shared by "
                 f"{self.processes.count} processes; choose a number that divides it"
             )
-
-    def _record(self) -> None:
-        labels = torch.zeros(self.preset.batch_size, dtype=torch.int64, device=self.device)
-        x = torch.zeros(len(labels), 1, 28, 28, device=self.device)
-        if why := record(self.model, (x, labels, labels.clone()), self.preset.precision):
-            self.say(f"the network is not recorded, which makes a GPU slower: {why}")
 
     def say(self, text: str) -> None:
         if not self.quiet:
