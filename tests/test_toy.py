@@ -30,8 +30,9 @@ def test_it_learns_the_distribution(moons):
     network, _, groups, losses = moons
     held_out, _ = toy.points_on(toy.SHAPES["moons"], 1000, seed=1)
     untrained = toy.sample(toy.Network(num_groups=2), groups[:1000])[0]
-    for walk in (None, toy.noisy_walk(toy.make_schedule())):
-        drawn, film = toy.sample(network, groups[:1000], walk=walk)
+    noisy = toy.noisy_walk(toy.make_schedule())
+    for asked, walk in ((groups, None), (groups, noisy), (torch.full((1000,), 2), None)):
+        drawn, film = toy.sample(network, asked[:1000], walk=walk)
         assert drawn.shape == (1000, 2, 1, 1) and len(film) == toy.NUM_STEPS + 1
         assert film[-1] is drawn
         far = toy.distance(drawn, held_out)
