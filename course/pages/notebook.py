@@ -180,7 +180,7 @@ class Card:
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> str:
-    """Names on the left and texts on the right, in a font in which numbers stay below each other."""
+    """Names on the left and texts on the right, in a font that keeps numbers below each other."""
     cells = "".join(
         f'<div style="opacity:0.8">{html.escape(name)}</div>'
         f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">{html.escape(text)}</div>'
@@ -199,7 +199,9 @@ def _set_apart(diagnosis: Sequence[tuple[str, str]]) -> str:
         f"<div><strong>{html.escape(name)}</strong> {html.escape(text)}</div>"
         for name, text in diagnosis
     )
-    field = "margin-top:0.7em;padding:0.5em 0.8em;border-radius:4px;background:rgba(127,127,127,.13)"
+    field = (
+        "margin-top:0.7em;padding:0.5em 0.8em;border-radius:4px;background:rgba(127,127,127,.13)"
+    )
     return f'<div style="{field}">{lines}</div>' if diagnosis else ""
 
 
