@@ -14,6 +14,7 @@ from course.grading.source import definition_text, replace_definition
 from course.learner.skeletons import skeleton
 from course.pages.build_notebooks import execute, normalise
 from course.pages.notebook import Card
+from course.pages.open_anywhere import first_cell
 from course.syllabus import chapters
 from tests.browser import CHROMIUM
 from tests.notebooks import (
@@ -84,6 +85,29 @@ def test_it_has_what_a_chapter_promises(path):
     # A picture is compared by nobody, so text that is the same everywhere is.
     tagged = [cell for cell in code_cells(notebook) if is_tagged(cell)]
     assert tagged and all(cell.outputs for cell in tagged)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_cells_that_only_prepare_are_closed(path):
+    """In JupyterLab and in the book: the cell for Colab and the imports, and no other."""
+    closed = [
+        cell.source
+        for cell in code_cells(read(path))
+        if cell.metadata.get("jupyter") == {"source_hidden": True}
+        and "hide-input" in cell.metadata.tags
+    ]
+    assert len(closed) == 2, f"{path.name}: run python -m course.pages.open_anywhere"
+    assert closed[0] == first_cell()
+    assert re.fullmatch(r"((from|import|    |\)).*\n?|\n)+", closed[1])
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_links_lead_to_files_that_exist(path):
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)]+)\)", cell.source):
+                file = path.parent / target.partition("#")[0]
+                assert target.startswith(("http", "#")) or file.exists(), target
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
