@@ -223,7 +223,7 @@ def training_step(
 ) -> float:
     """One update of the weights.
 
-    The optimiser takes one step along the gradient of this loss, whatever gradients the model held
+    The optimiser takes one step down the gradient of this loss, whatever gradients the model held
     before. If the joint norm of all gradients exceeds max_grad_norm, that step is taken with the
     gradients scaled down to it: shorter, in the same direction. The average has seen the weights as
     they are afterwards.

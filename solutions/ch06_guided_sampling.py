@@ -83,7 +83,7 @@ def guided_eps(
     guidance_scale: float,
     null_label: int,
 ) -> Tensor:
-    """The noise to take away for images that are what was asked for, w times over.
+    """The noise to take away for images that show what was asked for, and show it clearly.
 
     Where eps is, up to a factor, the slope of log p(x_t | label) or of log p(x_t), the result is,
     up to the same factor, the slope of log [ p(x_t | label) * p(label | x_t)^w ]. w = 0 is the

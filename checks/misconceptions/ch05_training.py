@@ -737,7 +737,7 @@ answers.edit(
 
 answers.edit(
     "5.4",
-    "no clipping",
+    "no clipping, or clipping too early",
     "One batch with a huge gradient can undo hours of training. Once backward() has computed "
     "the gradients, and before the optimiser uses them, scale them down to max_grad_norm.",
     ("    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n", ""),
@@ -833,8 +833,9 @@ answers.edit(
 
 answers.edit(
     "5.4",
-    "optimizer.step() forgotten",
-    "backward() only computes the gradients. It is the optimiser's step that moves the weights.",
+    "optimizer.step() forgotten, or made too early",
+    "backward() only computes the gradients. It is the optimiser's step that moves the weights, "
+    "and before backward() it has nothing to move them along.",
     ("    optimizer.step()\n", ""),
 )
 

@@ -239,6 +239,14 @@ def guided_eps(predict_eps, x_t, t, labels, guidance_scale, null_label):
 
 answers.edit(
     "6.2",
+    "the score in the place of eps",
+    "The score points to where pictures are more likely, and eps points the other way. The factor "
+    "between them is negative, and it is the same on both sides: it cancels.",
+    ("return (1 + guidance_scale) * eps_cond -", "return -(1 + guidance_scale) * eps_cond +"),
+)
+
+answers.edit(
+    "6.2",
     "towards the unconditional prediction",
     "Guidance exaggerates what the label changes. It leads past the conditional prediction and "
     "away from the unconditional one, not back to it.",

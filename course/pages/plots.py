@@ -102,6 +102,40 @@ def mosaic(
     return figure
 
 
+def losses_beside_mosaic(
+    levels: Sequence[float] | Tensor,
+    lines: Mapping[str, Tensor],
+    faint: Sequence[Tensor],
+    rows: Sequence[Tensor],
+    row_titles: Sequence[str],
+    column_titles: Sequence[str],
+    title: str,
+) -> Figure:
+    """Losses over noise levels at the left, from 0.05 to 2, and rows of images at the right.
+
+    Args:
+        lines: the curves, by name.
+        faint: curves drawn in grey behind them, to compare with.
+    """
+    figure = Figure(figsize=(8.6, 3.3), dpi=100)
+    plot = figure.add_axes([0.085, 0.15, 0.39, 0.75])
+    for losses in faint:
+        plot.plot(levels, losses, color="lightgrey", linewidth=0.8)
+    for number, (name, losses) in enumerate(lines.items()):
+        look = {"marker": "os"[number % 2], "markersize": 4, "linestyle": STYLES[number]}
+        plot.plot(levels, losses, color=COLOURS[number], label=name, **look)
+    plot.set_yscale("log")
+    plot.set_ylim(0.05, 2)
+    plot.set_yticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
+    plot.minorticks_off()
+    plot.set_xlabel("step t, in bins of 100")
+    plot.set_ylabel("held-out loss on v")
+    plot.set_title(title, fontsize=10)
+    plot.legend(fontsize=9, loc="upper right")
+    draw_mosaic(figure.add_axes([0.57, 0.02, 0.42, 0.89]), rows, row_titles, column_titles)
+    return figure
+
+
 def tiles(
     rows: Sequence[Tensor],
     row_titles: Sequence[str] = (),
