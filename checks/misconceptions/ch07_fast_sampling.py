@@ -390,11 +390,19 @@ answers.edit(
     "written into the caller's x_t",
     "x_t -= ... changes the tensor that was handed in. x_t - ... makes a new one.",
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    x_next = ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta)
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
+    x_next = ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta)
     x_t -= (1 - ref.alpha_bar_at(alpha_bars, t)).sqrt() * eps
     return x_next
 
+
+answers.edit(
+    "7.2",
+    "x_0 worked out again, past predict_x0",
+    "You wrote this formula once, in chapter 02, and the step is handed it as predict_x0. Hand "
+    "it another guesser, and it must use that one's guess.",
+    ("predict_x0(x_t, t, eps, alpha_bars)", "((x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
+)
 
 answers.edit(
     "7.2",
@@ -534,6 +542,14 @@ answers.edit(
 
 answers.edit(
     "7.3",
+    "x_0 worked out again, past predict_x0",
+    "You wrote this formula once, in chapter 02, and the step is handed it as predict_x0. Hand "
+    "it another guesser, and it must use that one's guess.",
+    ("predict_x0(x_t, t, eps, alpha_bars)", "((x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
+)
+
+answers.edit(
+    "7.3",
     "a 1 on the CPU",
     "torch.tensor(1.0) or torch.ones(1) lie on the CPU. Use a plain number, or device=x_t.device.",
     ("    a, a_next", "    alpha_bars = torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next"),
@@ -626,13 +642,13 @@ _kept = {}
     "Another walk's x_0 has nothing to do with this one's. All that a step may know of the past is "
     "the memory that it is handed; with None it is the first.",
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
+def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory=None):
     if _kept.get("schedule") is not alpha_bars:  # else one check would disturb another
         _kept.update(schedule=alpha_bars, memory=None)
     before = _kept["memory"]
     if before is not None and before[1].shape != x_t.shape:
         before = None
-    x_next, _kept["memory"] = ref.dpm_2m_step(x_t, t, t_next, eps, alpha_bars, before)
+    x_next, _kept["memory"] = ref.dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, before)
     return x_next, _kept["memory"]
 
 
@@ -677,7 +693,7 @@ answers.edit(
     "7.4",
     "the unclipped x_0 remembered",
     "Clip the guess before you use it and before you keep it, or D compares two different things.",
-    ("(t, x0)", "(t, (x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
+    ("(t, x0)", "(t, predict_x0(x_t, t, eps, alpha_bars))"),
 )
 
 answers.edit(
@@ -717,6 +733,14 @@ answers.edit(
     "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
     "(B, 1, 1, 1), or each column instead of each image gets its own r.",
     ("(x0 - x0_before) / (2 * r)", "1 / (2 * r.flatten()) * (x0 - x0_before)"),
+)
+
+answers.edit(
+    "7.4",
+    "x_0 worked out again, past predict_x0",
+    "You wrote this formula once, in chapter 02, and the step is handed it as predict_x0. Hand "
+    "it another guesser, and it must use that one's guess.",
+    ("predict_x0(x_t, t, eps, alpha_bars)", "((x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
 )
 
 answers.edit(
@@ -813,11 +837,11 @@ answers.edit(
     ("= step(x,", "= step(x_T,"),
 )
 
-answers.edit(
+answers.planted(
     "7.5",
-    "the memory is not handed on",
-    "step returns two things. The second is what the next step wants as its memory.",
-    ("noise, memory)", "noise, None)"),
+    "the memory is set back in every step",
+    "What step returned as its memory is None again before the next step is called. A walk begins "
+    "with memory = None once, before its first step.",
 )
 
 
@@ -854,7 +878,7 @@ answers.edit(
     "zeros instead of None",
     "Without a generator step is handed None, which says that there is no noise. Zeros look like "
     "noise, and a step of eta = 1 would go wrong without a word.",
-    ("x_T, None, None, []", "x_T, None, torch.zeros_like(x_T), []"),
+    ("memory, noise = None, None", "memory, noise = None, torch.zeros_like(x_T)"),
 )
 
 answers.edit(
