@@ -344,12 +344,11 @@ answers.edit(
     ("centred.T @ centred", "(features.T @ features - len(features) * mean[:, None] * mean)"),
 )
 
-answers.edit(
+answers.planted(
     "8.2",
     "only the variances",
     "Features go together: where one is large another tends to be. cov holds a number for every "
-    "pair, the variances are its diagonal.",
-    ("centred.T @ centred / (len(features) - 1)", "torch.diag(features.var(dim=0))"),
+    "pair of them, and the variances are only its diagonal.",
 )
 
 answers.edit(
