@@ -928,7 +928,7 @@ def test_2m_looks_back(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, halfway(inputs, guess_before(inputs))),
-        "the formula with D, r the last step's length in lambda over this one's",
+        "the step with D, which is x_0 halfway in lambda if it goes on changing as it did",
         "x_next",
         rtol=1e-3,
         atol=1e-4,  # float32: r is a ratio of differences of lambda

@@ -160,7 +160,7 @@ def dpm_2m_step(
     in the last step. Both guesses are clipped to [-1, 1], as in `dpm_step`; D is not clipped.
 
     In the first step there is nothing to look back to, and in the step to the clean image there is
-    no halfway, for lambda is infinite there. In both D is x_0. Some images of a batch may land
+    no halfway, because lambda is infinite there. In both D is x_0. Some images of a batch may land
     while others go on.
 
     Source: Lu et al. 2022, algorithm 2.

@@ -223,7 +223,7 @@ def neighbour_radii(points: Tensor, k: int) -> Tensor:
     Where there are several copies of a point, each is another point, at distance 0.
 
     Equation:
-        r_i = the (k + 1)-th smallest of |points_i - points_j| over all j, for j = i is among them
+        r_i = the (k + 1)-th smallest of |points_i - points_j| over all j, j = i among them
 
     Source: Kynkäänniemi et al. 2019, section 2, NN_k in equation 1.
 
