@@ -65,8 +65,8 @@ def _require_grid(got: dict, inputs: dict, exact) -> None:
         for i, step in enumerate(steps):
             require(
                 abs(step - exact(i, total, n)) <= 0.5 + 1e-5,
-                f"with T = {total} and n = {n}, t_{i} to be the whole number that the formula "
-                f"rounds to for i = {i}",
+                f"with T = {total} and n = {n}, t_{i} to be the whole number nearest to where "
+                f"step number {i} of the grid belongs",
                 f"t_{i} = {step} in {steps}",
             )
 
@@ -769,7 +769,7 @@ def test_dpm_clips_x0(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, guess_x0(inputs)),
-        "the formula with x_0 clipped to [-1, 1] and the whole x_t",
+        "the exact step for a constant x_0, which is the clipped guess, from the whole x_t",
         "x_next",
         atol=5e-5,
     )
@@ -810,7 +810,7 @@ def test_dpm_survives_a_steep_schedule(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, guess_x0(inputs)),
-        "the formula, also in the first steps of a cosine schedule",
+        "the exact step for a constant x_0, also in the first steps of a cosine schedule",
         "x_next",
         rtol=1e-3,
         atol=2e-4,
@@ -1140,7 +1140,7 @@ def test_2m_survives_a_steep_schedule(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, halfway(inputs, guess_before(inputs))),
-        "the formula with D, also in the first steps of a cosine schedule",
+        "the step with D in the place of x_0, also in the first steps of a cosine schedule",
         "x_next",
         rtol=1e-3,
         atol=5e-4,
