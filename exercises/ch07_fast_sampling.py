@@ -215,7 +215,7 @@ def fast_sample(
         (x_0, film): the images, shape (B, C, H, W), and the frames kept, each of that shape,
         from the noisiest to the cleanest.
     """
-    # Exercise 7.5: this runs, and something in it is wrong. Mend it.
+    # Exercise 7.5: its code runs, and something in it is wrong.
     x, film = x_T, []
     grid = timesteps.tolist()
     for now, following in zip(grid, [*grid[1:], -1]):

@@ -95,7 +95,7 @@ def feature_moments(features: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: if there are fewer than two rows.
     """
-    # Exercise 8.2: this runs, and something in it is wrong. Mend it.
+    # Exercise 8.2: its code runs, and something in it is wrong.
     if len(features) < 2:
         raise ValueError(f"a covariance needs at least 2 rows, got {len(features)}")
     features = features.double()

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from course import CourseError
-from course.model.models import SHIPPED, load_model
+from course.model.models import SHIPPED, ModelConfig, build_schedule, load_model
 from course.model.sampling import draw
 from course.probing.loading import Implementation
 
@@ -156,13 +156,13 @@ def test_first_order_is_ddim_at_every_pair_of_steps(ch07, predict_x0, alpha_bars
 
 def test_ddim_with_eta_1_is_chapter_06(ch07, predict_x0, solutions, alpha_bars):
     """On the full grid every step, noise included, to float32."""
-    ch01, ch02 = (solutions.chapter(f"ch0{n}") for n in ("1_noise_schedule", "2_forward_process"))
-    schedule = ch02.make_schedule(ch01.cosine_betas(T))
+    schedule = build_schedule(solutions, ModelConfig(num_steps=T))
     p_sample = solutions.chapter("ch06_guided_sampling").p_sample
     t = torch.arange(T)
     x, eps, noise = torch.randn(3, T, 1, 2, 3, generator=torch.Generator().manual_seed(4))
     ours = ch07.ddim_step(x, t, t - 1, eps, noise, schedule.alpha_bars, predict_x0, 1.0)
-    theirs = p_sample(x, t, eps, noise, schedule, predict_x0, ch02.q_posterior)
+    q_posterior = solutions.chapter("ch02_forward_process").q_posterior
+    theirs = p_sample(x, t, eps, noise, schedule, predict_x0, q_posterior)
     # At the smallest t the betas are 1e-4, of which 1 - a / a_next in float32 keeps three digits.
     assert torch.allclose(ours, theirs, atol=2e-3)
 

@@ -8,7 +8,13 @@ import pytest
 from nbclient import NotebookClient
 
 from course import ROOT
+from course.grading.code import LocalCode
+from course.grading.grader import Grader
+from course.grading.source import definition_text, replace_definition
+from course.learner.skeletons import skeleton
 from course.pages.build_notebooks import execute, normalise
+from course.pages.notebook import Card
+from course.pages.open_anywhere import first_cell
 from course.syllabus import chapters
 from tests.browser import CHROMIUM
 from tests.notebooks import (
@@ -81,6 +87,29 @@ def test_it_has_what_a_chapter_promises(path):
     assert tagged and all(cell.outputs for cell in tagged)
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_cells_that_only_prepare_are_closed(path):
+    """In JupyterLab and in the book: the cell for Colab and the imports, and no other."""
+    closed = [
+        cell.source
+        for cell in code_cells(read(path))
+        if cell.metadata.get("jupyter") == {"source_hidden": True}
+        and "hide-input" in cell.metadata.tags
+    ]
+    assert len(closed) == 2, f"{path.name}: run python -m course.pages.open_anywhere"
+    assert closed[0] == first_cell()
+    assert re.fullmatch(r"((from|import|    |\)).*\n?|\n)+", closed[1])
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_links_lead_to_files_that_exist(path):
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)]+)\)", cell.source):
+                file = path.parent / target.partition("#")[0]
+                assert target.startswith(("http", "#")) or file.exists(), target
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_display_formulas_stand_alone(path):
     for cell in read(path).cells:
@@ -108,4 +137,18 @@ def test_a_learners_own_code_is_used_and_named(new_learner, tmp_path):
         for output in cell.outputs
     )
     assert "cosine_betas: yours" in text
-    assert text.count("✔ 1.") == 5 and "not written yet" not in text
+    assert text.count("✔ 1.") == 4
+    assert re.findall(r".*not written yet", text) == [
+        "q_sample: the reference, for 2.3 is not written yet"
+    ]
+
+
+def test_a_card_says_which_function_is_missing_and_how_far_you_are(tmp_path):
+    name = "ch01_noise_schedule.py"
+    text = (ROOT / "solutions" / name).read_text(encoding="utf-8")
+    unwritten = definition_text(skeleton("ch01_noise_schedule"), "matching_beta_end")
+    path = tmp_path / name
+    path.write_text(replace_definition(text, unwritten, "matching_beta_end", path), "utf-8")
+    card = repr(Card(Grader(LocalCode(tmp_path)).grade_exercise("1.3")))
+    assert "1.3 What is left of the signal: not written yet." in card
+    assert "So far 3 of its checks pass. Write matching_beta_end in exercises/ch01" in card
