@@ -2,18 +2,22 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
+from checks.probes.ch05_training import Loop
+from checks.test_ch05_training import loop_inputs
 from course import ROOT
-from course.grading.code import LocalCode
+from course.grading.code import LocalCode, reference
 from course.grading.grader import Grader
 from course.grading.source import definition_text, replace_definition
 from course.learner.skeletons import skeleton
 from course.pages.build_notebooks import execute, normalise
-from course.pages.notebook import Card
+from course.pages.notebook import Card, yours
 from course.pages.open_anywhere import first_cell
 from course.syllabus import chapters
 from tests.browser import CHROMIUM
@@ -152,3 +156,14 @@ def test_a_card_says_which_function_is_missing_and_how_far_you_are(tmp_path):
     card = repr(Card(Grader(LocalCode(tmp_path)).grade_exercise("1.3")))
     assert "1.3 What is left of the signal: not written yet." in card
     assert "So far 3 of its checks pass. Write matching_beta_end in exercises/ch01" in card
+
+
+def test_yours_runs_although_the_rest_of_the_file_is_not_written(tmp_path, monkeypatch):
+    """The loop of 5.6 is given with its fault, and calls functions that are still to be written."""
+    monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
+    inputs = loop_inputs()(torch.Generator().manual_seed(0))
+    target = {"target": lambda x0, eps, t, alpha_bars: 100 + x0}
+    given, whole = yours("train"), reference().chapter("ch05_training").train
+    losses = [Loop(SimpleNamespace(train=f), inputs, **target).losses() for f in (given, whole)]
+    assert len(losses[0]) == len(losses[1]) == 3
+    assert all(a < b for a, b in zip(*losses))  # the given one never hears of the 100

@@ -55,11 +55,21 @@ def use(*symbols: str) -> Any:
 def yours(*symbols: str) -> Any:
     """Your version of each symbol as it is now, whether it passes or not.
 
+    What it calls of the same file is yours, too, where that passes, and else the reference's.
+
     Returns:
         the function or class, or a tuple of them if several were asked for.
     """
-    code = Implementation(Workspace().exercises)
-    found = [getattr(code.chapter(exercise_of(symbol).chapter), symbol) for symbol in symbols]
+    workspace = Workspace()
+    code = Implementation(workspace.exercises)
+    asked = {symbol: exercise_of(symbol) for symbol in symbols}
+    for chapter in {exercise.chapter for exercise in asked.values()}:
+        for other in find_chapter(chapter).exercises:
+            if other not in asked.values() and workspace.status(other) != PASSED:
+                for name in other.symbols:
+                    whole = getattr(reference().chapter(chapter), name)
+                    setattr(code.chapter(chapter), name, whole)
+    found = [getattr(code.chapter(exercise.chapter), symbol) for symbol, exercise in asked.items()]
     return found[0] if len(found) == 1 else tuple(found)
 
 
