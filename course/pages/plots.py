@@ -290,6 +290,7 @@ def guidance_trade(
     drawn = [*bottom.get_lines()[:2], *other.get_lines()]
     bottom.legend(drawn, [line.get_label() for line in drawn], fontsize=8, loc="lower right")
     bottom.set_title(source, fontsize=9)
+    return figure
 
 
 def tiles(
