@@ -285,7 +285,7 @@ def train(
         place: brings what was drawn for the whole batch to where the model is, or a part of it.
         first_step: the number of steps done before.
     """
-    # Exercise 5.6: this runs, and something in it is wrong. Mend it.
+    # Exercise 5.6: its code runs, and something in it is wrong.
     for step, (x0, labels) in enumerate(batches, start=first_step):
         t, eps = draw_noise(x0, len(alpha_bars), generator)
         labels = drop_labels(labels, generator)

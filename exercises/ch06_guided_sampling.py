@@ -174,7 +174,7 @@ def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: if `num_steps` is out of range.
     """
-    # Exercise 6.5: this runs, and something in it is wrong. Mend it.
+    # Exercise 6.5: its code runs, and something in it is wrong.
     if not 2 <= num_steps <= len(schedule_betas):
         raise ValueError(f"num_steps must be between 2 and {len(schedule_betas)}, got {num_steps}")
     total = len(schedule_betas)
