@@ -17,7 +17,7 @@ from course.grading.grader import Grader
 from course.grading.source import definition_text, replace_definition
 from course.learner.skeletons import skeleton
 from course.pages.build_notebooks import execute, normalise
-from course.pages.notebook import Card, yours
+from course.pages.notebook import Card, use, yours
 from course.pages.open_anywhere import first_cell
 from course.syllabus import chapters
 from tests.browser import CHROMIUM
@@ -167,3 +167,19 @@ def test_yours_runs_although_the_rest_of_the_file_is_not_written(tmp_path, monke
     losses = [Loop(SimpleNamespace(train=f), inputs, **target).losses() for f in (given, whole)]
     assert len(losses[0]) == len(losses[1]) == 3
     assert all(a < b for a, b in zip(*losses))  # the given one never hears of the 100
+
+
+def test_the_reference_calls_what_is_yours(tmp_path, monkeypatch):
+    """The reference's loop draws with the learner's function, which passes, and needs no loop."""
+    folder = tmp_path / "exercises"
+    folder.mkdir()
+    monkeypatch.setenv("COURSE_EXERCISES", str(folder))
+    text = skeleton("ch05_training")
+    solution = (ROOT / "solutions" / "ch05_training.py").read_text(encoding="utf-8")
+    path = folder / "ch05_training.py"
+    for symbol in ("draw_noise", "diffusion_loss"):
+        text = replace_definition(text, solution, symbol, path)
+    path.write_text(text, encoding="utf-8")
+    names = use("train").__globals__
+    assert names["draw_noise"].__code__.co_filename == str(path)
+    assert names["training_step"].__code__.co_filename != str(path)

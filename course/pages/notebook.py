@@ -5,8 +5,9 @@ import io
 import json
 import os
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ipywidgets as widgets
@@ -34,17 +35,21 @@ from course.syllabus import (
 def use(*symbols: str) -> Any:
     """Your version of each symbol if its exercise passes, otherwise the reference; says which.
 
+    What the reference calls of the same chapter is yours as well, where that passes.
+
     Returns:
         the function or class, or a tuple of them if several were asked for.
     """
     workspace = Workspace()
-    yours = Implementation(workspace.exercises)
+    code = Implementation("solutions")  # loaded for this call alone, so that it may be changed
+    for chapter in {exercise_of(symbol).chapter for symbol in symbols}:
+        passed = (e for e in find_chapter(chapter).exercises if workspace.status(e) == PASSED)
+        _replace(code.chapter(chapter), passed, Implementation(workspace.exercises))
     found = []
     for symbol in symbols:
         exercise = exercise_of(symbol)
         status = workspace.status(exercise)
-        source = yours if status == PASSED else reference()
-        found.append(getattr(source.chapter(exercise.chapter), symbol))
+        found.append(getattr(code.chapter(exercise.chapter), symbol))
         whose = "yours" if status == PASSED else f"the reference, for {exercise.id} is {status}"
         if status not in (PASSED, NOT_WRITTEN):
             whose = f"the reference, for {exercise.id} does not pass yet"
@@ -64,13 +69,18 @@ def yours(*symbols: str) -> Any:
     code = Implementation(workspace.exercises)
     asked = {symbol: exercise_of(symbol) for symbol in symbols}
     for chapter in {exercise.chapter for exercise in asked.values()}:
-        for other in find_chapter(chapter).exercises:
-            if other not in asked.values() and workspace.status(other) != PASSED:
-                for name in other.symbols:
-                    whole = getattr(reference().chapter(chapter), name)
-                    setattr(code.chapter(chapter), name, whole)
+        others = (e for e in find_chapter(chapter).exercises if e not in asked.values())
+        missing = (e for e in others if workspace.status(e) != PASSED)
+        _replace(code.chapter(chapter), missing, reference())
     found = [getattr(code.chapter(exercise.chapter), symbol) for symbol, exercise in asked.items()]
     return found[0] if len(found) == 1 else tuple(found)
+
+
+def _replace(module: ModuleType, wanted: Iterable[Exercise], code: Implementation) -> None:
+    """Put these exercises' functions and classes into the module in place of its own."""
+    for exercise in wanted:
+        for symbol in exercise.symbols:
+            setattr(module, symbol, getattr(code.chapter(exercise.chapter), symbol))
 
 
 def welcome() -> None:
