@@ -33,6 +33,15 @@ def submission(empty_exercises):
 RIGHT_1_3 = """
 def compute_alpha_bars(betas):
     return torch.cumprod(1 - betas.double(), dim=0).float()
+
+
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    low, high = beta_start, 1.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        left = (1 - torch.linspace(beta_start, middle, num_steps, dtype=torch.float64)).prod()
+        low, high = (middle, high) if left > final_alpha_bar else (low, middle)
+    return low
 """
 
 
