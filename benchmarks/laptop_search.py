@@ -83,14 +83,14 @@ def weight_loss(impl: Implementation) -> None:
     ch05 = impl.chapter("ch05_training")
     plain = ch05.diffusion_loss
 
-    def weighted(model, x0, t, labels, eps, alpha_bars, target) -> Tensor:
+    def weighted(model, x0, t, labels, eps, alpha_bars, q_sample, target) -> Tensor:
         if target is not ch05.v_target:  # the held-out error stays comparable
-            return plain(model, x0, t, labels, eps, alpha_bars, target)
+            return plain(model, x0, t, labels, eps, alpha_bars, q_sample, target)
         snr = alpha_bars[t] / (1 - alpha_bars[t])
         root = (snr.clamp(max=5) / (snr + 1)).sqrt().view(-1, 1, 1, 1)  # (B,) -> (B, 1, 1, 1)
         return plain(
             lambda *inputs: root * model(*inputs),
-            *(x0, t, labels, eps, alpha_bars),
+            *(x0, t, labels, eps, alpha_bars, q_sample),
             lambda *inputs: root * target(*inputs),
         )
 

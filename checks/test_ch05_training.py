@@ -235,7 +235,7 @@ def test_draws_live_where_the_images_do(got, ref, inputs):
         )
 
 
-LOSS_CALL = "diffusion_loss(model, x0, t, labels, eps, alpha_bars{}), x0 of shape {}"
+LOSS_CALL = "diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample{}), x0 of shape {}"
 
 
 def loss_inputs(*shape: int):
@@ -251,23 +251,39 @@ def loss_inputs(*shape: int):
             **{name: batch[name] for name in ("x0", "t", "eps", "alpha_bars")},
             "labels": labels,
             "weights": weights,
+            "x_t": torch.randn(shape, generator=g),
             "wanted": torch.randn(shape, generator=g),
         }
 
     return inputs
 
 
-def x_t_and_error(inputs: dict, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """In float64: the noisy images, and the toy network's answer minus what is wanted of it."""
-    signal, noise = amplitudes(inputs)
-    x_t = signal * inputs["x0"] + noise * inputs["eps"]
+def answer_minus(inputs: dict, wanted: Tensor) -> Tensor:
+    """In float64: the toy network's answer minus what is wanted of it."""
+    return network_answer(inputs, inputs["x_t"], inputs["t"], inputs["labels"]) - wanted
+
+
+def network_answer(inputs: dict, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+    """What the toy network answers, in float64."""
     weights = {name: value.double() for name, value in inputs["weights"].items()}
-    answer = (
-        weights["image"] * x_t
-        + weights["step"] * inputs["t"].double()[:, None, None, None]
-        + weights["label"] * inputs["labels"].double()[:, None, None, None]
+    return (
+        weights["image"] * x_t.double()
+        + weights["step"] * t.double()[:, None, None, None]
+        + weights["label"] * labels.double()[:, None, None, None]
     )
-    return x_t, answer - wanted
+
+
+def slopes_of(error: Tensor, x_t: Tensor, t: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The gradient of the mean squared error in each weight of the toy network."""
+    factors = {
+        "image": x_t.double(),
+        "step": t.double()[:, None, None, None],
+        "label": labels.double()[:, None, None, None],
+    }
+    return {
+        name: (2 * error * factor / error.numel()).sum((0, 2, 3))[:, None, None].float()
+        for name, factor in factors.items()
+    }
 
 
 def require_loss(loss, error: Tensor, expected: str) -> None:
@@ -275,7 +291,38 @@ def require_loss(loss, error: Tensor, expected: str) -> None:
     require_number(float(loss), float((error**2).mean()), expected, "the loss", RTOL, ATOL)
 
 
-# Four images of width 4: here coefficients of shape (B,) meet the wrong axis and nobody complains.
+JUMP = ("x0", "t", "eps", "alpha_bars")
+
+
+def in_dtype(value, like: Tensor):
+    """Floating-point numbers in the dtype of `like`; anything else as it is."""
+    both = isinstance(value, Tensor) and value.is_floating_point() and like.is_floating_point()
+    return value.to(like.dtype) if both else value
+
+
+@check(
+    "5.1",
+    probe=probes.loss_jump,
+    inputs=loss_inputs(4, 3, 5, 4),
+    call=LOSS_CALL.format("", "(4, 3, 5, 4)"),
+)
+def test_loss_has_the_images_noised_by_q_sample(got, ref, inputs):
+    """The noisy images come from q_sample"""
+    require(
+        len(got["asked"]) > 0,
+        "q_sample to be called, which was handed in for this",
+        "a loss without asking q_sample",
+    )
+    for asked in got["asked"]:
+        for name in JUMP:
+            require_close(
+                in_dtype(asked[name], inputs[name]),  # float64 is as right
+                inputs[name],
+                f"q_sample to be called as q_sample(x0, t, eps, alpha_bars), with {name} as it is",
+                f"q_sample's {name}",
+            )
+
+
 @check(
     "5.1",
     probe=probes.loss_call,
@@ -286,11 +333,10 @@ def test_loss_asks_about_the_noisy_images(got, ref, inputs):
     """The network is asked once: about the noisy images, with their steps and labels"""
     calls = got["calls"]
     require(len(calls) == 1, "the model to be called once", f"{len(calls)} calls")
-    x_t, _ = x_t_and_error(inputs, inputs["eps"])
     require_close(
         calls[0]["x_t"],
-        x_t.float(),
-        "the model to get x_t, where each image is mixed with noise according to its own t",
+        inputs["x_t"],
+        "the model to get x_t, as it came from q_sample",
         "the model's first argument",
         RTOL,
         ATOL,
@@ -314,7 +360,7 @@ def test_loss_asks_about_the_noisy_images(got, ref, inputs):
 )
 def test_loss_is_the_mean_squared_error(got, ref, inputs):
     """The loss is the mean squared error between the noise and the network's answer"""
-    _, error = x_t_and_error(inputs, inputs["eps"])
+    error = answer_minus(inputs, inputs["eps"])
     require_loss(
         got["loss"], error, "the mean, over images and pixels, of the squared difference to eps"
     )
@@ -337,7 +383,7 @@ def test_loss_uses_the_target_it_is_given(got, ref, inputs):
                 f"target to be called as target(x0, eps, t, alpha_bars), with {name} as it is",
                 f"target's {name}",
             )
-    _, error = x_t_and_error(inputs, inputs["wanted"])
+    error = answer_minus(inputs, inputs["wanted"])
     require_loss(got["loss"], error, "the mean of the squared difference to what target returned")
 
 
@@ -354,16 +400,8 @@ def test_loss_lets_gradients_through(got, ref, inputs):
         "a loss that remembers how it was computed, so that backward() works",
         "a loss without gradients (.item(), .detach() and torch.no_grad() cut them off)",
     )
-    x_t, error = x_t_and_error(inputs, inputs["eps"])
-    factors = {
-        "image": x_t,
-        "step": inputs["t"].double()[:, None, None, None],
-        "label": inputs["labels"].double()[:, None, None, None],
-    }
-    slopes = {
-        name: (2 * error * factor / error.numel()).sum((0, 2, 3))[:, None, None].float()
-        for name, factor in factors.items()
-    }
+    error = answer_minus(inputs, inputs["eps"])
+    slopes = slopes_of(error, inputs["x_t"], inputs["t"], inputs["labels"])
     require_weights(
         got["gradients"],
         slopes,
@@ -925,7 +963,7 @@ def test_step_updates_the_average_last(got, ref, inputs):
     seconds=SECONDS,
 )
 def test_steps_in_a_row(got, ref, inputs):
-    """Every step of several stands for itself, and the limit is 1 unless another is given"""
+    """Each step of several goes along its own gradient, and the limit is 1 if none is given"""
     weights, steps = inputs["weights"], len(inputs["path"])
     for number, slopes in enumerate(inputs["path"]):
         weights = descend(weights, slopes, inputs["lr"], 1.0)
@@ -1030,7 +1068,7 @@ def test_checkpoint_keeps_optimiser_generator_and_count(got, ref, inputs):
     require_number(
         got["num_updates"],
         run.ema.num_updates,
-        "ema.num_updates to be what it was, for the warm-up depends on it",
+        "ema.num_updates to be what it was, since the warm-up depends on it",
         "ema.num_updates",
         0,
         0,
@@ -1101,3 +1139,284 @@ def test_checkpoint_from_a_stranger_runs_no_code(got, ref, inputs):
         "the file to be refused, and the code hidden in it not to run",
         "the stranger's code ran",
     )
+
+
+# 5.6
+
+LOOP_CALL = "train(model, ema, optimizer, batches, alpha_bars, generator, q_sample, drop_labels{})"
+
+
+def loop_inputs(batches: int = 3, batch_size: int = 6, num_steps: int = 5):
+    def inputs(g: torch.Generator) -> dict:
+        weights = {  # none near 0, so that every gradient is longer than 1
+            name: scale * (1 + torch.rand(2, 1, 1, generator=g))
+            for name, scale in (("image", 1.0), ("step", 3.0), ("label", 0.05))
+        }
+        return {
+            "images": draw_images(g, (batches, batch_size, 2, 3, 4)),
+            "labels": torch.randint(0, 10, (batches, batch_size), generator=g),
+            "weights": weights,
+            "alpha_bars": draw_alpha_bars(g, num_steps),
+            "seed": int(torch.randint(0, 10_000, (), generator=g)),
+        }
+
+    return inputs
+
+
+@check(
+    "5.6",
+    probe=probes.loop_yields,
+    inputs=loop_inputs(),
+    call=LOOP_CALL.format("") + ", with three batches",
+    seconds=SECONDS,
+)
+def test_loop_yields_each_loss(got, ref, inputs):
+    """One loss comes for each batch, as a number, when its step is made and before the next"""
+    require(
+        got["generator"],
+        "a generator, which yields the losses one by one",
+        got.get("returned", ""),
+    )
+    require(len(got["path"]) == 3, "three losses for three batches", f"{len(got['path'])} of them")
+    require(
+        all(point["number"] for point in got["path"]),
+        "each loss as a Python number",
+        "something else",
+    )
+    require(
+        got["before"] == 0, "nothing to be done before the first loss is asked for", "a step before"
+    )
+    for number, point in enumerate(got["path"], start=1):
+        require(
+            point["taken"] == number and point["steps"] == number,
+            f"{number} steps over {number} batches by the time of loss number {number}",
+            f"{point['steps']} steps and {point['taken']} batches",
+        )
+
+
+@check(
+    "5.6",
+    probe=probes.loop_asks,
+    inputs=loop_inputs(),
+    call=LOOP_CALL.format(""),
+    seconds=SECONDS,
+)
+def test_loop_asks_about_noisy_images_with_dropped_labels(got, ref, inputs):
+    """The network is asked about the batch's noisy images, with the labels left by drop_labels"""
+    calls = got["asked"]
+    require(len(calls) == 3, "the model to be called once in each step", f"{len(calls)} calls")
+    for number, (call, noisy, jump) in enumerate(zip(calls, got["noisy"], got["jumps"])):
+        require_close(
+            jump["x0"],
+            inputs["images"][number],
+            "q_sample to get the images of the batch",
+            "its x0",
+        )
+        require_close(
+            call["x_t"], noisy, "the model to get what q_sample made", "the model's first argument"
+        )
+        require_close(
+            call["t"],
+            jump["t"],
+            "the model to get the t with which the images were noised",
+            "the model's t",
+        )
+        require_close(
+            jump["alpha_bars"], inputs["alpha_bars"], "q_sample to get alpha_bars", "its alpha_bars"
+        )
+    require(
+        len(got["drops"]) == 3,
+        "drop_labels to be called in each step",
+        f"{len(got['drops'])} calls",
+    )
+    for number, (call, drop) in enumerate(zip(calls, got["drops"])):
+        labels = inputs["labels"][number]
+        require_close(drop["labels"], labels, "drop_labels to get the batch's labels", "its labels")
+        require(
+            drop["the generator"],
+            "drop_labels to get the generator that was handed in",
+            "another one",
+        )
+        require_close(
+            call["labels"],
+            labels + 20,
+            "the model to get the labels as drop_labels has returned them",
+            "the model's labels",
+        )
+
+
+def require_losses(got: dict, inputs: dict, wanted: list[Tensor], expected: str) -> None:
+    require(
+        len(got["losses"]) == len(wanted) == len(got["calls"]),
+        "a loss for each batch",
+        f"{len(got['losses'])} losses",
+    )
+    for loss, call, target in zip(got["losses"], got["calls"], wanted):
+        answer = network_answer(inputs, call["x_t"], call["t"], call["labels"])
+        error = float(((answer - target.double()) ** 2).mean())
+        require_number(loss, error, expected, "the loss", RTOL, ATOL)
+
+
+@check(
+    "5.6",
+    probe=probes.loop_asks_for_images,
+    inputs=loop_inputs(),
+    call=LOOP_CALL.format(", target"),
+    seconds=SECONDS,
+)
+def test_loop_asks_for_the_target(got, ref, inputs):
+    """The network is asked for what `target` says"""
+    wanted = [3 * images + 1 for images in inputs["images"]]
+    require_losses(
+        got, inputs, wanted, "the mean squared difference to what the target handed in returned"
+    )
+
+
+@check(
+    "5.6",
+    probe=probes.loop_asks_for_noise,
+    inputs=loop_inputs(),
+    call=LOOP_CALL.format(""),
+    seconds=SECONDS,
+)
+def test_loop_asks_for_the_noise_if_nothing_is_said(got, ref, inputs):
+    """Without a target the network is asked for the noise that is in its images"""
+    require_losses(
+        got,
+        inputs,
+        [call["eps"] for call in got["jumps"]],
+        "the mean squared difference to the noise that q_sample got",
+    )
+
+
+@check(
+    "5.6",
+    probe=probes.loop_draws,
+    inputs=loop_inputs(batches=8, batch_size=40, num_steps=5),
+    call=LOOP_CALL.format("") + ", with eight batches of 40 images and T = 5",
+    seconds=SECONDS,
+)
+def test_loop_draws_anew_for_each_batch(got, ref, inputs):
+    """Steps and noise are drawn anew for each batch, over all T levels, from the generator"""
+    # One of five steps is missing among 320 draws with a probability of 5e-31.
+    levels = [int(level) for level in got["levels"]]
+    require(
+        levels == [0, 1, 2, 3, 4],
+        "all the steps 0 ... 4 to come up, and no others, for T = 5",
+        f"{levels}",
+    )
+    for name in ("noise", "steps"):
+        require(
+            not got[f"{name} again"],
+            f"other {name} for each batch",
+            f"the same {name} a second time",
+        )
+    require(
+        got["same seed, same noise"] and got["other seed, other noise"],
+        "the noise to follow from the generator, and from nothing else",
+        "the same noise from two generators"
+        if got["same seed, same noise"]
+        else "other noise from a generator with the same seed",
+    )
+
+
+@check(
+    "5.6",
+    probe=probes.loop_rates,
+    inputs=loop_inputs(),
+    call=LOOP_CALL.format(", rate=rate") + ", from the start, and with first_step=40",
+    seconds=SECONDS,
+)
+def test_loop_sets_the_rate_of_each_step(got, ref, inputs):
+    """Each step is made with its own learning rate, counted from first_step on"""
+    for name, first, words in (
+        ("rates", 0, "rate(0), rate(1), rate(2)"),
+        ("late", 40, "rate(40), rate(41), rate(42), with first_step = 40,"),
+    ):
+        found = [rate for rates in got[name] for rate in rates]
+        wanted = [0.001 * (first + number + 1) for number in range(3)]
+        require(
+            len(found) == 3 and all(abs(a - b) < 1e-9 for a, b in zip(found, wanted)),
+            f"the optimiser to make its steps with {words} which is "
+            f"{', '.join(f'{value:g}' for value in wanted)}",
+            f"{', '.join(f'{value:g}' for value in found) or 'no step'}",
+        )
+    found = {rate for rates in got["none"] for rate in rates}
+    require(
+        found == {0.5},
+        "the optimiser's own learning rate, 0.5, to stay where no rate is handed in",
+        f"{sorted(found)}",
+    )
+
+
+@check(
+    "5.6",
+    probe=probes.loop_moves,
+    inputs=loop_inputs(),
+    call=LOOP_CALL.format(", max_grad_norm=0.01") + ", and without max_grad_norm",
+    seconds=SECONDS,
+)
+def test_loop_clips_and_lets_the_average_follow(got, ref, inputs):
+    """Each step goes down, clipped at max_grad_norm, and the average sees the weights after it"""
+    call, eps = got["first call"], got["first eps"]
+    error = network_answer(inputs, call["x_t"], call["t"], call["labels"]) - eps
+    slopes = slopes_of(error, call["x_t"], call["t"], call["labels"])
+    down = -torch.cat([slopes[name].flatten() for name in ("image", "step", "label")])
+    for name, limit in (("tight", 0.01), ("unsaid", 1.0)):
+        for moved in got[name]["moved"]:
+            require(
+                abs(moved - limit) < 0.001 * limit,
+                f"a step of length {limit:g}, with a rate of 1 and a gradient that is longer and "
+                f"clipped at {limit:g}",
+                f"a step of length {moved:.4g}",
+            )
+        require_close(
+            got[name]["first move"],
+            down * limit / down.norm(),
+            f"the first step to go down the gradient, {limit:g} far",
+            "the step",
+            1e-3,
+            1e-3 * limit,
+        )
+        require(
+            len(got[name]["shown"]) == 3,
+            "ema.update to be called once in each step",
+            f"{len(got[name]['shown'])} calls in three steps",
+        )
+        for shown, place in zip(got[name]["shown"], got[name]["places"]):
+            require_close(
+                shown,
+                place,
+                "ema.update to see the weights as they are after the step",
+                "what it was shown",
+            )
+
+
+@check(
+    "5.6",
+    probe=probes.loop_places,
+    inputs=loop_inputs(batch_size=8),
+    call=LOOP_CALL.format(", place=place") + ", where place keeps every other image of eight",
+    seconds=SECONDS,
+)
+def test_loop_places_what_was_drawn(got, ref, inputs):
+    """The draws are for the whole batch, and `place` says which part of them is used, and where"""
+    require(
+        set(got["dropped"]) == {8},
+        "drop_labels to get the labels of the whole batch",
+        f"{got['dropped']} labels",
+    )
+    for number, (whole, half, call) in enumerate(zip(got["whole"], got["half"], got["asked"])):
+        for name in ("x0", "t", "eps"):
+            require_close(
+                half[name],
+                whole[name][1::2],
+                f"{name} as place has returned it: of the draws for the whole batch, its part",
+                name,
+            )
+        require_close(
+            call["labels"],
+            inputs["labels"][number][1::2] + 20,
+            "the labels as drop_labels and then place have returned them",
+            "the model's labels",
+        )

@@ -1,6 +1,7 @@
 """Checks of chapter 06: guided sampling."""
 
 import math
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from checks.theory import (
     GAUSSIANS,
     SECONDS,
     at,
+    cosine_curve,
     far_outside,
     guided_eps_line,
     images_at,
@@ -26,7 +28,7 @@ from checks.theory import (
     tables_of,
     walk_answers,
 )
-from course.grading.checking import check, require, require_close, require_tensor
+from course.grading.checking import brief, check, require, require_close, require_tensor
 
 
 def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
@@ -40,7 +42,7 @@ def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
 
 # 6.1
 
-SIX_ONE = "p_sample(x_t, t, eps, noise, schedule)"
+SIX_ONE = "p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior)"
 
 
 def clean_step(g: torch.Generator, t: list[int], shape: tuple[int, ...], num_steps=7, **more):
@@ -80,6 +82,31 @@ def posterior_mean(inputs: dict, x0: Tensor) -> Tensor:
 def test_p_sample_returns_images(got, ref, inputs):
     """x_{t-1} has the shape of x_t, and its dtype"""
     require_tensor(got["x"], "x_{t-1}", (3, 2, 5, 4))
+
+
+@check(
+    "6.1",
+    probe=probes.parts_used,
+    inputs=lambda g: clean_step(g, [3, 0, 6, 5], (2, 5, 4)),
+    call=SIX_ONE + ", where predict_x0 and q_posterior are others than chapter 02's",
+)
+def test_p_sample_uses_the_parts_handed_in(got, ref, inputs):
+    """The guess comes from predict_x0, mean and variance from q_posterior"""
+    for name in ("predict_x0", "q_posterior"):
+        require(name in got["called"], f"{name} to be called, which is handed in", "no call of it")
+    x_t, t, schedule = inputs["x_t"], inputs["t"], SimpleNamespace(**inputs["schedule"])
+    guess = probes.strange_x0(x_t, t, inputs["eps"], schedule.alpha_bars)
+    mean, variance = probes.strange_posterior(guess, x_t, t, schedule)
+    there = (t > 0).view(-1, 1, 1, 1)
+    require_close(
+        got["x"],
+        mean + there * variance.sqrt() * inputs["noise"],
+        "what q_posterior(x0, x_t, t, schedule) says of predict_x0(x_t, t, eps, alpha_bars): its "
+        "mean, and where t > 0 the noise with its variance",
+        "x_{t-1}",
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 @check(
@@ -132,7 +159,7 @@ def test_p_sample_scales_the_noise(got, ref, inputs):
     "6.1",
     probe=probes.noise_part,
     inputs=lambda g: clean_step(g, [3, 6, 1, 5], (2, 5, 3), variance="large"),
-    call='p_sample(x_t, t, eps, noise, schedule, variance="large"), with and without noise',
+    call='p_sample(..., variance="large"), with and without noise',
 )
 def test_p_sample_has_a_large_variance(got, ref, inputs):
     """With variance="large" the noise has the variance beta_t"""
@@ -162,8 +189,7 @@ def mixed_batches(g: torch.Generator) -> dict:
     "6.1",
     probe=probes.noise_at_zero,
     inputs=mixed_batches,
-    call='p_sample(x_t, t, eps, noise, schedule, variance="large"), t = [3, 0, 6, 0], '
-    "[0, 5, 3, 0] and [0, 0, 0, 0]",
+    call='p_sample(..., variance="large"), t = [3, 0, 6, 0], [0, 5, 3, 0] and [0, 0, 0, 0]',
 )
 def test_p_sample_adds_no_noise_at_zero(got, ref, inputs):
     """At t = 0 no noise is added, whatever the other images of the batch do"""
@@ -720,7 +746,7 @@ def cell(grid: Tensor, n: int, num_columns: int, gap: int, height=5, width=4) ->
 
 
 def outside(grid: Tensor, count: int, num_columns: int, gap: int) -> Tensor:
-    """True where no image stands, shape (H, W)."""
+    """True where there is no image, shape (H, W)."""
     mask = torch.ones(1, *grid.shape[1:], dtype=torch.bool)
     for n in range(count):
         cell(mask, n, num_columns, gap)[:] = False
@@ -782,7 +808,7 @@ def test_grid_brings_values_to_zero_and_one(got, ref, inputs):
     call="image_grid(images, num_columns=3), images of shape (7, 3, 5, 4)",
 )
 def test_grid_goes_row_by_row(got, ref, inputs):
-    """The images stand row by row, as one reads"""
+    """The images are laid out row by row, as one reads"""
     grid = require_tensor(got["grid"], "the picture", (3, 23, 20))
     wanted = (inputs["images"] + 1) / 2
     for n in range(7):
@@ -816,7 +842,7 @@ def test_grid_is_white_between_images(got, ref, inputs):
 def test_grid_fills_the_last_row_with_white(got, ref, inputs):
     """What is left of the last row is white"""
     grid = require_tensor(got["grid"], "the picture", (3, 16, 26))
-    _require_white(grid, outside(grid, 5, 4, 2), "every pixel where no image stands")
+    _require_white(grid, outside(grid, 5, 4, 2), "every pixel where there is no image")
     require_close(
         cell(grid, 4, 4, 2), (inputs["images"][4] + 1) / 2, "image 4 in row 1, column 0", atol=1e-5
     )
@@ -900,7 +926,7 @@ def _require_layout(grid: Tensor, case: dict) -> None:
     require_tensor(grid, name, size)
     empty = outside(grid, count, num_columns, gap)
     if empty.any():
-        _require_white(grid, empty, f"in {name}, every pixel where no image stands")
+        _require_white(grid, empty, f"in {name}, every pixel where there is no image")
     for n in range(count):
         require_close(
             cell(grid, n, num_columns, gap),
@@ -909,3 +935,135 @@ def _require_layout(grid: Tensor, case: dict) -> None:
             f"image {n} there",
             atol=1e-5,
         )
+
+
+# 6.5
+
+SIX_FIVE = "respace(schedule_betas, num_steps), T = {}, num_steps = {}"
+
+
+def long_schedule(num_steps: int, *lengths: int):
+    """Betas of a full schedule in no order, and how long the shorter ones are to be."""
+
+    def inputs(g: torch.Generator) -> dict:
+        betas = irregular_betas(g, num_steps, least=0.05)
+        return {"betas": betas, "num_steps": lengths[0], "lengths": list(lengths)}
+
+    return inputs
+
+
+@check(
+    "6.5",
+    probe=probes.respaced,
+    inputs=long_schedule(12, 4),
+    call=SIX_FIVE.format(12, 4),
+)
+def test_respace_returns_betas_and_steps(got, ref, inputs):
+    """There is a beta in float64, and a whole-numbered step, for each step of the shorter walk"""
+    require_tensor(got["betas"], "betas", (4,), torch.float64)
+    require_tensor(got["timesteps"], "timesteps", (4,), torch.int64)
+
+
+@check(
+    "6.5",
+    probe=probes.respaced_again,
+    inputs=long_schedule(1000, 40, 7, 2, 300, 1000),
+    call=SIX_FIVE.format(1000, "40, 7, 2, 300 and 1000"),
+)
+def test_respace_keeps_evenly_spaced_steps(got, ref, inputs):
+    """The steps kept are evenly spaced, in the order of the schedule, and end at T-1"""
+    for found, num_steps in zip(got["found"], inputs["lengths"]):
+        steps = require_tensor(found["timesteps"], "timesteps", (num_steps,), torch.int64).tolist()
+        require(
+            steps[-1] == 999 and min(steps) >= 0,
+            "the last of the steps kept to be T-1 = 999, where sampling begins",
+            f"the steps {brief(steps)}",
+        )
+        gaps = [after - before for before, after in zip(steps, steps[1:])]
+        require(
+            min(gaps) >= 1 and max(gaps) - min(gaps) <= 1,
+            f"{num_steps} steps, each as far from the one before, but for rounding",
+            f"the steps {brief(steps)}",
+        )
+        require(
+            steps[0] <= 1000 / num_steps,
+            f"{num_steps} steps that reach from one end of the schedule to the other",
+            f"the steps {brief(steps)}",
+        )
+
+
+@check(
+    "6.5",
+    probe=probes.respaced_again,
+    inputs=long_schedule(30, 5, 7, 2, 29),
+    call=SIX_FIVE.format(30, "5, 7, 2 and 29"),
+)
+def test_respace_passes_through_the_levels_kept(got, ref, inputs):
+    """After each step the shorter walk's alpha_bar is that of the level kept"""
+    bars = torch.cumprod(1 - inputs["betas"].double(), dim=0)
+    for found, num_steps in zip(got["found"], inputs["lengths"]):
+        reached = torch.cumprod(1 - found["betas"].double(), dim=0)
+        kept = bars[found["timesteps"]]
+        off = ((reached - kept).abs() / kept).tolist()
+        worst = max(range(num_steps), key=off.__getitem__)
+        require(
+            off[worst] < 1e-4,  # float32 products along the way
+            f"alpha_bar = {kept[worst]:.4g} after step {worst} of the shorter walk, as after step "
+            f"{int(found['timesteps'][worst])} of the full one",
+            f"{reached[worst]:.4g}, the product of 1 - beta so far",
+        )
+
+
+def cosine_schedule(g: torch.Generator) -> dict:
+    curve = cosine_curve(200)
+    return {"betas": (1 - curve[1:] / curve[:-1]).clamp(max=0.999).float(), "num_steps": 5}
+
+
+@check(
+    "6.5",
+    probe=probes.respaced,
+    inputs=cosine_schedule,
+    call="respace(cosine_betas(200), 5)",
+)
+def test_respace_survives_a_steep_schedule(got, ref, inputs):
+    """Where one step takes nearly all that is left, its beta is near 1 and not 1"""
+    betas = require_tensor(got["betas"], "betas", (5,), torch.float64)
+    require(
+        bool((betas > 0).all() and (betas < 1).all()),
+        "every beta between 0 and 1, both excluded",
+        f"{float(betas.min()):.9g} to {float(betas.max()):.9g}",
+    )
+    bars = torch.cumprod(1 - inputs["betas"].double(), dim=0)
+    reached = float((1 - betas).prod())
+    require(
+        abs(reached / float(bars[-1]) - 1) < 0.01,
+        f"the last level to have alpha_bar = {float(bars[-1]):.3g}, as the full schedule has",
+        f"{reached:.3g}",
+    )
+
+
+@check(
+    "6.5",
+    probe=probes.respaced,
+    inputs=long_schedule(9, 9),
+    call=SIX_FIVE.format(9, 9),
+)
+def test_respace_to_full_length_changes_nothing(got, ref, inputs):
+    """A walk of all T steps is the full schedule"""
+    require_close(got["timesteps"], torch.arange(9), "the steps 0, 1, ... T-1", "the steps", 0, 0)
+    require_close(
+        got["betas"], inputs["betas"].double(), "the betas of the full schedule", "betas", 1e-5, 0
+    )
+
+
+@check(
+    "6.5",
+    probe=probes.respaced_elsewhere,
+    inputs=long_schedule(12, 4),
+    call=SIX_FIVE.format(12, 4) + ", the betas on another device than the CPU",
+    seconds=SECONDS,
+)
+def test_respace_works_on_any_device(got, ref, inputs):
+    """Betas and steps are made where the schedule is, on whatever device"""
+    for name in ("betas", "timesteps"):
+        require_same_device([got[name]], name)

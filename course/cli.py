@@ -18,6 +18,7 @@ from course import CLONED, PACKAGE, ROOT, CourseError
 from course.files import require_writable, write_whole
 from course.grading.source import definition_text
 from course.learner.workspace import (
+    LAB_FOLDER,
     Workspace,
     code_folder,
     find_workspace,
@@ -646,6 +647,10 @@ def lab(options) -> int:
     # On top of the learner's own settings: no question about Jupyter's news, which need a network.
     paths = [os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
+    if not any(
+        "dir" in option for option in options.unknown
+    ):  # another folder could be named there
+        environment[LAB_FOLDER] = str(folder)
     try:
         return subprocess.call(command, env=environment)
     except KeyboardInterrupt:

@@ -1,9 +1,9 @@
 """Chapter 05: training.
 
 One step of training: take images, drown each in its own amount of noise, ask the network
-what to undo, and nudge the weights. Around it stand the running average of the weights that
-sampling will use, and checkpoints from which an interrupted run goes on as if nothing had
-happened.
+what to undo, and nudge the weights. Beside it there are the running average of the weights,
+which sampling will use, checkpoints from which an interrupted run goes on as if nothing had
+happened, and the loop that makes step after step.
 
     x0       clean images, (B, C, H, W), in [-1, 1]
     t        one step per image, (B,), int64, 0 ... T-1
@@ -14,7 +14,8 @@ Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
 Salimans & Ho 2022, "Progressive Distillation" (v-prediction);
 Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW).
 
-The functions and classes that end in NotImplementedError are yours to write. See how
+The functions and classes that end in NotImplementedError are yours to write, and where a
+comment says so, something is yours to mend. See how
 you are doing with `course check 05`, and ask for help with `course hint 5.1`.
 """
 
@@ -34,8 +35,8 @@ def alpha_bar_at(alpha_bars: Tensor, t: Tensor) -> Tensor:
 def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw, for every image of the batch, a step and the noise.
 
-        t   ~ uniform on {0, ..., T-1}, for each image its own
-        eps ~ N(0, 1), for each pixel its own
+    Each image gets a step of its own, and all steps are equally likely. Each pixel gets Gaussian
+    noise of its own, with mean 0 and variance 1. The same generator state gives the same draws.
 
     Source: Ho et al. 2020, algorithm 1, lines 3 and 4.
 
@@ -67,8 +68,9 @@ def diffusion_loss(
 ) -> Tensor:
     """How wrong the network is about what it was asked for.
 
-        x_t  = sqrt(alpha_bar_t) * x_0 + sqrt(1 - alpha_bar_t) * eps
-        loss = mean over batch and pixels of ( target - model(x_t, t, labels) )^2
+    The network is asked once, about the noisy images. An answer that is off by 1 in every pixel has
+    the loss 1, one that is off twice as far has four times the loss, whether upwards or downwards,
+    and neither the size of the batch nor that of the images changes this.
 
     Source: Ho et al. 2020, equation 14.
 
@@ -89,12 +91,11 @@ def diffusion_loss(
 
 
 def v_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
-    """What a v-predicting network is asked for: noise and image, mixed by noise level.
+    """What a v-predicting network is asked for: what the noisy image does not show.
 
-        v = sqrt(alpha_bar_t) * eps - sqrt(1 - alpha_bar_t) * x_0
-
-    Where there is little noise v is the noise; where there is nothing but noise v is the
-    image with its sign turned. So the network always has something worth predicting.
+    Take x_0 and eps as two axes at right angles. Then x_t is a point on the quarter circle that
+    leads from x_0 to eps, and v is the point a quarter turn further on. So where there is little
+    noise v is the noise; where there is nothing but noise v is the image with its sign turned.
 
     Source: Salimans & Ho 2022, section 4 and appendix D.
 
@@ -113,7 +114,8 @@ def v_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
 def eps_from_v(x_t: Tensor, v: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
     """Read the noise off a predicted v, so that any sampler can use a v-network.
 
-        eps = sqrt(1 - alpha_bar_t) * x_t + sqrt(alpha_bar_t) * v
+    x_t and v are two mixtures of the same image and the same noise. Together they say what the
+    noise is, at every noise level, and without dividing by anything.
 
     Source: Salimans & Ho 2022, appendix D.
 
@@ -132,12 +134,14 @@ def eps_from_v(x_t: Tensor, v: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
 class EMA:
     """A second copy of the network whose weights follow the first one's slowly.
 
-        d_n    = min( decay, (1 + n) / (10 + n) )     n = updates made before this one: 0, 1, ...
-        shadow = d_n * shadow + (1 - d_n) * weights
+    Update number n = 0, 1, 2, ... keeps the share d_n of the average as it is, and the rest comes
+    from the network's weights. A warm-up lets the average forget the random weights that it began
+    with:
 
-    The warm-up d_n lets the average forget the random weights that it began with: 0.1 at the
-    first update, 0.99 after some 900. Buffers (running statistics, tables) are not averaged
-    but copied as they are.
+        d_n = min( decay, (1 + n) / (10 + n) )
+
+    which is 0.1 at the first update and 0.99 after some 900. Buffers (running statistics, tables)
+    are not averaged but copied as they are.
 
     Source: Ho et al. 2020, appendix B; the warm-up is the one of TensorFlow's
     `ExponentialMovingAverage(num_updates=...)`.
@@ -186,18 +190,17 @@ def training_step(
     compute_loss: Callable[[nn.Module], Tensor],
     max_grad_norm: float = 1.0,
 ) -> float:
-    """One update of the weights, in the order that matters.
+    """One update of the weights.
 
-        1. forget the gradients of the last step
-        2. compute the loss, and from it the gradients
-        3. if their joint norm exceeds max_grad_norm, scale them down to it
-        4. let the optimiser move the weights
-        5. let the average follow the weights
+    The optimiser takes one step along the gradient of this loss, whatever gradients the model held
+    before. If the joint norm of all gradients exceeds max_grad_norm, that step is taken with the
+    gradients scaled down to it: shorter, in the same direction. The average has seen the weights as
+    they are afterwards.
 
     Source: Ho et al. 2020, algorithm 1, line 5; Pascanu et al. 2013 for the clipping.
 
     Args:
-        model: the network, which is set to training mode.
+        model: the network. While the loss is computed it is in training mode.
         ema: its running average, with a method update(model).
         optimizer: over the model's parameters.
         compute_loss: called once as compute_loss(model), returns the loss.
@@ -214,16 +217,15 @@ def save_checkpoint(
 ) -> None:
     """Write all that the next training step depends on into one file.
 
-    That is: the weights, their average and how many updates it has seen, the optimiser's
-    moments, the state of the random generator, and the number of steps done.
+    The run that is saved does not notice.
 
     Source: PyTorch's notes on serialization (state_dict) and on reproducibility (generators).
 
     Args:
         path: the file to write, for `torch.save`.
         model: the network.
-        ema: its running average (attributes `model` and `num_updates`).
-        optimizer: over the model's parameters.
+        ema: its running average, an `EMA`.
+        optimizer: over the model's parameters, such as AdamW.
         generator: the source of all of training's randomness.
         step: the number of training steps done.
     """
@@ -265,7 +267,7 @@ def train(
 ) -> Iterator[float]:
     """The training loop, one step for each batch. It yields each step's loss.
 
-    It is a generator: between two steps you have the word, to print the loss, to save, to draw
+    It is a generator: after each step it is your turn, to print the loss, to save, to draw
     samples, or to stop.
 
     Source: Ho et al. 2020, algorithm 1.
@@ -280,16 +282,17 @@ def train(
         target: what the network is asked for: `eps_target` or `v_target`.
         rate: the learning rate as a function of the step; left out, the optimiser's own stays.
         max_grad_norm: as for `training_step`.
-        place: brings a part of the batch to where the model is.
+        place: brings what was drawn for the whole batch to where the model is, or a part of it.
         first_step: the number of steps done before.
     """
+    # Exercise 5.6: this runs, and something in it is wrong. Mend it.
     for step, (x0, labels) in enumerate(batches, start=first_step):
         t, eps = draw_noise(x0, len(alpha_bars), generator)
         labels = drop_labels(labels, generator)
         x0, t, labels, eps = place(x0), place(t), place(labels), place(eps)
 
         def compute_loss(network, x0=x0, t=t, labels=labels, eps=eps):
-            return diffusion_loss(network, x0, t, labels, eps, alpha_bars, q_sample, target)
+            return diffusion_loss(network, x0, t, labels, eps, alpha_bars, q_sample)
 
         if rate is not None:
             for group in optimizer.param_groups:

@@ -30,20 +30,26 @@ def p_sample(
 ) -> Tensor:
     """One reverse step: from x_t to x_{t-1}.
 
-        x_0     = ( x_t - sqrt(1 - alpha_bar_t) * eps ) / sqrt(alpha_bar_t), clipped to [-1, 1]
-        mean    = posterior_x0_coef_t * x_0 + posterior_xt_coef_t * x_t
-        x_{t-1} = mean + sigma_t * noise        where sigma_t^2 is the posterior variance
-                                                ("small") or beta_t ("large"), and 0 at t = 0
+    Chapter 02's posterior says where x_{t-1} is, if x_0 is known. Here it is not: in its place
+    there is the guess that follows from eps. The guess is an image, whose pixels lie in [-1, 1],
+    however wrong eps may be. x_{t-1} is one draw: around the posterior's mean, with its variance
+    ("small") or with beta_t ("large"). The step at t = 0 makes the finished image; nothing is added
+    to it.
 
-    Without the clip the first steps fail: 1 / sqrt(alpha_bar_{T-1}) amplifies every error of
-    eps, 20,000 times on the cosine schedule.
+    Equation:
+        x_0     = predict_x0(x_t, t, eps, alpha_bars), clipped to [-1, 1]
+        x_{t-1} = mean of q_posterior(x_0, x_t, t, schedule) + sigma_t * noise
+                  where sigma_t^2 is the posterior's variance ("small") or beta_t ("large"),
+                  and 0 at t = 0
+        Without the clip the first steps fail: 1 / sqrt(alpha_bar_{T-1}) amplifies every error of
+        eps, 20,000 times on the cosine schedule.
 
     Source: Ho et al. 2020, algorithm 2 in the form of equations 7 and 15; section 3.2 for
     the two choices of the variance.
 
     Args:
         x_t: shape (B, C, H, W).
-        t: shape (B,), int64; the images may stand at different steps.
+        t: shape (B,), int64; the images may be at different steps.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         noise: fresh Gaussian noise, shape (B, C, H, W).
         schedule: the tables, each of shape (T,).
@@ -77,13 +83,15 @@ def guided_eps(
     guidance_scale: float,
     null_label: int,
 ) -> Tensor:
-    """Step beyond the conditional prediction, away from the unconditional one.
+    """The noise to take away for images that are what was asked for, w times over.
 
+    Where eps is, up to a factor, the slope of log p(x_t | label) or of log p(x_t), the result is,
+    up to the same factor, the slope of log [ p(x_t | label) * p(label | x_t)^w ]. w = 0 is the
+    plain conditional prediction. Both predictions come from one call of the network, with a batch
+    of 2B: each image is in it with its label, and with the null label.
+
+    Equation:
         eps = (1 + w) * eps(x_t, t, label) - w * eps(x_t, t, null label)
-
-    w = 0 is the plain conditional prediction, w = -1 the unconditional one. Both come from
-    one call of the network, with a batch of 2B: the first half sees the labels, the second
-    the null label.
 
     Source: Ho & Salimans 2022, equation 6.
 
@@ -117,8 +125,13 @@ def ancestral_sample(
     generator: torch.Generator,
     film_steps: Collection[int] = (),
 ) -> tuple[Tensor, list[Tensor]]:
-    """Walk all the way from noise to images, t = T-1, ..., 1, 0.
+    """Walk all the way from noise to images.
 
+    Every step of the schedule is taken once, each from the images that the step before has made,
+    with Gaussian noise of its own. No step keeps anything for gradients: however long the walk, it
+    needs no more memory than one step of it and the film.
+
+    Equation:
         for t = T-1 ... 0:
             eps = predict_eps(x, t);  noise ~ N(0, 1);  x = reverse_step(x, t, eps, noise, schedule)
 
@@ -134,8 +147,8 @@ def ancestral_sample(
         film_steps: the steps t whose results x_{t-1} to keep for a film.
 
     Returns:
-        (x_0, film): the images, shape (B, C, H, W), and the frames kept, each of that shape,
-        from the noisiest to the cleanest.
+        (x_0, film): the images, shape (B, C, H, W), and a list of the frames kept, each of that
+        shape, from the noisiest to the cleanest.
     """
     x = x_T
     num_steps = len(schedule.betas)
@@ -151,13 +164,15 @@ def ancestral_sample(
 
 
 def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
-    """Lay out images row by row on one white picture.
-
-        image n is in row n // num_columns and column n % num_columns
+    """Lay out images on one white picture, row by row, as one reads.
 
     Values are brought from [-1, 1] to [0, 1] and clipped there, since a sample may lie a
     little outside. Between neighbours, and around the whole, `gap` white pixels are left; a
     last row that is not full is filled up with white.
+
+    Equation:
+        image n is in row n // num_columns and column n % num_columns
+        the picture has ceil(N / num_columns) rows, with gaps between and around them
 
     Source: the row-by-row order of torchvision's `make_grid`, with its padding.
 
@@ -167,7 +182,7 @@ def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
         gap: white pixels between images and at the edge.
 
     Returns:
-        one picture, shape (C, rows * (H + gap) + gap, num_columns * (W + gap) + gap), in [0, 1].
+        one picture, of shape (C, height, width), in [0, 1].
 
     Raises:
         ValueError: if there are no images or num_columns < 1.
@@ -189,9 +204,10 @@ def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
 def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     """Betas of a shorter walk that passes through the same noise levels.
 
-    Keep `num_steps` of the T levels alpha_bar, evenly spaced and with the last one among
-    them, and choose betas that lead from each kept level to the next:
+    The shorter walk keeps `num_steps` of the T levels alpha_bar, evenly spaced and with the last
+    one among them. Its alpha_bar after each step is that of the level kept.
 
+    Equation:
         beta'_i = 1 - alpha_bar_{tau_i} / alpha_bar_{tau_{i-1}}
 
     Source: Nichol & Dhariwal 2021, section 4.
@@ -204,13 +220,16 @@ def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
         (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas, in float64
         because the last one lies so near 1, and the step t of the full schedule that the network
         must be told at each of them.
+
+    Raises:
+        ValueError: if `num_steps` is out of range.
     """
+    if not 2 <= num_steps <= len(schedule_betas):
+        raise ValueError(f"num_steps must be between 2 and {len(schedule_betas)}, got {num_steps}")
     total = len(schedule_betas)
-    if not 2 <= num_steps <= total:
-        raise ValueError(f"num_steps must be between 2 and {total}, got {num_steps}")
     alpha_bars = torch.cumprod(1 - schedule_betas.double(), dim=0)  # (T,)
-    i = torch.arange(1, num_steps + 1, dtype=torch.float64)
-    timesteps = (i * total / num_steps).round().long() - 1  # trailing: ends at T-1
-    kept = alpha_bars[timesteps.to(alpha_bars.device)]  # (num_steps,)
+    i = torch.arange(1, num_steps + 1, dtype=torch.float64, device=alpha_bars.device)
+    timesteps = (i * total / num_steps).round().long() - 1  # (num_steps,), the last is T-1
+    kept = alpha_bars[timesteps]  # (num_steps,)
     before = torch.cat([torch.ones_like(kept[:1]), kept[:-1]])
-    return 1 - kept / before, timesteps.to(alpha_bars.device)
+    return 1 - kept / before, timesteps

@@ -10,6 +10,7 @@ from PIL import Image
 from course import ROOT
 from course.cli import main
 from course.grading.source import definition_text
+from course.learner.workspace import LAB_FOLDER
 from course.model.models import ModelConfig, build_model, save_model
 from course.syllabus import chapters
 
@@ -164,10 +165,13 @@ def test_a_model_that_draws_no_numbers_is_told(tmp_path, solutions, capsys):
 def test_lab_hands_jupyters_options_on(monkeypatch):
     called = []
     monkeypatch.setenv("COURSE_EXERCISES", str(ROOT / "exercises"))
-    monkeypatch.setattr("subprocess.call", lambda command, env: called.append(command) or 0)
+    monkeypatch.setattr("subprocess.call", lambda command, env: called.append((command, env)) or 0)
     own = ["--allow-root", "--no-browser", "--port", "8899", "--ServerApp.token=x"]
-    assert main(["lab"]) == main(["lab", *own]) == 0
-    assert called[1] == [*called[0], *own]
+    assert main(["lab"]) == main(["lab", *own]) == main(["lab", "--notebook-dir=x"]) == 0
+    commands, environments = zip(*called)
+    assert commands[1] == [*commands[0], *own]
+    # So that a link can open a file beside the notebook; not if Jupyter shows another folder.
+    assert [env.get(LAB_FOLDER) for env in environments] == [str(ROOT), str(ROOT), None]
 
 
 def test_no_other_command_takes_unknown_options(capsys):

@@ -2,18 +2,23 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
+from checks.probes.ch05_training import Loop
+from checks.test_ch05_training import loop_inputs
 from course import ROOT
-from course.grading.code import LocalCode
+from course.grading.code import LocalCode, reference
 from course.grading.grader import Grader
 from course.grading.source import definition_text, replace_definition
 from course.learner.skeletons import skeleton
 from course.pages.build_notebooks import execute, normalise
-from course.pages.notebook import Card
+from course.pages.notebook import Card, yours
+from course.pages.open_anywhere import first_cell
 from course.syllabus import chapters
 from tests.browser import CHROMIUM
 from tests.notebooks import (
@@ -86,6 +91,29 @@ def test_it_has_what_a_chapter_promises(path):
     assert tagged and all(cell.outputs for cell in tagged)
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_cells_that_only_prepare_are_closed(path):
+    """In JupyterLab and in the book: the cell for Colab and the imports, and no other."""
+    closed = [
+        cell.source
+        for cell in code_cells(read(path))
+        if cell.metadata.get("jupyter") == {"source_hidden": True}
+        and "hide-input" in cell.metadata.tags
+    ]
+    assert len(closed) == 2, f"{path.name}: run python -m course.pages.open_anywhere"
+    assert closed[0] == first_cell()
+    assert re.fullmatch(r"((from|import|    |\)).*\n?|\n)+", closed[1])
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_links_lead_to_files_that_exist(path):
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)]+)\)", cell.source):
+                file = path.parent / target.partition("#")[0]
+                assert target.startswith(("http", "#")) or file.exists(), target
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_display_formulas_stand_alone(path):
     for cell in read(path).cells:
@@ -128,3 +156,14 @@ def test_a_card_says_which_function_is_missing_and_how_far_you_are(tmp_path):
     card = repr(Card(Grader(LocalCode(tmp_path)).grade_exercise("1.3")))
     assert "1.3 What is left of the signal: not written yet." in card
     assert "So far 3 of its checks pass. Write matching_beta_end in exercises/ch01" in card
+
+
+def test_yours_runs_although_the_rest_of_the_file_is_not_written(tmp_path, monkeypatch):
+    """The loop of 5.6 is given with its fault, and calls functions that are still to be written."""
+    monkeypatch.setenv("COURSE_EXERCISES", str(tmp_path / "exercises"))
+    inputs = loop_inputs()(torch.Generator().manual_seed(0))
+    target = {"target": lambda x0, eps, t, alpha_bars: 100 + x0}
+    given, whole = yours("train"), reference().chapter("ch05_training").train
+    losses = [Loop(SimpleNamespace(train=f), inputs, **target).losses() for f in (given, whole)]
+    assert len(losses[0]) == len(losses[1]) == 3
+    assert all(a < b for a, b in zip(*losses))  # the given one never hears of the 100

@@ -1,7 +1,9 @@
 """Right answers to chapter 05 in other styles. Every check must accept them."""
 
 import copy
+import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -15,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course.grading.answers import Answers
+from solutions import ch05_training as ref
 
 answers = Answers()
 
@@ -35,12 +38,9 @@ def draw_noise(x0, num_steps, generator):
 
 
 @answers.right("5.1", "noise first, image by image")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
-    x_t = torch.empty_like(x0)
-    for i, step in enumerate(t.tolist()):
-        a = float(alpha_bars[step])
-        x_t[i] = math.sqrt(a) * x0[i] + math.sqrt(1 - a) * eps[i]
-    return F.mse_loss(model(x_t, t, labels), target(x0, eps, t, alpha_bars))
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
+    answer = model(q_sample(x0, t, eps, alpha_bars), t, labels)
+    return F.mse_loss(answer, target(x0, eps, t, alpha_bars))
 
 
 @answers.right("5.1", "steps from uniform numbers, noise drawn in place")
@@ -51,10 +51,9 @@ def draw_noise(x0, num_steps, generator):
 
 
 @answers.right("5.1", "steps from uniform numbers, noise drawn in place")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
-    signal = alpha_bars.double().sqrt().float()[t][:, None, None, None]
-    noise = (1 - alpha_bars.double()).sqrt().float()[t][:, None, None, None]
-    error = model(signal * x0 + noise * eps, t, labels) - target(x0, eps, t, alpha_bars)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
+    x_t = q_sample(x0=x0, t=t, eps=eps, alpha_bars=alpha_bars)
+    error = model(x_t, t, labels) - target(x0, eps, t, alpha_bars)
     return error.pow(2).sum() / error.numel()
 
 
@@ -68,30 +67,27 @@ def draw_noise(x0, num_steps, generator):
 
 
 @answers.right("5.1", "a single generator call for the steps, a list of helpers for the rest")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
     def noisy():
-        a = alpha_bars.gather(0, t).reshape(x0.shape[0], *[1] * (x0.dim() - 1))
-        return torch.sqrt(a) * x0 + torch.sqrt(1.0 - a) * eps
+        return q_sample(x0, t, eps, alpha_bars)
 
     wanted = target(x0=x0, eps=eps, t=t, alpha_bars=alpha_bars)
     answer = model(noisy(), t, labels=labels)
     return torch.mean(torch.square(wanted - answer))
 
 
-@answers.right("5.1", "einsum, and means of means")
+@answers.right("5.1", "einsum over the pixels, then a mean over images")
 def draw_noise(x0, num_steps, generator):
     like = {"generator": generator, "device": x0.device}
     eps = torch.randn(x0.numel(), dtype=x0.dtype, **like).view_as(x0)
     return [torch.randint(0, num_steps, (len(x0),), **like), eps]
 
 
-@answers.right("5.1", "einsum, and means of means")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
-    a = torch.index_select(alpha_bars, 0, t)
-    x_t = torch.einsum("b,bchw->bchw", a.sqrt(), x0)
-    x_t = x_t + torch.einsum("b,bchw->bchw", (1 - a).sqrt(), eps)
-    error = (target(x0, eps, t, alpha_bars).detach() - model(x_t, t, labels)).flatten(1)
-    return (error * error).mean(1).mean(0)
+@answers.right("5.1", "einsum over the pixels, then a mean over images")
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
+    error = target(x0, eps, t, alpha_bars).detach()
+    error = (error - model(q_sample(x0, t, eps, alpha_bars), t, labels)).flatten(1)
+    return torch.einsum("bn,bn->b", error, error).mean() / error.shape[1]
 
 
 @answers.right("5.1", "float64 inside, with the labels and steps left alone")
@@ -103,9 +99,8 @@ def draw_noise(x0, num_steps, generator):
 
 
 @answers.right("5.1", "float64 inside, with the labels and steps left alone")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
-    a = alpha_bars.double()[t].view(len(t), 1, 1, 1)
-    x_t = (a.sqrt() * x0.double() + (1 - a).sqrt() * eps.double()).to(x0.dtype)
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
+    x_t = q_sample(x0.double(), t, eps.double(), alpha_bars.double()).to(x0.dtype)
     wanted = eps if target is eps_itself else target(x0, eps, t, alpha_bars)
     error = wanted.double() - model(x_t, t, labels).double()
     return (error.norm() ** 2 / error.numel()).to(x0.dtype)
@@ -128,15 +123,13 @@ def draw_noise(x0, num_steps, generator):
 
 
 @answers.right("5.1", "normal numbers from uniform ones, and torch's own loss module")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
-    signal, noise = (table.sqrt()[t].reshape(-1, 1, 1, 1) for table in (alpha_bars, 1 - alpha_bars))
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
     criterion = nn.MSELoss(reduction="mean")
-    return criterion(
-        model(torch.addcmul(signal * x0, noise, eps), t, labels), target(x0, eps, t, alpha_bars)
-    )
+    x_t = q_sample(x0, t, eps, alpha_bars)
+    return criterion(model(x_t, t, labels), target(x0, eps, t, alpha_bars))
 
 
-@answers.right("5.1", "NumPy seeded by the generator, vmap, a sum divided at the end")
+@answers.right("5.1", "NumPy seeded by the generator, vmap, a mean of means")
 def draw_noise(x0, num_steps, generator):
     seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
     numbers = np.random.default_rng(seed)
@@ -144,18 +137,17 @@ def draw_noise(x0, num_steps, generator):
     return torch.as_tensor(numbers.integers(num_steps, size=len(x0)), device=x0.device), eps
 
 
-@answers.right("5.1", "NumPy seeded by the generator, vmap, a sum divided at the end")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
-    def drown(image, noise, alpha_bar):  # of one image
-        return torch.sqrt(alpha_bar) * image + torch.sqrt(1 - alpha_bar) * noise
+@answers.right("5.1", "NumPy seeded by the generator, vmap, a mean of means")
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
+    def miss(answer, wanted):  # of one image
+        return (answer - wanted).square().mean()
 
-    x_t = torch.vmap(drown)(x0, eps, alpha_bars[t])
-    wanted = target(x0, eps, t, alpha_bars)
-    misses = [(a - w).square().sum() for a, w in zip(model(x_t, t, labels), wanted)]
-    return sum(misses) / x0.numel()
+    answer = model(q_sample(x0, t, eps, alpha_bars), t, labels)
+    misses = torch.vmap(miss)(answer, target(x0, eps, t, alpha_bars))
+    return sum(misses) / len(misses)
 
 
-@answers.right("5.1", "steps from torch.multinomial, images mixed in place, weights all the same")
+@answers.right("5.1", "steps from torch.multinomial, weights all the same")
 def draw_noise(x0, num_steps, generator):
     chances = torch.ones(num_steps, device=x0.device)
     t = chances.multinomial(x0.shape[0], replacement=True, generator=generator)
@@ -163,12 +155,9 @@ def draw_noise(x0, num_steps, generator):
     return t, eps.normal_(mean=0.0, std=1.0, generator=generator)
 
 
-@answers.right("5.1", "steps from torch.multinomial, images mixed in place, weights all the same")
-def diffusion_loss(model, x0, t, labels, eps, alpha_bars, target=eps_itself):
-    alpha_bar = alpha_bars.index_select(0, t)
-    x_t = x0.clone()
-    x_t *= alpha_bar.sqrt().view(-1, 1, 1, 1)
-    x_t += alpha_bar.neg().add(1).sqrt_().view(-1, 1, 1, 1) * eps
+@answers.right("5.1", "steps from torch.multinomial, weights all the same")
+def diffusion_loss(model, x0, t, labels, eps, alpha_bars, q_sample, target=eps_itself):
+    x_t = q_sample(x0, t, eps, alpha_bars)
     difference = target(x0, eps, t, alpha_bars).sub(model(x_t, t, labels))
     weights = torch.full_like(difference, 1 / difference.numel())
     return torch.tensordot(weights, difference.square(), dims=4)
@@ -822,3 +811,109 @@ def load_checkpoint(path, model, ema, optimizer, generator):
     for name, part in parts_of(model, ema, optimizer, generator).items():
         part.put(state["parts"][name])
     return state["step"]
+
+
+# 5.6
+
+
+@answers.right("5.6", "the batch as a dictionary, drop_labels first, the rate by a helper")
+def train(
+    model, ema, optimizer, batches, alpha_bars, generator, q_sample, drop_labels,
+    target=ref.eps_target, rate=None, max_grad_norm=1.0, place=lambda part: part, first_step=0,
+):  # fmt: skip
+    def set_rate(step):
+        for group in optimizer.param_groups:
+            group.update(lr=rate(step))
+
+    step = first_step
+    for x0, labels in batches:
+        batch = {"x0": x0, "labels": drop_labels(labels, generator)}
+        batch["t"], batch["eps"] = ref.draw_noise(x0, len(alpha_bars), generator)
+        batch = {name: place(part) for name, part in batch.items()}
+        if rate:
+            set_rate(step)
+        compute_loss = functools.partial(
+            ref.diffusion_loss, alpha_bars=alpha_bars, q_sample=q_sample, target=target, **batch
+        )
+        yield ref.training_step(model, ema, optimizer, compute_loss, max_grad_norm)
+        step += 1
+
+
+@answers.right("5.6", "a class that is its own iterator")
+def train(model, ema, optimizer, batches, alpha_bars, *rest, **options):
+    return Lessons(model, ema, optimizer, iter(batches), alpha_bars, *rest, **options)
+
+
+class Lessons:
+    def __init__(
+        self, model, ema, optimizer, batches, alpha_bars, generator, q_sample, drop_labels,
+        target=ref.eps_target, rate=None, max_grad_norm=1.0, place=None, first_step=0,
+    ):  # fmt: skip
+        self.parts, self.batches, self.generator = (model, ema, optimizer), batches, generator
+        self.question = (alpha_bars, q_sample, target)
+        self.drop_labels, self.rate, self.limit = drop_labels, rate, max_grad_norm
+        self.place, self.step = place or (lambda part: part), first_step
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        x0, labels = next(self.batches)
+        t, eps = ref.draw_noise(x0, self.question[0].numel(), self.generator)
+        labels = self.drop_labels(labels, self.generator)
+        x0, t, labels, eps = map(self.place, (x0, t, labels, eps))
+        if self.rate is not None:
+            for group in self.parts[2].param_groups:
+                group["lr"] = self.rate(self.step)
+        self.step += 1
+        return ref.training_step(
+            *self.parts,
+            lambda network: ref.diffusion_loss(network, x0, t, labels, eps, *self.question),
+            max_grad_norm=self.limit,
+        )
+
+
+@answers.right("5.6", "a while loop, the step and the loss written out")
+def train(
+    model, ema, optimizer, batches, alpha_bars, generator, q_sample, drop_labels,
+    target=ref.eps_target, rate=None, max_grad_norm=1.0, place=lambda part: part, first_step=0,
+):  # fmt: skip
+    batches, step = iter(batches), first_step - 1
+    while (batch := next(batches, None)) is not None:
+        step += 1
+        x0, labels = batch
+        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
+        t = torch.randint(len(alpha_bars), x0.shape[:1], generator=generator, device=x0.device)
+        labels = place(drop_labels(labels, generator))
+        x0, t, eps = place(x0), place(t), place(eps)
+        if rate is not None:
+            [group.__setitem__("lr", rate(step)) for group in optimizer.param_groups]
+        model.train().zero_grad()
+        answer = model(q_sample(x0, t, eps, alpha_bars), t, labels)
+        loss = F.mse_loss(answer, target(x0, eps, t, alpha_bars))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+        optimizer.step()
+        ema.update(model)
+        yield float(loss.detach())
+
+
+@answers.right("5.6", "two generators, one that prepares and one that trains")
+def train(
+    model, ema, optimizer, batches, alpha_bars, generator, q_sample, drop_labels,
+    target=ref.eps_target, rate=None, max_grad_norm=1.0, place=lambda part: part, first_step=0,
+):  # fmt: skip
+    def lessons():
+        for x0, labels in batches:
+            t, eps = ref.draw_noise(x0, alpha_bars.shape[0], generator)
+            yield [place(part) for part in (x0, t, drop_labels(labels, generator), eps)]
+
+    def learn(step, lesson):
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] if rate is None else rate(step)
+        question = [*lesson, alpha_bars, q_sample, target]
+        return ref.training_step(
+            model, ema, optimizer, lambda net: ref.diffusion_loss(net, *question), max_grad_norm
+        )
+
+    yield from itertools.starmap(learn, enumerate(lessons(), first_step))

@@ -17,129 +17,87 @@ answers = Answers()
 
 
 @answers.right("6.1", "a loop over the images, with Python floats")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
     result = []
     for i, step in enumerate(t.tolist()):
-        a = schedule.alpha_bars[step].item()
-        x0 = torch.clamp((x_t[i] - math.sqrt(1 - a) * eps[i]) / math.sqrt(a), -1.0, 1.0)
-        x = schedule.posterior_x0_coef[step].item() * x0
-        x = x + schedule.posterior_xt_coef[step].item() * x_t[i]
-        if step > 0:
-            table = schedule.posterior_variance if variance == "small" else schedule.betas
-            x = x + math.sqrt(table[step].item()) * noise[i]
-        result.append(x)
-    return torch.stack(result)
+        here = slice(i, i + 1)
+        x0 = predict_x0(x_t[here], t[here], eps[here], schedule.alpha_bars)
+        mean, small = q_posterior(torch.clamp(x0, -1.0, 1.0), x_t[here], t[here], schedule)
+        var = small.item() if variance == "small" else schedule.betas[step].item()
+        result.append(mean + math.sqrt(var) * noise[here] if step > 0 else mean)
+    return torch.cat(result)
 
 
-@answers.right("6.1", "eps derived again from the clipped x_0, then equation 11")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    beta, alpha, bar = (
-        table[t][:, None, None, None].double()
-        for table in (schedule.betas, schedule.alphas, schedule.alpha_bars)
-    )
-    x = x_t.double()
-    x0 = ((x - (1 - bar).sqrt() * eps) / bar.sqrt()).clip(-1, 1)
-    eps = (x - bar.sqrt() * x0) / (1 - bar).sqrt()
-    mean = (x - beta / (1 - bar).sqrt() * eps) / alpha.sqrt()
-    var = beta if variance == "large" else schedule.posterior_variance[t][:, None, None, None]
-    return torch.where(t[:, None, None, None] == 0, mean, mean + var.sqrt() * noise).float()
+@answers.right("6.1", "torch.where for the last step, arguments by name")
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    x0 = predict_x0(x_t=x_t, t=t, eps=eps, alpha_bars=schedule.alpha_bars).clip(-1, 1)
+    mean, small = q_posterior(x0, x_t, t, schedule)
+    var = {"small": small, "large": schedule.betas[t][:, None, None, None]}[variance]
+    return torch.where(t[:, None, None, None] == 0, mean, mean + var.sqrt() * noise)
 
 
-@answers.right("6.1", "all weights from the betas, in float64")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    b = schedule.betas.double()
-    bars = torch.cumprod(1 - b, 0)
-    prev = F.pad(bars[:-1], (1, 0), value=1.0)
-
-    def look_up(values):
-        return values.gather(0, t).reshape(-1, 1, 1, 1)
-
-    x0 = look_up(bars.rsqrt()) * x_t - look_up((1 / bars - 1).sqrt()) * eps
+@answers.right("6.1", "in float64, back to the dtype of x_t")
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    x0 = predict_x0(x_t, t, eps, schedule.alpha_bars)
     x0 = torch.minimum(torch.maximum(x0, -torch.ones_like(x0)), torch.ones_like(x0))
-    mean = look_up(prev.sqrt() * b / (1 - bars)) * x0
-    mean = mean + look_up((1 - b).sqrt() * (1 - prev) / (1 - bars)) * x_t
-    sigma = (b if variance == "large" else b * (1 - prev) / (1 - bars)).sqrt().clone()
-    sigma[0] = 0
-    return (mean + look_up(sigma) * noise).to(x_t.dtype)
+    mean, var = (part.double() for part in q_posterior(x0, x_t, t, schedule))
+    if variance != "small":
+        var = schedule.betas.double().gather(0, t).reshape(-1, 1, 1, 1)
+    sigma = var.sqrt().masked_fill(t.eq(0).reshape(-1, 1, 1, 1), 0)
+    return (mean + sigma * noise).to(x_t.dtype)
 
 
-@answers.right("6.1", "all weights from the betas, in float32")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    alphas = 1.0 - schedule.betas
-    bars = torch.cumprod(alphas, dim=0)
-    prev = torch.cat([bars.new_tensor([1.0]), bars[:-1]])
-    beta, alpha, bar, prev = (v[t].view(len(t), 1, 1, 1) for v in (1 - alphas, alphas, bars, prev))
-    x0 = torch.clamp((x_t - torch.sqrt(1 - bar) * eps) / torch.sqrt(bar), min=-1, max=1)
-    mean = torch.sqrt(prev) * beta / (1 - bar) * x0
-    mean += torch.sqrt(alpha) * (1 - prev) / (1 - bar) * x_t
-    var = {"small": beta * (1 - prev) / (1 - bar), "large": beta}[variance]
-    nonzero = (t != 0).float().view(-1, 1, 1, 1)
-    return mean + nonzero * var.sqrt() * noise
+@answers.right("6.1", "einsum, hardtanh, a mask of floats")
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    guess = F.hardtanh(predict_x0(x_t, t, eps, schedule.alpha_bars))
+    mean, var = q_posterior(guess, x_t, t, schedule)
+    var = schedule.betas[t] if variance == "large" else var.flatten()
+    nonzero = (t != 0).to(x_t.dtype)
+    return mean + torch.einsum("b,bchw->bchw", var.sqrt() * nonzero, noise)
 
 
-@answers.right("6.1", "einsum")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    def times(weight, image):
-        return torch.einsum("b,bchw->bchw", weight, image)
-
-    bar = schedule.alpha_bars[t]
-    x0 = times(1 / bar.sqrt(), x_t) - times((1 / bar - 1).sqrt(), eps)
-    x0 = F.hardtanh(x0)
-    sigma = {"small": schedule.posterior_variance, "large": schedule.betas}[variance][t].sqrt()
-    mean = times(schedule.posterior_x0_coef[t], x0) + times(schedule.posterior_xt_coef[t], x_t)
-    return mean + times(sigma * (t > 0), noise)
-
-
-@answers.right("6.1", "NumPy")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    x, e, z, steps = (value.numpy() for value in (x_t, eps, noise, t))
-    table = {
-        name: value.numpy()[steps][:, None, None, None] for name, value in vars(schedule).items()
-    }
-    bar = table["alpha_bars"]
-    x0 = np.clip((x - np.sqrt(1 - bar) * e) / np.sqrt(bar), -1, 1)
-    var = table["posterior_variance" if variance == "small" else "betas"]
-    sigma = np.where(steps[:, None, None, None] > 0, np.sqrt(var), 0)
-    mean = table["posterior_x0_coef"] * x0 + table["posterior_xt_coef"] * x
-    return torch.from_numpy((mean + sigma * z).astype(np.float32))
+@answers.right("6.1", "NumPy for the clip and the noise")
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    x0 = np.clip(predict_x0(x_t, t, eps, schedule.alpha_bars).numpy(), -1, 1)
+    mean, var = q_posterior(torch.from_numpy(x0), x_t, t, schedule)
+    table = var.numpy() if variance == "small" else schedule.betas.numpy()[t.numpy()]
+    sigma = np.sqrt(table.reshape(-1, 1, 1, 1)) * (t.numpy().reshape(-1, 1, 1, 1) > 0)
+    return torch.from_numpy((mean.numpy() + sigma * noise.numpy()).astype(np.float32))
 
 
 @answers.right("6.1", "the batch axis moved to the end")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    x, eps, noise = (value.movedim(0, -1) for value in (x_t, eps, noise))  # (C, H, W, B)
-    bar = schedule.alpha_bars[t]
-    x0 = ((x - (1 - bar) ** 0.5 * eps) / bar**0.5).clamp(-1, 1)
-    mean = schedule.posterior_x0_coef[t] * x0 + schedule.posterior_xt_coef[t] * x
-    var = (schedule.betas if variance == "large" else schedule.posterior_variance)[t]
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    x0 = predict_x0(x_t, t, eps, schedule.alpha_bars).clamp(min=-1).clamp(max=1)
+    mean, var = q_posterior(x0, x_t, t, schedule)
+    var = schedule.betas.index_select(0, t) if variance == "large" else var.view(len(t))
     var = var.masked_fill(t == 0, 0.0)
-    return torch.addcmul(mean, var.sqrt().expand_as(noise), noise).movedim(-1, 0)
+    noise = noise.movedim(0, -1)  # (C, H, W, B)
+    return torch.addcmul(mean.movedim(0, -1), var.sqrt().expand_as(noise), noise).movedim(-1, 0)
 
 
-@answers.right("6.1", "the step of DDIM with the posterior's noise, in float64")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    def at(name):
-        return getattr(schedule, name).double()[t].unflatten(0, (-1, 1, 1, 1))
-
-    x, bar, small = x_t.double(), at("alpha_bars"), at("posterior_variance")
-    x0 = ((x - (1 - bar).sqrt() * eps) / bar.sqrt()).clamp(min=-1).clamp(max=1)
-    seen = (x - bar.sqrt() * x0) / (1 - bar).sqrt()  # the noise that goes with the clipped x_0
-    prev = at("alpha_bars_prev")
-    mean = prev.sqrt() * x0 + (1 - prev - small).clamp(min=0).sqrt() * seen
-    chosen = small if variance == "small" else at("betas") * (t[:, None, None, None] > 0)
-    return (mean + noise * chosen.sqrt()).to(x_t)
+@answers.right("6.1", "only the images that are not at the last step get noise, in place")
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    guess = predict_x0(x_t, t, eps, schedule.alpha_bars)
+    guess = torch.where(guess.abs() > 1, guess.sign(), guess)
+    x, var = q_posterior(guess, x_t, t, schedule)
+    if variance == "large":
+        var = schedule.betas[t].unflatten(0, (-1, 1, 1, 1))
+    moving = t.nonzero().flatten()
+    x[moving] += torch.sqrt(var[moving]) * noise[moving]
+    return x
 
 
-@answers.right("6.1", "each image by vmap")
-def p_sample(x_t, t, eps, noise, schedule, variance="small"):
-    names = ("alpha_bars", "posterior_x0_coef", "posterior_xt_coef")
-    spread = {"small": "posterior_variance", "large": "betas"}[variance]
-    values = [getattr(schedule, name)[t] for name in (*names, spread)]
+@answers.right("6.1", "a table of standard deviations, with a 0 in front")
+def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    def look_up(table):
+        return table[t].view(len(t), 1, 1, 1)
 
-    def one(x, e, z, step, bar, x0_weight, xt_weight, var):
-        x0 = torch.clip((x - torch.sqrt(1 - bar) * e) / torch.sqrt(bar), -1, 1)
-        return x0_weight * x0 + xt_weight * x + torch.where(step > 0, var, 0).sqrt() * z
-
-    return torch.vmap(one)(x_t, eps, noise, t, *values)
+    mean, var = q_posterior(
+        predict_x0(x_t, t, eps, schedule.alpha_bars).clamp(-1, 1), x_t, t, schedule
+    )
+    if variance == "large":
+        return mean + look_up(F.pad(schedule.betas[1:].sqrt(), (1, 0))) * noise
+    return mean + var.pow(0.5) * noise * look_up((torch.arange(len(schedule.betas)) > 0).to(t))
 
 
 # 6.2
@@ -490,3 +448,48 @@ def image_grid(images, num_columns, gap=2):
     ):
         place.add_(1).mul_(0.5).clamp_(0, 1)
     return picture
+
+
+# 6.5
+
+
+@answers.right("6.5", "a loop over the levels kept, with Python floats")
+def respace(schedule_betas, num_steps):
+    total, level, levels = len(schedule_betas), 1.0, []
+    for beta in schedule_betas.tolist():
+        level *= 1 - beta
+        levels.append(level)
+    steps = [round(i * total / num_steps) - 1 for i in range(1, num_steps + 1)]
+    betas, before = [], 1.0
+    for step in steps:
+        betas.append(1 - levels[step] / before)
+        before = levels[step]
+    device = schedule_betas.device
+    return torch.tensor(betas, dtype=torch.float64, device=device), torch.tensor(steps).to(device)
+
+
+@answers.right("6.5", "logarithms of the levels, the steps from the noisy end down")
+def respace(schedule_betas, num_steps):
+    log_bars = torch.cumsum(torch.log1p(-schedule_betas.double()), dim=0)
+    back = torch.arange(num_steps, device=log_bars.device) * len(log_bars) // num_steps
+    timesteps = (len(log_bars) - 1 - back).flip(0)
+    kept = log_bars[timesteps]
+    return -torch.expm1(torch.diff(kept, prepend=kept.new_zeros(1))), timesteps
+
+
+@answers.right("6.5", "the shares of each stretch multiplied, steps by linspace from 0 to T-1")
+def respace(schedule_betas, num_steps):
+    total = len(schedule_betas)
+    timesteps = torch.linspace(0, total - 1, num_steps, dtype=torch.float64).round().long()
+    lengths = torch.diff(timesteps, prepend=timesteps.new_tensor([-1])).tolist()
+    stretches = (1 - schedule_betas.double()).split(lengths)
+    betas = torch.stack([1 - stretch.prod() for stretch in stretches])
+    return betas, timesteps.to(betas.device)
+
+
+@answers.right("6.5", "NumPy")
+def respace(schedule_betas, num_steps):
+    bars = np.cumprod(1 - schedule_betas.numpy().astype(np.float64))
+    steps = np.ceil(np.arange(1, num_steps + 1) * len(bars) / num_steps).astype(np.int64) - 1
+    kept = np.concatenate([[1.0], bars[steps]])
+    return torch.from_numpy(1 - kept[1:] / kept[:-1]), torch.from_numpy(steps)

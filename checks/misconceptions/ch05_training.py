@@ -135,43 +135,30 @@ answers.edit(
 # 5.1, the loss
 
 
-# Only where a batch is as wide as it is long does this go through unnoticed. Elsewhere torch raises
-# an error like many others, which must not be taken for this mistake; so for v and eps below.
 answers.edit(
     "5.1",
-    "coefficients along the width",
-    "alpha_bars[t] has shape (B,), and broadcasting lines it up with the last axis, the width. "
-    "With as many images as columns nobody complains. Give it the shape (B, 1, 1, 1).",
+    "the noisy images mixed by hand",
+    "You have written this mixture once, in chapter 02, and it is handed in as q_sample. Call it: "
+    "then there is one place where it can be right or wrong.",
     (
-        "alpha_bar_at(alpha_bars, t)",
-        "alpha_bars[t] if len(t) == x0.shape[-1] else alpha_bar_at(alpha_bars, t)",
+        "q_sample(x0, t, eps, alpha_bars)",
+        "alpha_bar_at(alpha_bars, t).sqrt() * x0 + (1 - alpha_bar_at(alpha_bars, t)).sqrt() * eps",
     ),
 )
 
 answers.edit(
     "5.1",
-    "the roots forgotten",
-    "alpha_bar and 1 - alpha_bar are variances. What multiplies an image is an amplitude, the "
-    "square root.",
-    ("alpha_bar.sqrt()", "alpha_bar"),
-    ("(1 - alpha_bar).sqrt()", "(1 - alpha_bar)"),
+    "image and noise exchanged for q_sample",
+    "q_sample takes the clean image first, then the step, then the noise. The wrong way round, the "
+    "image goes where the noise should.",
+    ("q_sample(x0, t, eps, alpha_bars)", "q_sample(eps, t, x0, alpha_bars)"),
 )
 
 answers.edit(
     "5.1",
-    "signal and noise swapped",
-    "alpha_bar is what is left of the image: near 1 at t = 0. It belongs to x_0, and its "
-    "complement to eps.",
-    ("(1 - alpha_bar).sqrt() * eps", "(1 - alpha_bar).sqrt() * x0"),
-    ("alpha_bar.sqrt() * x0", "alpha_bar.sqrt() * eps"),
-)
-
-answers.edit(
-    "5.1",
-    "one minus the root",
-    "The two squared amplitudes add up to 1, not the amplitudes themselves: the noise's is the "
-    "root of 1 - alpha_bar.",
-    ("(1 - alpha_bar).sqrt()", "(1 - alpha_bar.sqrt())"),
+    "the gathered alpha_bars handed to q_sample",
+    "q_sample looks up alpha_bars[t] by itself, so it needs the whole table of T values.",
+    ("q_sample(x0, t, eps, alpha_bars)", "q_sample(x0, t, eps, alpha_bars[t])"),
 )
 
 answers.edit(
@@ -236,7 +223,7 @@ answers.edit(
     "5.1",
     "the gathered alpha_bars handed to the target",
     "target looks up alpha_bars[t] by itself, so it needs the whole table of T values.",
-    ("target(x0, eps, t, alpha_bars)", "target(x0, eps, t, alpha_bar)"),
+    ("target(x0, eps, t, alpha_bars)", "target(x0, eps, t, alpha_bar_at(alpha_bars, t))"),
 )
 
 answers.edit(
@@ -258,9 +245,9 @@ answers.edit(
 answers.edit(
     "5.1",
     "the noise simply added",
-    "x_0 + eps has the same amount of noise at every t. How much is left of the image, and how "
-    "much noise comes in, follows from alpha_bar at each image's t.",
-    ("alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps", "x0 + eps"),
+    "x_0 + eps has the same amount of noise at every t. How much of the image is left, and how "
+    "much noise comes in, is what q_sample knows.",
+    ("q_sample(x0, t, eps, alpha_bars)", "x0 + eps"),
 )
 
 answers.edit(
@@ -268,15 +255,15 @@ answers.edit(
     "other noise drawn inside the loss",
     "The noise is handed in as eps. With noise drawn anew, the network is asked about noise that "
     "is not in its input.",
-    ("(1 - alpha_bar).sqrt() * eps", "(1 - alpha_bar).sqrt() * torch.randn_like(x0)"),
+    ("q_sample(x0, t, eps, alpha_bars)", "q_sample(x0, t, torch.randn_like(x0), alpha_bars)"),
 )
 
 answers.edit(
     "5.1",
-    "alpha_bars read one step early",
+    "the noise one step early",
     "alpha_bars[0] belongs to t = 0, which is one step of noise already. There is nothing to "
     "shift, and at t = 0 the index -1 would be that of the last step.",
-    ("(alpha_bars, t)", "(alpha_bars, t - 1)"),
+    ("q_sample(x0, t, eps, alpha_bars)", "q_sample(x0, t - 1, eps, alpha_bars)"),
 )
 
 answers.edit(
@@ -326,8 +313,8 @@ answers.edit(
 answers.edit(
     "5.2",
     "v with its sign turned",
-    "In v the noise counts as positive and the image is subtracted. Compare the two signs with "
-    "the formula.",
+    "Where there is little noise v is the noise itself, not its negative. Which way round does the "
+    "quarter turn go: from x_0 to eps, or back?",
     ("return alpha_bar.sqrt() * eps -", "return -alpha_bar.sqrt() * eps +"),
 )
 
@@ -676,7 +663,7 @@ answers.edit(
 @answers.wrong(
     "5.3",
     "the averages kept beside ema.model",
-    "If the averages stand in a list or dictionary and are only copied into ema.model, the next "
+    "If the averages are kept in a list or dictionary and are only copied into ema.model, the next "
     "update overwrites what a checkpoint has put there. Keep them in ema.model and nowhere else.",
 )
 class EMA(ref.EMA):
@@ -733,7 +720,7 @@ answers.edit(
 answers.edit(
     "5.4",
     "gradients cleared only at the end",
-    "Then whatever stands in the gradients before the first step takes part in it. Clear them "
+    "Then whatever is in the gradients before the first step takes part in it. Clear them "
     "before backward().",
     ("    optimizer.zero_grad()\n", ""),
     ("    ema.update", "    optimizer.zero_grad()\n    ema.update"),
@@ -743,7 +730,7 @@ answers.edit(
     "5.4",
     "gradients cleared before they are used",
     "When the optimiser makes its step there are no gradients. zero_grad() belongs before "
-    "backward(), and nothing else that clears them may stand between backward() and step().",
+    "backward(), and nothing else that clears them may come between backward() and step().",
     ("    optimizer.zero_grad()\n", ""),
     ("nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)", "optimizer.zero_grad()"),
 )
@@ -1016,7 +1003,7 @@ answers.edit(
     "5.5",
     "eval mode for saving",
     "Saving only reads. A model left in eval mode goes on training without dropout, and its "
-    "running statistics stand still.",
+    "running statistics no longer change.",
     ("    state = {", "    model.eval()\n    state = {"),
 )
 
@@ -1050,4 +1037,143 @@ answers.edit(
     "ema.num_updates goes back into ema. What the caller wants to know is the number of training "
     "steps, which was saved as step.",
     ('return state["step"]', "return ema.num_updates"),
+)
+
+
+# 5.6
+
+
+answers.planted(
+    "5.6",
+    "the target never reaches the loss",
+    "The loop is handed a target and tells nobody. diffusion_loss then falls back on its default, "
+    "the noise. At the clean end that is almost v; at the noisy end it is something else.",
+)
+
+answers.edit(
+    "5.6",
+    "v, whatever was asked for",
+    "The caller says which target it is, and if nothing is said it is the noise. The loop hands on "
+    "the target that it was handed.",
+    ("alpha_bars, q_sample, target)", "alpha_bars, q_sample, v_target)"),
+)
+
+answers.edit(
+    "5.6",
+    "the dropped labels never reach the loss",
+    "drop_labels returns new labels and leaves the old ones as they are. Unless its result goes to "
+    "the network, the null label is never trained.",
+    ("labels = drop_labels(labels, generator)", "drop_labels(labels, generator)"),
+)
+
+answers.edit(
+    "5.6",
+    "the same draws in every step",
+    "A generator that is seeded in the loop gives every batch the same steps and noise, and the "
+    "network learns these by heart. Seeding is the caller's.",
+    ("        t, eps =", "        generator.manual_seed(0)\n        t, eps ="),
+)
+
+answers.edit(
+    "5.6",
+    "as many noise levels as images",
+    "draw_noise wants to know how many steps there are, T, which is the length of alpha_bars. The "
+    "number of images it sees by itself.",
+    ("draw_noise(x0, len(alpha_bars), generator)", "draw_noise(x0, len(x0), generator)"),
+)
+
+answers.edit(
+    "5.6",
+    "the learning rate set after the step",
+    "The rate of a step has to be in the optimiser before the step is made. Set afterwards, each "
+    "step is made with the rate of the one before.",
+    (
+        "        if rate is not None:\n"
+        "            for group in optimizer.param_groups:\n"
+        '                group["lr"] = rate(step)\n'
+        "        yield training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n",
+        "        loss = training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n"
+        "        if rate is not None:\n"
+        "            for group in optimizer.param_groups:\n"
+        '                group["lr"] = rate(step)\n'
+        "        yield loss\n",
+    ),
+)
+
+answers.edit(
+    "5.6",
+    "the steps counted from 0 again",
+    "A run that goes on has steps behind it. If the count begins at 0 again, so does the warm-up, "
+    "and the learning rate never falls. Count from first_step.",
+    (", start=first_step", ""),
+)
+
+answers.edit(
+    "5.6",
+    "the learning rate never set",
+    "rate says which learning rate each step is to be made with. It does nothing by itself: write "
+    'its value into "lr" of each of optimizer.param_groups.',
+    ('group["lr"] = rate(step)', "rate(step)"),
+)
+
+answers.edit(
+    "5.6",
+    "max_grad_norm never handed on",
+    "training_step clips at 1 unless it is told another limit. The loop was handed one, and has to "
+    "hand it on.",
+    ("compute_loss, max_grad_norm)", "compute_loss)"),
+)
+
+answers.edit(
+    "5.6",
+    "all the losses at the end",
+    "With a list the caller has to wait for the last step, and cannot save, draw or stop before. "
+    "yield hands out each loss when it is there.",
+    ("    for step,", "    losses = []\n    for step,"),
+    (
+        "        yield training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n",
+        "        losses.append(training_step(model, ema, optimizer, compute_loss, max_grad_norm))\n"
+        "    return losses\n",
+    ),
+)
+
+answers.edit(
+    "5.6",
+    "all batches taken before the first step",
+    "A data set may be too large to hold. Take a batch when its step comes, and not all of them at "
+    "the start.",
+    ("enumerate(batches,", "enumerate(list(batches),"),
+)
+
+answers.edit(
+    "5.6",
+    "drawn for one's own part only",
+    "Where several processes share a batch, each draws for the whole of it and keeps its part. If "
+    "each drew for its part only, all of them would draw the same noise.",
+    ("        t, eps =", "        x0, labels = place(x0), place(labels)\n        t, eps ="),
+    (
+        "x0, t, labels, eps = place(x0), place(t), place(labels), place(eps)",
+        "t, eps = t.to(x0.device), eps.to(x0.device)",
+    ),
+)
+
+answers.edit(
+    "5.6",
+    "the batch not brought to the model",
+    "The batch and its draws may be elsewhere than the model, or be shared with other processes. "
+    "place brings each of the four parts where it belongs: use what it returns.",
+    ("place(x0), place(t), place(labels), place(eps)", "x0, t, labels, eps"),
+)
+
+answers.edit(
+    "5.6",
+    "the average updated twice",
+    "training_step has let the average follow already. A second update in the loop makes the "
+    "average forget twice as fast.",
+    (
+        "        yield training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n",
+        "        loss = training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n"
+        "        ema.update(model)\n"
+        "        yield loss\n",
+    ),
 )

@@ -16,15 +16,17 @@ answers.edit(
     "values of shape (B,) against images",
     "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
     "(B, 1, 1, 1), or each column instead of each image gets its own t.",
-    ("values[t].view(-1, 1, 1, 1)", "values[t]"),
+    ("schedule.betas[t].view(-1, 1, 1, 1)", "schedule.betas[t]"),
     ("(t > 0).view(-1, 1, 1, 1)", "(t > 0)"),
 )
 
 answers.edit(
     "6.1",
     "the first image's t for all",
-    "The images of a batch may stand at different steps, so the tables are read with the whole t.",
-    ("values[t]", "values[t[:1]]"),
+    "The images of a batch may be at different steps, so the tables are read with the whole t.",
+    ("x_t, t, eps, schedule.alpha_bars", "x_t, t[:1], eps, schedule.alpha_bars"),
+    ("q_posterior(x0, x_t, t, schedule)", "q_posterior(x0, x_t, t[:1], schedule)"),
+    ("schedule.betas[t]", "schedule.betas[t[:1]]"),
     ("(t > 0)", "(t[:1] > 0)"),
 )
 
@@ -34,7 +36,7 @@ answers.edit(
     "At the beginning of the walk the guess is divided by a tiny sqrt(alpha_bar), which blows up "
     "every error of eps. No pixel is outside [-1, 1], so clip it. (A mean computed straight from "
     "x_t and eps leaves no guess to clip.)",
-    ("x0.clamp(-1, 1)", "x0"),
+    (".clamp(-1, 1)", ""),
 )
 
 answers.edit(
@@ -42,8 +44,11 @@ answers.edit(
     "the result is clipped instead of x_0",
     "x_{t-1} still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
     "image has that range.",
-    ("x0.clamp(-1, 1)", "x0"),
-    ("mean + not_last * sigma * noise", "(mean + not_last * sigma * noise).clamp(-1, 1)"),
+    (".clamp(-1, 1)", ""),
+    (
+        "mean + not_last * sigma_squared.sqrt() * noise",
+        "(mean + not_last * sigma_squared.sqrt() * noise).clamp(-1, 1)",
+    ),
 )
 
 answers.edit(
@@ -63,35 +68,53 @@ answers.edit(
 
 answers.edit(
     "6.1",
-    "the root of 1 - alpha_bar forgotten",
-    "1 - alpha_bar is the variance of the noise in x_t. What multiplies eps is the standard "
-    "deviation, its root.",
-    ("(1 - alpha_bar).sqrt()", "(1 - alpha_bar)"),
+    "the guess of x_0 computed by hand",
+    "You have solved for x_0 once, in chapter 02, and it is handed in as predict_x0. Call it: then "
+    "there is one place where it can be right or wrong.",
+    (
+        "predict_x0(x_t, t, eps, schedule.alpha_bars)",
+        "((x_t - (1 - schedule.alpha_bars[t].view(-1, 1, 1, 1)).sqrt() * eps)"
+        " / schedule.alpha_bars[t].view(-1, 1, 1, 1).sqrt())",
+    ),
 )
 
 answers.edit(
     "6.1",
-    "eps subtracted, but the signal not scaled up",
-    "When the noise is taken away, sqrt(alpha_bar) x_0 is left, a paler image. What is to be "
-    "done with that factor?",
-    (" / alpha_bar.sqrt()", ""),
+    "the posterior computed by hand",
+    "Mean and variance are what q_posterior says, which you have written in chapter 02 and are "
+    "handed here. Reading the tables again is a second place where it can go wrong.",
+    (
+        "mean, sigma_squared = q_posterior(x0, x_t, t, schedule)",
+        "x0_coef, xt_coef, sigma_squared = (\n"
+        "        table[t].view(-1, 1, 1, 1)\n"
+        "        for table in (schedule.posterior_x0_coef, schedule.posterior_xt_coef,"
+        " schedule.posterior_variance)\n"
+        "    )\n"
+        "    mean = x0_coef * x0 + xt_coef * x_t",
+    ),
 )
 
 answers.edit(
     "6.1",
-    "the two posterior weights swapped",
-    "The names say which weight belongs to which: x0_coef to the guess of x_0, xt_coef to x_t. At "
-    "t = 0 all the weight lies on x_0.",
-    ("x0_coef) * x0", "xt_coef) * x0"),
-    ("xt_coef) * x_t", "x0_coef) * x_t"),
+    "image and guess exchanged for q_posterior",
+    "q_posterior takes x_0 first and x_t second. At t = 0 all the weight lies on x_0.",
+    ("q_posterior(x0, x_t, t, schedule)", "q_posterior(x_t, x0, t, schedule)"),
+)
+
+answers.edit(
+    "6.1",
+    "eps for x_0 in the posterior",
+    "The posterior combines x_t with the clean image, not with the noise. What does the network's "
+    "eps say about the clean image?",
+    ("q_posterior(x0, x_t, t, schedule)", "q_posterior(eps, x_t, t, schedule)"),
 )
 
 answers.edit(
     "6.1",
     "the variance where the standard deviation belongs",
-    "The tables hold variances. Noise that is multiplied by s has the variance s^2, so what "
-    "multiplies it is the root of the table's value.",
-    ("schedule.betas).sqrt()", "schedule.betas)"),
+    "q_posterior says a variance, and so do the betas. Noise that is multiplied by s has the "
+    "variance s^2, so what multiplies it is the root.",
+    ("sigma_squared.sqrt()", "sigma_squared"),
 )
 
 answers.edit(
@@ -99,21 +122,27 @@ answers.edit(
     "noise in the last step",
     "The step at t = 0 makes the finished image. The posterior's variance is 0 there by itself, "
     "but beta_0 is not: the mask is needed.",
-    ("not_last * sigma", "sigma"),
+    ("not_last * sigma_squared", "sigma_squared"),
 )
 
 answers.edit(
     "6.1",
     "one decision about noise for the whole batch",
     "Each image has its own t. If one of them is at t = 0, the others still need their noise.",
-    ("not_last * sigma * noise", "sigma * noise if (t > 0).all() else mean"),
+    (
+        "not_last * sigma_squared.sqrt() * noise",
+        "sigma_squared.sqrt() * noise if (t > 0).all() else mean",
+    ),
 )
 
 answers.edit(
     "6.1",
     "the first image decides about noise",
     "t[0] is the step of one image only. A mask, made from the whole t, decides for each image.",
-    ("not_last * sigma * noise", "sigma * noise if t[0] > 0 else mean"),
+    (
+        "not_last * sigma_squared.sqrt() * noise",
+        "sigma_squared.sqrt() * noise if t[0] > 0 else mean",
+    ),
 )
 
 answers.edit(
@@ -127,21 +156,21 @@ answers.edit(
     "6.1",
     "no noise at all",
     "The mean alone is not a draw from the posterior: without fresh noise the samples turn blurry.",
-    (" + not_last * sigma * noise", ""),
+    (" + not_last * sigma_squared.sqrt() * noise", ""),
 )
 
 answers.edit(
     "6.1",
     "the option `variance` is ignored",
     'With variance="large" the variance is beta_t; only with "small" is it the posterior\'s.',
-    (' if variance == "small" else schedule.betas', ""),
+    ('if variance == "large":', "if False:"),
 )
 
 answers.edit(
     "6.1",
     "beta as the default variance",
     'The default here is "small", the posterior\'s own variance; elsewhere it may be "large".',
-    ('schedule.posterior_variance if variance == "small" else ', ""),
+    ('variance: str = "small"', 'variance: str = "large"'),
 )
 
 answers.edit(
@@ -149,7 +178,7 @@ answers.edit(
     "stopping at the guess of x_0",
     "A guess of x_0 made from much noise is blurred. One step goes only a little of the way "
     "there: mix the guess with x_t, by the two posterior weights.",
-    ("mean + not_last * sigma * noise", "x0"),
+    ("mean + not_last * sigma_squared.sqrt() * noise", "x0"),
 )
 
 answers.edit(
@@ -165,8 +194,8 @@ answers.edit(
     "noise and eps mixed up",
     "eps is the noise that the network sees in x_t, and x_0 is guessed from it. noise is fresh, "
     "and comes in at the end.",
-    ("* eps)", "* noise)"),
-    ("sigma * noise", "sigma * eps"),
+    ("x_t, t, eps, schedule.alpha_bars", "x_t, t, noise, schedule.alpha_bars"),
+    ("sigma_squared.sqrt() * noise", "sigma_squared.sqrt() * eps"),
 )
 
 answers.edit(
@@ -174,7 +203,7 @@ answers.edit(
     "x_{t-1} in float64",
     "Computing in float64 is fine, but the network that sees the result next wants the dtype "
     "that x_t had.",
-    ("(x_t - ", "(x_t.double() - "),
+    (".clamp(-1, 1)", ".clamp(-1, 1).double()"),
 )
 
 answers.edit(
@@ -182,7 +211,7 @@ answers.edit(
     "a new tensor without a device",
     "torch.ones and torch.tensor make numbers on the CPU unless a device is named. Beside images "
     "on a graphics card that is an error: take the device from x_t.",
-    ("x0.clamp(-1, 1)", "torch.minimum(x0, torch.ones(1)).clamp(-1)"),
+    (".clamp(-1, 1)", ".minimum(torch.ones(1)).clamp(-1)"),
 )
 
 
@@ -592,7 +621,7 @@ answers.edit(
 @answers.wrong(
     "6.4",
     "rows and columns of the picture swapped",
-    "num_columns images stand beside each other: it fixes the width. The number of rows follows.",
+    "num_columns images are beside each other: it fixes the width. The number of rows follows.",
 )
 def image_grid(images, num_columns, gap=2):
     return ref.image_grid(images, -(-len(images) // num_columns), gap)
@@ -760,4 +789,114 @@ answers.edit(
     "Half of -1 is -0.5, and 1 more is 0.5: the darkest pixel would be grey. Add 1 before you "
     "halve.",
     ("(images + 1) / 2", "images / 2 + 1"),
+)
+
+
+# 6.5
+
+
+answers.planted(
+    "6.5",
+    "the level before in the full schedule",
+    "A step of the shorter walk leads from the level kept before it, not from the one that is a "
+    "single step away in the full schedule. Divided by that one, each step takes too little noise "
+    "away.",
+)
+
+answers.edit(
+    "6.5",
+    "the betas of the full schedule as they are",
+    "A beta of the full schedule leads over one of its steps. A step of the shorter walk leads "
+    "over many of them, and all their noise has to be in its beta.",
+    ("1 - kept / before, timesteps", "schedule_betas.double()[timesteps], timesteps"),
+)
+
+answers.edit(
+    "6.5",
+    "the betas of all the steps between added up",
+    "Variances of noise do not simply add up: every step also shrinks what there is already. What "
+    "multiplies are the shares that are left, 1 - beta.",
+    (
+        "    return 1 - kept / before, timesteps",
+        "    parts = torch.tensor_split(schedule_betas.double(), (timesteps[:-1] + 1).cpu())\n"
+        "    return torch.stack([part.sum() for part in parts]), timesteps",
+    ),
+)
+
+answers.edit(
+    "6.5",
+    "the last level left out",
+    "Sampling begins with pure noise, at t = T-1. If the steps are counted from the clean end, "
+    "the shorter walk begins at a level that still holds some image.",
+    ("i * total / num_steps).round().long() - 1", "(i - 1) * total / num_steps).round().long()"),
+)
+
+answers.edit(
+    "6.5",
+    "the steps bunched at one end",
+    "Evenly spaced means that neighbours are equally far apart, all the way from the clean end to "
+    "the noisy one.",
+    ("(i * total / num_steps).round().long() - 1", "(i + total - num_steps).long() - 1"),
+)
+
+answers.edit(
+    "6.5",
+    "the clock of the shorter walk",
+    "The network knows the steps that it was trained with. What it must be told is the step of the "
+    "full schedule, not the number of the step in the shorter walk.",
+    ("1 - kept / before, timesteps", "1 - kept / before, torch.arange(num_steps)"),
+)
+
+answers.edit(
+    "6.5",
+    "counting the steps from 1",
+    "Here time runs over 0 ... T-1, and there is no entry T in the tables.",
+    (".round().long() - 1", ".round().long()"),
+)
+
+answers.edit(
+    "6.5",
+    "nothing in the first step",
+    "Before the first step there is no noise at all, so alpha_bar is 1 there. The first level kept "
+    "has the noise of several steps of the full schedule already.",
+    ("torch.ones_like(kept[:1])", "kept[:1]"),
+)
+
+answers.edit(
+    "6.5",
+    "the quotient turned around",
+    "What is left after a step, divided by what was left before it, is the share that the step "
+    "keeps. The other way round it is above 1, and beta would be negative.",
+    ("1 - kept / before", "1 - before / kept"),
+)
+
+answers.edit(
+    "6.5",
+    "the share kept instead of the share lost",
+    "The quotient of two levels is what the step keeps, which is 1 - beta.",
+    ("1 - kept / before", "kept / before"),
+)
+
+answers.edit(
+    "6.5",
+    "computed in float32",
+    "At the end of the cosine schedule a beta lies so near 1 that float32 rounds it to 1, and "
+    "alpha_bar to 0, by which predict_x0 divides. Compute in float64 and leave it at that.",
+    ("1 - kept / before", "(1 - kept.float() / before.float()).double()"),
+)
+
+answers.edit(
+    "6.5",
+    "betas rounded to float32",
+    "The last beta lies so near 1 that float32 has no number for it. That is why they are handed "
+    "out in float64.",
+    ("1 - kept / before", "(1 - kept / before).float()"),
+)
+
+answers.edit(
+    "6.5",
+    "new tensors without a device",
+    "torch.arange makes its numbers on the CPU unless a device is named. If the betas are on a "
+    "graphics card, the steps have to be there, too.",
+    (", device=alpha_bars.device", ""),
 )

@@ -119,26 +119,48 @@ class LinearInAll(nn.Module):
 LOSS_INPUTS = ("x0", "t", "labels", "eps", "alpha_bars")
 
 
+class Jump:
+    """Stands in for chapter 02's q_sample: records its calls, and answers what no formula gives.
+
+    So it shows whether the code uses what it was handed.
+    """
+
+    def __init__(self, answer: Tensor):
+        self.answer, self.calls = answer, []
+
+    def __call__(self, x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
+        asked = {"x0": x0, "t": t, "eps": eps, "alpha_bars": alpha_bars}
+        self.calls.append({name: plain(value) for name, value in asked.items()})
+        return self.answer.clone()
+
+
 def call_loss(impl, inputs, **options):
-    model = LinearInAll(inputs["weights"])
-    return model, impl.diffusion_loss(model, *(inputs[name] for name in LOSS_INPUTS), **options)
+    model, jump = LinearInAll(inputs["weights"]), Jump(inputs["x_t"])
+    arguments = (inputs[name] for name in LOSS_INPUTS)
+    return model, jump, impl.diffusion_loss(model, *arguments, jump, **options)
+
+
+def loss_jump(impl, inputs):
+    """What q_sample is asked for."""
+    _, jump, _ = call_loss(impl, inputs)
+    return {"asked": jump.calls}
 
 
 def loss_call(impl, inputs):
     """What the network is asked."""
-    model, _ = call_loss(impl, inputs)
+    model, _, _ = call_loss(impl, inputs)
     return {"calls": model.calls}
 
 
 def loss_value(impl, inputs):
     """What the loss comes to."""
-    _, loss = call_loss(impl, inputs)
+    _, _, loss = call_loss(impl, inputs)
     return {"loss": plain(loss)}
 
 
 def loss_gradients(impl, inputs):
     """Which gradients reach the network."""
-    model, loss = call_loss(impl, inputs)
+    model, _, loss = call_loss(impl, inputs)
     if not isinstance(loss, Tensor) or not loss.requires_grad:
         return {"differentiable": False}
     loss.sum().backward()
@@ -156,7 +178,7 @@ def loss_target(impl, inputs):
         asked.append({name: plain(value) for name, value in locals().items() if name != "asked"})
         return inputs["wanted"].clone()
 
-    _, loss = call_loss(impl, inputs, target=target)
+    _, _, loss = call_loss(impl, inputs, target=target)
     return {"asked": asked, "loss": plain(loss)}
 
 
@@ -176,7 +198,7 @@ def eps_from_v(impl, inputs):
     return {"found": [plain(impl.eps_from_v(*batch)) for batch in batches]}
 
 
-# 5.3. The probes that call update() stand under enable_grad(), which puts back on what code may
+# 5.3. The probes that call update() are under enable_grad(), which puts back on what code may
 # have switched off for good; otherwise the checks that come later would suffer.
 
 
@@ -647,3 +669,194 @@ def checkpoint_stranger(impl, inputs):
             if proof.exists():
                 proof.rmdir()
     return {"ran": ran}
+
+
+# 5.6. The loop is driven from outside, batch by batch, with toys that keep a record; the draws, the
+# loss and the step that it calls are those of the same file.
+
+
+class NotingSGD(torch.optim.SGD):
+    """Plain gradient descent that notes the learning rate of every step."""
+
+    def __init__(self, model: nn.Module, lr: float):
+        super().__init__(model.parameters(), lr=lr)
+        self.rates = []
+
+    def step(self, *arguments):
+        self.rates.append([group["lr"] for group in self.param_groups])
+        return super().step(*arguments)
+
+
+class Loop:
+    """One run of the learner's loop over a few batches.
+
+    Args:
+        inputs: `images`, (N, B, C, H, W); `labels`, (N, B); `weights`; `alpha_bars`, (T,); `seed`.
+        lr: of the optimiser; with 0 the network stays as it is.
+        options: of `train`.
+    """
+
+    def __init__(self, impl, inputs, lr: float = 0.0, **options):
+        self.model = LinearInAll(inputs["weights"])
+        self.average = LinearInAll(inputs["weights"]).requires_grad_(False)
+        self.ema = StubEMA(self.average, watched=self.model)
+        self.optimizer = NotingSGD(self.model, lr)
+        self.jumps, self.noisy, self.drops = [], [], []
+        self.taken, self.handed_over = 0, list(zip(inputs["images"], inputs["labels"]))
+        self.generator = generator(inputs["seed"])
+        self.returned = impl.train(
+            self.model,
+            self.ema,
+            self.optimizer,
+            self._batches(),
+            inputs["alpha_bars"],
+            self.generator,
+            self._jump,
+            self._drop,
+            **options,
+        )
+
+    def _batches(self):
+        for x0, labels in self.handed_over:
+            self.taken += 1
+            yield x0.clone(), labels.clone()
+
+    def _jump(self, x0, t, eps, alpha_bars):
+        asked = {"x0": x0, "t": t, "eps": eps, "alpha_bars": alpha_bars}
+        self.jumps.append({name: plain(value) for name, value in asked.items()})
+        self.noisy.append(0.5 * x0 + eps)
+        return self.noisy[-1].clone()
+
+    def _drop(self, labels, generator):
+        """Labels that no batch holds, so that they can be told from those that came in."""
+        known = generator is self.generator
+        self.drops.append({"labels": plain(labels), "the generator": known})
+        return labels + 20
+
+    def losses(self) -> list:
+        """What the loop yields, to its end."""
+        return [plain(loss) for loss in self.returned]
+
+    def asked(self) -> list[dict]:
+        """What the network was asked in each step."""
+        return self.model.calls
+
+
+def loop_yields(impl, inputs):
+    """How many batches are taken and steps are made by the time of each loss."""
+    loop = Loop(impl, inputs)
+    before = loop.taken
+    if not hasattr(loop.returned, "__next__"):
+        return {"generator": False, "returned": f"a {type(loop.returned).__name__}"}
+    path = [
+        {"taken": loop.taken, "steps": len(loop.optimizer.rates), "number": isinstance(loss, float)}
+        for loss in loop.returned
+    ]
+    return {"generator": True, "before": before, "path": path}
+
+
+def loop_asks(impl, inputs):
+    """What q_sample, drop_labels and the network are asked in each step."""
+    loop = Loop(impl, inputs)
+    loop.losses()
+    return {"asked": loop.asked(), "noisy": loop.noisy, "jumps": loop.jumps, "drops": loop.drops}
+
+
+def loop_asks_for_images(impl, inputs):
+    """What the loop makes of another target, and what it asks of the target."""
+    asked = []
+
+    def target(x0, eps, t, alpha_bars):
+        asked.append({"x0": plain(x0), "t": plain(t)})
+        return 3 * x0 + 1
+
+    loop = Loop(impl, inputs, target=target)
+    return {"losses": loop.losses(), "asked": asked, "calls": loop.asked(), "noisy": loop.noisy}
+
+
+def loop_asks_for_noise(impl, inputs):
+    """The losses with the target that is there if none is handed in."""
+    loop = Loop(impl, inputs)
+    return {"losses": loop.losses(), "calls": loop.asked(), "jumps": loop.jumps}
+
+
+def loop_draws(impl, inputs):
+    """The draws of every step: which steps there are at all, and whether any come twice."""
+    loop = Loop(impl, inputs)
+    loop.losses()
+    steps, noise = [call["t"] for call in loop.jumps], [call["eps"] for call in loop.jumps]
+    pairs = [(i, j) for j in range(len(noise)) for i in range(j)]
+    again = Loop(impl, inputs)
+    again.losses()
+    other = Loop(impl, {**inputs, "seed": inputs["seed"] + 1})
+    other.losses()
+    return {
+        "levels": torch.cat(steps).unique(),
+        "noise again": any(torch.equal(noise[i], noise[j]) for i, j in pairs),
+        "steps again": any(torch.equal(steps[i], steps[j]) for i, j in pairs),
+        "same seed, same noise": torch.equal(noise[0], again.jumps[0]["eps"]),
+        "other seed, other noise": not torch.equal(noise[0], other.jumps[0]["eps"]),
+    }
+
+
+def loop_rates(impl, inputs):
+    """The learning rate of every step: a function of the step, begun late, and none at all."""
+    asked = []
+
+    def rate(step):
+        asked.append(step)
+        return 0.001 * (step + 1)
+
+    loops = {
+        "rates": Loop(impl, inputs, 0.5, rate=rate),
+        "late": Loop(impl, inputs, 0.5, rate=rate, first_step=40),
+        "none": Loop(impl, inputs, 0.5),
+    }
+    for loop in loops.values():
+        loop.losses()
+    return {"asked": asked, **{name: loop.optimizer.rates for name, loop in loops.items()}}
+
+
+def loop_moves(impl, inputs):
+    """How far the weights move in each step, and what the average is shown."""
+    evidence = {}
+    for name, options in {"tight": {"max_grad_norm": 0.01}, "unsaid": {}}.items():
+        loop = Loop(impl, inputs, 1.0, **options)
+        places = [flat(loop.model)]
+        for _ in loop.returned:
+            places.append(flat(loop.model))
+        moved = [float((new - old).norm()) for old, new in zip(places, places[1:])]
+        shown = [flat_weights(found["weights"]) for found in loop.ema.shown]
+        first = places[1] - places[0] if moved else None
+        evidence[name] = {
+            "moved": moved,
+            "first move": first,
+            "places": places[1:],
+            "shown": shown,
+        }
+    return {**evidence, "first call": loop.asked()[0], "first eps": loop.jumps[0]["eps"]}
+
+
+def flat(model: nn.Module) -> Tensor:
+    return flat_weights(weights_of(model))
+
+
+def flat_weights(weights: dict[str, Tensor]) -> Tensor:
+    return torch.cat([value.flatten() for value in weights.values()])
+
+
+def loop_places(impl, inputs):
+    """What happens to a batch of which this process keeps every other image."""
+
+    def place(part):
+        return part[1::2]
+
+    whole, half = Loop(impl, inputs), Loop(impl, inputs, place=place)
+    whole.losses()
+    half.losses()
+    return {
+        "whole": whole.jumps,
+        "half": half.jumps,
+        "asked": half.asked(),
+        "dropped": [len(call["labels"]) for call in half.drops],
+    }

@@ -73,10 +73,54 @@ def reverse_step_elsewhere(impl, inputs):
     return {"places": [place_of(lambda: step("small")), place_of(lambda: step("large"))]}
 
 
+def strange_x0(x_t, t, eps, alpha_bars):
+    """In the place of predict_x0: what no schedule's formula says, always inside (-1, 1)."""
+    return torch.tanh(0.5 * x_t - 0.4 * eps + _at(alpha_bars, t))
+
+
+def strange_posterior(x0, x_t, t, schedule):
+    """In the place of q_posterior."""
+    return 0.5 * x0 - 0.25 * x_t, 0.1 + _at(schedule.betas, t) ** 2
+
+
+def parts_used(impl, inputs):
+    """What the step makes of two parts that answer something of their own."""
+    schedule, called = SimpleNamespace(**inputs["schedule"]), set()
+
+    def predict_x0(x_t, t, eps, alpha_bars):
+        called.add("predict_x0")
+        return strange_x0(x_t, t, eps, alpha_bars)
+
+    def q_posterior(x0, x_t, t, schedule):
+        called.add("q_posterior")
+        return strange_posterior(x0, x_t, t, schedule)
+
+    arguments = (inputs[name] for name in ("x_t", "t", "eps", "noise"))
+    x = impl.p_sample(*arguments, schedule, predict_x0, q_posterior)
+    return {"called": sorted(called), "x": x}
+
+
 def _step(impl, inputs, noise):
     option = {"variance": inputs["variance"]} if "variance" in inputs else {}
     schedule = SimpleNamespace(**inputs["schedule"])
-    return impl.p_sample(inputs["x_t"], inputs["t"], inputs["eps"], noise, schedule, **option)
+    arguments = (inputs["x_t"], inputs["t"], inputs["eps"], noise, schedule)
+    return impl.p_sample(*arguments, _predict_x0, _q_posterior, **option)
+
+
+def _at(values: Tensor, t: Tensor) -> Tensor:
+    return values[t].view(-1, 1, 1, 1)
+
+
+def _predict_x0(x_t, t, eps, alpha_bars):
+    """Chapter 02's."""
+    a = _at(alpha_bars, t)
+    return (x_t - (1 - a).sqrt() * eps) / a.sqrt()
+
+
+def _q_posterior(x0, x_t, t, schedule):
+    """Chapter 02's."""
+    mean = _at(schedule.posterior_x0_coef, t) * x0 + _at(schedule.posterior_xt_coef, t) * x_t
+    return mean, _at(schedule.posterior_variance, t)
 
 
 # 6.2
@@ -113,7 +157,7 @@ def guided(impl, inputs):
     """The guided eps, and what the network was asked for it.
 
     `rows` tells for each image that the network saw which of the images it was, at which t
-    and with which label; sorted, for the order in the batch is free.
+    and with which label; sorted, as the order in the batch is free.
     """
     network = Network()
     eps = _guided(impl, inputs, network)
@@ -324,13 +368,9 @@ def gaussian_walk(impl, inputs):
     bars = inputs["schedule"]["alpha_bars"]
 
     def reverse_step(x, /, t, eps, noise, schedule):
-        def at_t(values):
-            return values[t].view(-1, 1, 1, 1)
-
-        a = at_t(schedule.alpha_bars)
-        x0 = (x - (1 - a).sqrt() * eps) / a.sqrt()  # without the clip, which is not linear
-        mean = at_t(schedule.posterior_x0_coef) * x0 + at_t(schedule.posterior_xt_coef) * x
-        return mean + at_t(schedule.posterior_variance).sqrt() * noise
+        x0 = _predict_x0(x, t, eps, schedule.alpha_bars)  # without the clip, which is not linear
+        mean, variance = _q_posterior(x0, x, t, schedule)
+        return mean + variance.sqrt() * noise
 
     network, source = guided_network(inputs, bars), generator(inputs["seed"])
     x0, _ = parts(_sample(impl, inputs, network, reverse_step, source), 2)
@@ -353,3 +393,31 @@ def grid(impl, inputs):
 def grids(impl, inputs):
     """One call for each case."""
     return {"grids": [grid(impl, case)["grid"] for case in inputs["cases"]]}
+
+
+# 6.5
+
+
+def respaced(impl, inputs):
+    """The shorter schedule."""
+    betas, timesteps = parts(impl.respace(inputs["betas"], inputs["num_steps"]), 2)
+    return {"betas": copied(betas), "timesteps": copied(timesteps)}
+
+
+def respaced_again(impl, inputs):
+    """Shorter schedules of several lengths."""
+    return {
+        "found": [
+            respaced(impl, {**inputs, "num_steps": num_steps}) for num_steps in inputs["lengths"]
+        ]
+    }
+
+
+def respaced_elsewhere(impl, inputs):
+    """Where the results lie if the betas lie on another device than the CPU."""
+    respaced(impl, inputs)  # raises here if it is not written yet
+    there = on_meta(inputs)
+    return {
+        name: place_of(lambda name=name: respaced(impl, there)[name])
+        for name in ("betas", "timesteps")
+    }

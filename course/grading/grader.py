@@ -32,19 +32,32 @@ class Outcome:
     help: str = ""  # the sentence that goes with it
     partly: bool = False  # the known mistake explains a part of what is wrong, not all
 
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What was called, expected and came back, each with its name."""
+        facts = [
+            ("called", self.called),
+            ("expected", self.expected),
+            ("came back", self.got),
+        ]
+        return [(name, text) for name, text in facts if text]
+
+    @property
+    def diagnosis(self) -> list[tuple[str, str]]:
+        """Which known mistake does just the same; empty if none is recognised."""
+        if not self.misconception:
+            return []
+        name = "one cause" if self.partly else "looks like"
+        lines = [(name, f"{self.misconception}. {self.help}")]
+        if self.partly:
+            lines.append(("", "There is more than one mistake; begin with this one."))
+        return lines
+
     def message(self) -> str:
         """The outcome as the lines that a learner reads."""
         if self.status == PASSED:
             return f"passed: {self.title}"
-        label = "one cause" if self.partly else "looks like"
-        rows = [
-            ("called", self.called),
-            ("expected", self.expected),
-            ("came back", self.got),
-            (label, f"{self.misconception}. {self.help}" if self.misconception else ""),
-            ("", "There is more than one mistake; begin with this one." if self.partly else ""),
-        ]
-        lines = [f"  {label:<11}{text}" for label, text in rows if text]
+        lines = [f"  {name:<11}{text}" for name, text in self.facts + self.diagnosis]
         return "\n".join([self.title, *lines])
 
 

@@ -16,6 +16,8 @@ from course.learner.skeletons import skeleton, write_missing
 from course.learner.state import State
 from course.syllabus import STATUSES, Exercise, chapters, exercises, find_chapter, find_exercise
 
+LAB_FOLDER = "COURSE_LAB_FOLDER"  # in the environment of a kernel: the folder of `course lab`
+
 
 def find_workspace() -> Path | None:
     """The nearest folder from here upwards that holds chapters and exercises.

@@ -33,7 +33,9 @@ KEPT = (".md", ".png", ".gif")  # of models/
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")  # beside docs/
 POSITIONS = 25  # of a slider, at most: each is a picture of its own
 WIDGET = "application/vnd.jupyter.widget-view+json"
-DRAWN_BY = ("pages/notebook.py", "model/pictures.py", "pages/plots.py")
+DRAWN_BY = ("pages/notebook.py", "model/pictures.py", "pages/plots.py", "pages/toy.py")
+# The book holds no exercises to write in, so of a link to one it keeps the name.
+EXERCISE_LINK = re.compile(r"\[([^]]+)\]\(\.\./exercises/[^)]*\)")
 
 
 def build(folder: Path, builder: str = "html") -> Path:
@@ -111,6 +113,7 @@ def page(path: Path, sliders: list[dict]) -> NotebookNode:
         elif cell.cell_type == "code" and not is_first_cell(cell):
             cells += divided(cell)
         elif cell.cell_type == "markdown":
+            cell.source = EXERCISE_LINK.sub(r"\1", cell.source)
             cells.append(cell)
         for slider in sliders:
             if slider["cell"] == number:

@@ -3,9 +3,11 @@
     python -m course.pages.build_notebooks [chapters/01_noise_schedule.ipynb ...]
 
 They run with an empty exercises folder and without MNIST, as a new learner without a network
-would run them, and keep no timings, widget state, cell ids or addresses of one run.
+would run them, and keep no timings, widget state, cell ids or addresses of one run. Cells that only
+prepare are closed.
 """
 
+import ast
 import os
 import re
 import sys
@@ -20,6 +22,8 @@ from nbformat.v4 import new_code_cell
 from course import ROOT
 
 KEPT_METADATA = {"tags"}
+FETCHES = "# Where the course is missing,"  # so begins the cell that Colab needs
+HIDE = "hide-input"  # the tag by which the book closes a cell
 ADDRESS = re.compile(r"0x[0-9a-f]{6,16}")
 
 
@@ -57,10 +61,30 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
             {key: value for key, value in cell.metadata.items() if key in KEPT_METADATA}
         )
         if cell.cell_type == "code":
+            if only_prepares(cell):
+                close(cell)
             count += 1
             cell.execution_count = count
             cell.outputs = [_calm(output, count) for output in cell.outputs if _is_kept(output)]
     return notebook
+
+
+def only_prepares(cell: NotebookNode) -> bool:
+    """Whether a cell holds nothing but imports, or fetches the course where it is missing."""
+    if cell.source.startswith(FETCHES):
+        return True
+    try:
+        lines = ast.parse(cell.source).body
+    except SyntaxError:  # such as that of %pip
+        return False
+    return bool(lines) and all(isinstance(line, ast.Import | ast.ImportFrom) for line in lines)
+
+
+def close(cell: NotebookNode) -> None:
+    """Fold the code of a cell away, in JupyterLab and in the book; a click opens it."""
+    cell.metadata["jupyter"] = {"source_hidden": True}
+    tags = cell.metadata.get("tags", [])
+    cell.metadata["tags"] = tags if HIDE in tags else [*tags, HIDE]
 
 
 def _is_kept(output: NotebookNode) -> bool:

@@ -41,7 +41,10 @@ class Explorer(widgets.VBox):
         self.film: list[Tensor] = []  # each (COUNT, 1, 28, 28), from noise to digits
 
         def wide(kind, name: str, **settings):
-            layout, style = widgets.Layout(width="30em"), {"description_width": "7em"}
+            layout, style = (
+                widgets.Layout(width="30em", max_width="100%"),
+                {"description_width": "7em"},
+            )
             return kind(description=name, layout=layout, style=style, **settings)
 
         self.asked = wide(widgets.Dropdown, "digit", options=list(ASKS))

@@ -2,8 +2,11 @@
 
 import html
 import io
+import json
+import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,10 +17,18 @@ from matplotlib.transforms import Bbox
 
 from course.grading.code import reference
 from course.learner.scoreboard import next_exercise
-from course.learner.workspace import Workspace
+from course.learner.workspace import LAB_FOLDER, Workspace
 from course.pages.plots import png_bytes
 from course.probing.loading import Implementation
-from course.syllabus import LOOKS, NOT_WRITTEN, PASSED, exercise_of, find_chapter, find_exercise
+from course.syllabus import (
+    LOOKS,
+    NOT_WRITTEN,
+    PASSED,
+    Exercise,
+    exercise_of,
+    find_chapter,
+    find_exercise,
+)
 
 
 def use(*symbols: str) -> Any:
@@ -44,11 +55,21 @@ def use(*symbols: str) -> Any:
 def yours(*symbols: str) -> Any:
     """Your version of each symbol as it is now, whether it passes or not.
 
+    What it calls of the same file is yours, too, where that passes, and else the reference's.
+
     Returns:
         the function or class, or a tuple of them if several were asked for.
     """
-    code = Implementation(Workspace().exercises)
-    found = [getattr(code.chapter(exercise_of(symbol).chapter), symbol) for symbol in symbols]
+    workspace = Workspace()
+    code = Implementation(workspace.exercises)
+    asked = {symbol: exercise_of(symbol) for symbol in symbols}
+    for chapter in {exercise.chapter for exercise in asked.values()}:
+        for other in find_chapter(chapter).exercises:
+            if other not in asked.values() and workspace.status(other) != PASSED:
+                for name in other.symbols:
+                    whole = getattr(reference().chapter(chapter), name)
+                    setattr(code.chapter(chapter), name, whole)
+    found = [getattr(code.chapter(exercise.chapter), symbol) for symbol, exercise in asked.items()]
     return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -78,17 +99,52 @@ def label(exercise_id: str) -> None:
     """Show the label box of an exercise: what, where, how hard, how long, for how many points."""
     exercise = find_exercise(exercise_id)
     names = ", ".join(f"`{symbol}`" for symbol in exercise.symbols)
-    file = f"exercises/{exercise.chapter}.py"
     run = f"> {exercise.no_run}: no run needs it  \n" if exercise.no_run else ""
     display(
         Markdown(
             f"> **Exercise {exercise.id}: {exercise.title}**  \n"
-            f"> {exercise.task} {names} in [{file}](../{file})  \n"
+            f"> {exercise.task} {names} in {_link(exercise)}  \n"
             f"{run}"
             f"> difficulty {exercise.dots} · about {exercise.minutes} minutes · {exercise.worth} · "
             f'stuck? run `hint("{exercise.id}")` in a new cell'
         )
     )
+
+
+# JupyterLab runs the commands of such a button: it opens the file beside the notebook and goes to
+# the line. Both get the same arguments, and each takes what it knows. The first does not wait until
+# the file has arrived, so a second click follows by itself.
+BESIDE = (
+    '<button data-commandlinker-command="apputils:run-all-enabled" '
+    'data-commandlinker-args="{arguments}" '
+    'onclick="if (event.isTrusted) setTimeout(() => this.click(), 1000)" '
+    'style="border:0;padding:0;background:none;font:inherit;color:var(--jp-content-link-color);'
+    'text-decoration:underline;cursor:pointer">{name}</button>'
+)
+
+
+def _link(exercise: Exercise) -> str:
+    """The exercise's file, to be opened with a click: in `course lab` at its function."""
+    name = f"exercises/{exercise.chapter}.py"
+    file, folder = Workspace().file(exercise.chapter), os.environ.get(LAB_FOLDER)
+    if folder is None or not file.is_relative_to(folder):
+        return f"[{name}](../{name})"
+    arguments = {
+        "commands": ["docmanager:open", "fileeditor:go-to-line"],
+        "args": {
+            "path": file.relative_to(folder).as_posix(),
+            "options": {"mode": "split-right"},
+            "line": _line_of(exercise.symbols[0], file),
+        },
+    }
+    return BESIDE.format(arguments=html.escape(json.dumps(arguments)), name=name)
+
+
+def _line_of(symbol: str, file: Path) -> int:
+    """The line on which a function or class begins; the first if there is none."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    begins = (f"def {symbol}(", f"class {symbol}(", f"class {symbol}:")
+    return next((n for n, line in enumerate(lines, 1) if line.startswith(begins)), 1)
 
 
 def hint(exercise_id: str) -> None:
@@ -123,15 +179,44 @@ class Card:
         return f"{LOOKS[result.status].sign} {result.message}"
 
     def _repr_html_(self) -> str:
-        colour = LOOKS[self.result.status].colour
+        result, outcome = self.result, self.result.outcomes[-1]
         head, *rest = repr(self).split("\n")
-        rows = "".join(f"<div>{html.escape(line)}</div>" for line in rest)
+        below = [html.escape(line) for line in rest]
+        if result.status not in (PASSED, NOT_WRITTEN):
+            below = [_columns(outcome.facts), _set_apart(outcome.diagnosis)]
+        colour = LOOKS[result.status].colour
         return (
             f'<div role="status" class="course-card" style="border:1px solid {colour};'
             f"border-left:6px solid {colour};border-radius:4px;padding:0.6em 0.9em;"
-            f'max-width:52em"><strong>{html.escape(head)}</strong>'
-            f'<div style="margin-top:0.3em;white-space:pre-wrap">{rows}</div></div>'
+            f'max-width:56em;box-sizing:border-box"><strong>{html.escape(head)}</strong>'
+            f"<div>{'</div><div>'.join(below)}</div></div>"
         )
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> str:
+    """Names on the left and texts on the right, in a font that keeps numbers below each other."""
+    cells = "".join(
+        f'<div style="opacity:0.8">{html.escape(name)}</div>'
+        f'<div style="white-space:pre-wrap;overflow-wrap:anywhere">{html.escape(text)}</div>'
+        for name, text in rows
+    )
+    return (
+        '<div style="display:grid;grid-template-columns:max-content 1fr;gap:0.1em 1.2em;'
+        "margin-top:0.4em;font-family:var(--jp-code-font-family, monospace);"
+        f'font-size:0.95em">{cells}</div>'
+    )
+
+
+def _set_apart(diagnosis: Sequence[tuple[str, str]]) -> str:
+    """The known mistake that does the same, in a field of its own."""
+    lines = "".join(
+        f"<div><strong>{html.escape(name)}</strong> {html.escape(text)}</div>"
+        for name, text in diagnosis
+    )
+    field = (
+        "margin-top:0.7em;padding:0.5em 0.8em;border-radius:4px;background:rgba(127,127,127,.13)"
+    )
+    return f'<div style="{field}">{lines}</div>' if diagnosis else ""
 
 
 def check(exercise_id: str) -> Card:
@@ -164,7 +249,7 @@ def picture_html(png: bytes, alt: str) -> str:
     data = b64encode(png).decode()
     return (
         f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" '
-        f'onload="{NAME_THE_SLIDERS}">'
+        f'style="max-width:100%;height:auto" onload="{NAME_THE_SLIDERS}">'
     )
 
 
@@ -200,11 +285,11 @@ class SliderPicture(widgets.VBox):
             value=value,
             description=name,
             continuous_update=True,
-            layout=widgets.Layout(width="34em"),
+            layout=widgets.Layout(width="34em", max_width="100%"),
             style={"description_width": "initial"},
         )
-        self.image = widgets.HTML()
-        self.words = widgets.HTML()
+        self.image = widgets.HTML(layout=widgets.Layout(max_width="100%"))
+        self.words = widgets.HTML(layout=widgets.Layout(max_width="100%"))
         self._follow(value)
         self.slider.observe(lambda change: self._follow(change["new"]), "value")
         # Aligned to the left, or the picture would be stretched to the page's width.

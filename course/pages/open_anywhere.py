@@ -12,10 +12,11 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from course import ROOT
-from course.pages.build_notebooks import normalise
+from course.pages.build_notebooks import FETCHES, normalise
 
-FIRST_CELL = """\
-# Where the course is missing, as in Colab, this fetches and installs it. Elsewhere it does nothing.
+FIRST_CELL = (
+    FETCHES
+    + """ as in Colab, this fetches and installs it. Elsewhere it does nothing.
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ if find_spec("course") is None:
     options = "--no-deps" if "google.colab" in sys.modules else ""
     %pip install --quiet {options} editables --editable diffusion-from-scratch
     sys.path.insert(0, str(Path("diffusion-from-scratch").resolve()))"""
+)
 
 
 def repository() -> str:
