@@ -26,12 +26,16 @@ def gather_at(values, t, ndim):
 
 def q_sample(x0, t, eps, alpha_bars):
     return gather_at(alpha_bars, t, 4).sqrt() * x0 + (1 - gather_at(alpha_bars, t, 4)).sqrt() * eps
+
+
+def joint_noise(step_noise, betas):
+    return reference.joint_noise(step_noise, betas)
 """
 
 
 @pytest.fixture
 def own_code(tmp_path):
-    """A folder of skeletons but for two functions of chapter 02."""
+    """A folder of skeletons but for three functions of chapter 02."""
     folder = tmp_path / "exercises"
     write_missing(folder)
     (folder / "ch02_forward_process.py").write_text(OWN)
