@@ -30,7 +30,7 @@ still while the error is measured. The error is the mean squared error of the pr
 held-out images (`course.model.held_out`); from a prediction of v the noise is derived. It is
 measured with the weights that samples would be drawn with.
 
-With `--device cuda` the same runs on a GPU; that has not been tried.
+With `--device cuda` the same runs on a GPU; benchmarks/gpu.py is made for one.
 """
 
 import argparse
@@ -93,7 +93,9 @@ def course(device: torch.device, lr: float | None = None) -> Contestant:
     return Contestant("course", run.model, step_once, predict_eps, run.num_steps)
 
 
-def diffusers(device: torch.device, lr: float | None = None) -> Contestant:
+def diffusers(
+    device: torch.device, lr: float | None = None, widths: tuple[int, ...] = (24, 40, 40)
+) -> Contestant:
     """The loop of unit 2's notebook on MNIST's classes, with its learning rate of 1e-3.
 
     The class enters beside the time, where UNet2DModel has a place for it.
@@ -105,7 +107,7 @@ def diffusers(device: torch.device, lr: float | None = None) -> Contestant:
         in_channels=1,
         out_channels=1,
         layers_per_block=1,
-        block_out_channels=(24, 40, 40),
+        block_out_channels=widths,
         down_block_types=("DownBlock2D",) * 3,
         up_block_types=("UpBlock2D",) * 3,
         add_attention=False,
@@ -129,12 +131,12 @@ def diffusers(device: torch.device, lr: float | None = None) -> Contestant:
     return Contestant("diffusers", model, step_once, lambda *inputs: model(*inputs).sample)
 
 
-def lucidrains(device: torch.device, lr: float | None = None) -> Contestant:
+def lucidrains(device: torch.device, lr: float | None = None, dim: int = 16) -> Contestant:
     """The loop of its Trainer, with its learning rate of 1e-4, betas, clipping and average."""
     from denoising_diffusion_pytorch.classifier_free_guidance import GaussianDiffusion, Unet
     from ema_pytorch import EMA
 
-    model = Unet(dim=16, dim_mults=(1, 2, 2), num_classes=10, channels=1, cond_drop_prob=0.1)
+    model = Unet(dim=dim, dim_mults=(1, 2, 2), num_classes=10, channels=1, cond_drop_prob=0.1)
     diffusion = GaussianDiffusion(model, image_size=28, timesteps=1000).to(device)
     optimizer = torch.optim.Adam(diffusion.parameters(), lr=lr or 1e-4, betas=(0.9, 0.99))
     ema = EMA(diffusion, beta=0.995, update_every=10)
@@ -174,12 +176,12 @@ def contestants(device: torch.device, peer_lr: float | None) -> list[Contestant]
 # Images a second
 
 
-def batches(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(images: Images, size: int = BATCH_SIZE) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches without end, the same for all."""
     generator = torch.Generator().manual_seed(0)
     while True:
         order = torch.randperm(len(images), generator=generator)
-        for index in order.split(BATCH_SIZE)[: len(images) // BATCH_SIZE]:
+        for index in order.split(size)[: len(images) // size]:
             yield images.batch(index)
 
 

@@ -6,16 +6,7 @@ import torch
 
 from checks.probes import ch01_noise_schedule as probes
 from checks.theory import cosine_curve, irregular_betas, require_each
-from course.grading.checking import check, require, require_close, require_tensor
-
-
-def draw_tiny_betas(g: torch.Generator, dtype: torch.dtype) -> dict:
-    """Betas between 1e-7 and 1e-6. In float32, 1 - beta is off by up to 3e-8, a third of the least.
-
-    In float64 all tables keep nine digits.
-    """
-    return {"betas": (1e-7 * (1 + 9 * torch.rand(9, generator=g, dtype=torch.float64))).to(dtype)}
-
+from course.grading.checking import brief, check, require, require_close, require_tensor
 
 # 1.1
 
@@ -141,7 +132,7 @@ def test_alpha_bars_are_running_products(got, ref, inputs):
     alpha_bars = require_tensor(got["alpha_bars"], "alpha_bars", (6,))
     require(
         math.isclose(float(alpha_bars[0]), 1 - float(inputs["betas"][0]), rel_tol=1e-5),
-        "alpha_bars[0] = 1 - beta_0, for t = 0 is already one step of noise",
+        "alpha_bars[0] = 1 - beta_0: t = 0 is already one step of noise",
         f"alpha_bars[0] = {float(alpha_bars[0]):.6g} with beta_0 = {float(inputs['betas'][0]):.6g}",
     )
     ratios, alphas = alpha_bars[1:] / alpha_bars[:-1], 1 - inputs["betas"][1:]
@@ -198,125 +189,96 @@ def test_alpha_bars_notice_tiny_betas(got, ref, inputs):
     )
 
 
+def final_share(num_steps: int, beta_start: float, beta_end: float) -> float:
+    """What a linear schedule leaves of the power, in float64."""
+    return float((1 - torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64)).prod())
+
+
+def require_matching_ends(ends: list, cases: list[dict]) -> None:
+    for beta_end, case in zip(ends, cases):
+        num_steps, target = case["num_steps"], case["final_alpha_bar"]
+        beta_start = case.get("beta_start", 1e-4)
+        where = f"for {num_steps} steps and final_alpha_bar = {target:.3g}"
+        number = isinstance(beta_end, torch.Tensor) and beta_end.numel() == 1
+        number = number or (isinstance(beta_end, int | float) and not isinstance(beta_end, bool))
+        require(number, "a number, which is beta_end", f"{where}, {brief(beta_end)}")
+        beta_end = float(beta_end)
+        require(
+            beta_start <= beta_end < 1,
+            f"a beta_end between beta_start = {beta_start:.3g} and 1",
+            f"{where}, {beta_end:.6g}",
+        )
+        left = final_share(num_steps, beta_start, beta_end)
+        # float32 betas change the product by some 1e-6 of itself.
+        require(
+            abs(left / target - 1) < 1e-3,
+            "a linear schedule that leaves final_alpha_bar after its last step, to 0.1 % of it",
+            f"{where}, beta_end = {beta_end:.6g}, which leaves {left:.4g}",
+        )
+
+
+PAPERS_END = 4.0358e-5  # what the paper's 1000 betas leave
+
+
+@check(
+    "1.3",
+    probe=probes.matching,
+    inputs=lambda g: {"cases": [{"num_steps": 100, "final_alpha_bar": PAPERS_END}]},
+    call=f"matching_beta_end(100, {PAPERS_END})",
+)
+def test_a_shorter_schedule_ends_at_the_same_noise(got, ref, inputs):
+    """A tenth of the steps arrives where the paper's thousand do"""
+    require_matching_ends(got["ends"], inputs["cases"])
+
+
+def draw_ends(g: torch.Generator) -> dict:
+    """Short schedules that leave between 10 and 60 % of the power, each with its own beta_start."""
+    share, start = torch.rand(2, 3, generator=g, dtype=torch.float64)
+    return {
+        "cases": [
+            {
+                "num_steps": num_steps,
+                "final_alpha_bar": 0.1 + 0.5 * float(share[i]),
+                "beta_start": 0.002 + 0.008 * float(start[i]),
+            }
+            for i, num_steps in enumerate((8, 13, 29))
+        ]
+    }
+
+
+@check(
+    "1.3",
+    probe=probes.matching,
+    inputs=draw_ends,
+    call="matching_beta_end(num_steps, final_alpha_bar, beta_start) for 8, 13 and 29 steps",
+)
+def test_length_share_and_start_are_the_callers(got, ref, inputs):
+    """Length, final share and first beta are the caller's"""
+    require_matching_ends(got["ends"], inputs["cases"])
+
+
+@check(
+    "1.3",
+    probe=probes.matching,
+    inputs=lambda g: {
+        "cases": [
+            {"num_steps": 4000, "final_alpha_bar": PAPERS_END},
+            {"num_steps": 2, "final_alpha_bar": 0.05},
+            {"num_steps": 10, "final_alpha_bar": 1e-6},
+        ]
+    },
+    call="matching_beta_end for 4000 steps, for 2, and for 10 with final_alpha_bar = 1e-6",
+)
+def test_very_small_and_very_large_ends_are_found(got, ref, inputs):
+    """A beta_end may be close to 0 and close to 1"""
+    require_matching_ends(got["ends"], inputs["cases"])
+
+
 # 1.4
 
 
-def schedule_betas(g: torch.Generator) -> dict:
-    return {"betas": irregular_betas(g, 8, least=0.02)}
-
-
-SCHEDULE_CALL = "make_schedule(betas), betas of shape (8,)"
-
-
-@check("1.4", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
-def test_schedule_tables_of_the_forward_process(got, ref, inputs):
-    """betas, alphas and alpha_bars belong together"""
-    require_close(got["betas"], inputs["betas"], "the betas that were handed in", "betas")
-    require_close(got["alphas"], ref["alphas"], "alpha_t = 1 - beta_t", "alphas")
-    require_close(
-        got["alpha_bars"], ref["alpha_bars"], "the running product of alphas", "alpha_bars"
-    )
-
-
-@check("1.4", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
-def test_schedule_looks_one_step_back(got, ref, inputs):
-    """alpha_bars_prev holds at t the alpha_bar of t-1, and 1 at t = 0"""
-    prev = require_tensor(got["alpha_bars_prev"], "alpha_bars_prev", (8,))
-    require(
-        math.isclose(float(prev[0]), 1.0, rel_tol=1e-6),
-        "alpha_bars_prev[0] = 1: before the first step there is no noise",
-        f"alpha_bars_prev[0] = {float(prev[0]):.6g}",
-    )
-    require_close(
-        prev[1:],
-        got["alpha_bars"][:-1],
-        "alpha_bars_prev[t] = alpha_bars[t-1]",
-        "alpha_bars_prev[1:]",
-    )
-
-
-@check("1.4", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
-def test_schedule_posterior_is_certain_at_zero(got, ref, inputs):
-    """At t = 0 the posterior is x_0 itself: weight 1, weight 0, variance 0"""
-    for name, value in (
-        ("posterior_x0_coef", 1.0),
-        ("posterior_xt_coef", 0.0),
-        ("posterior_variance", 0.0),
-    ):
-        table = require_tensor(got[name], name, (8,))
-        require(
-            math.isclose(float(table[0]), value, abs_tol=1e-6),
-            f"{name}[0] = {value:g}",
-            f"{name}[0] = {float(table[0]):.6g}",
-        )
-
-
-@check("1.4", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
-def test_schedule_posterior_agrees_with_the_forward_process(got, ref, inputs):
-    """Averaged over x_t, the posterior gives back the forward process at t-1"""
-    alpha_bars, prev = got["alpha_bars"], got["alpha_bars_prev"]
-    x0_coef, xt_coef = got["posterior_x0_coef"], got["posterior_xt_coef"]
-    mean, wanted_mean = x0_coef + xt_coef * alpha_bars.sqrt(), prev.sqrt()
-    require_each(
-        mean,
-        wanted_mean,
-        "posterior_x0_coef + posterior_xt_coef * sqrt(alpha_bar_t) = sqrt(alpha_bar_{t-1}): one "
-        "step back from the mean of x_t lies the mean of x_{t-1}",
-        lambda t: f"{mean[t]:.4f} on the left and {wanted_mean[t]:.4f} on the right at t = {t}",
-        atol=1e-6,
-    )
-    total, wanted_total = got["posterior_variance"] + xt_coef**2 * (1 - alpha_bars), 1 - prev
-    require_each(
-        total,
-        wanted_total,
-        "posterior_variance + posterior_xt_coef^2 (1 - alpha_bar_t) = 1 - alpha_bar_{t-1}: what is "
-        "left to guess and what comes with x_t make up the noise in x_{t-1}",
-        lambda t: f"{total[t]:.4f} on the left and {wanted_total[t]:.4f} on the right at t = {t}",
-        atol=1e-6,
-    )
-    for name in ("posterior_x0_coef", "posterior_xt_coef", "posterior_variance"):
-        require_close(got[name], ref[name], f"{name} as in the docstring's formula", name)
-
-
-def require_precise_tables(got: dict, ref: dict) -> None:
-    for name in probes.TABLES:
-        require_close(
-            got[name],
-            ref[name],
-            f"{name} computed in float64 (1 - alpha_bar loses its digits in float32)",
-            name,
-            rtol=1e-4,
-            atol=1e-12,
-        )
-
-
 @check(
     "1.4",
-    probe=probes.schedule,
-    inputs=lambda g: draw_tiny_betas(g, torch.float64),
-    call="make_schedule(betas), 9 betas below 1e-6 in float64",
-)
-def test_schedule_is_precise_for_small_betas(got, ref, inputs):
-    """Small betas keep their digits in every table"""
-    require_precise_tables(got, ref)
-
-
-@check(
-    "1.4",
-    probe=probes.schedule,
-    inputs=lambda g: draw_tiny_betas(g, torch.float32),
-    call="make_schedule(betas), 9 betas below 1e-6 in float32",
-)
-def test_schedule_is_precise_for_float32_betas(got, ref, inputs):
-    """Betas that come in float32 give tables that are just as precise"""
-    require_precise_tables(got, ref)
-
-
-# 1.5
-
-
-@check(
-    "1.5",
     probe=probes.log_snr,
     inputs=lambda g: {"alpha_bars": torch.tensor([0.96, 0.8, 0.5, 0.15, 0.004])},
     call="log_snr(alpha_bars), alpha_bars = [0.96, 0.8, 0.5, 0.15, 0.004]",
@@ -346,7 +308,7 @@ def test_log_snr_compares_powers(got, ref, inputs):
 
 
 @check(
-    "1.5",
+    "1.4",
     probe=probes.log_snr,
     inputs=lambda g: {"alpha_bars": 1 - torch.logspace(-9, -6, 5, dtype=torch.float64)},
     call="log_snr(alpha_bars), alpha_bars very close to 1, in float64",
@@ -367,7 +329,7 @@ def draw_halves(g: torch.Generator) -> dict:
 
 
 @check(
-    "1.5",
+    "1.4",
     probe=probes.log_snr,
     inputs=draw_halves,
     call="log_snr(alpha_bars), 31 alpha_bars within 0.0001 of 0.5, in float32",
@@ -386,3 +348,79 @@ def test_log_snr_is_precise_near_one_half(got, ref, inputs):
         f"a log-SNR that is off by {100 * error[worst]:.2g} % at alpha_bar = "
         f"{alpha_bars[worst]:.7f}",
     )
+
+
+def draw_two_schedules(g: torch.Generator) -> dict:
+    """alpha_bars of two schedules of different lengths, with log-SNRs from about 8 to -8.
+
+    Near both ends the step that is nearest by alpha_bar is often not the nearest by log-SNR.
+    """
+    first, other = torch.rand(40, generator=g), torch.rand(25, generator=g)
+    return {
+        name: torch.sigmoid((8 - 16 * drawn.double()).sort(descending=True).values).float()
+        for name, drawn in (("alpha_bars", first), ("other", other))
+    }
+
+
+NOISY_CALL = "equally_noisy(alpha_bars, other), schedules of 40 and of 25 steps"
+
+
+@check("1.4", probe=probes.equally_noisy, inputs=draw_two_schedules, call=NOISY_CALL)
+def test_equally_noisy_gives_a_step_for_each_step(got, ref, inputs):
+    """There is one step of the other schedule for each step"""
+    steps = require_tensor(got["steps"], "the result", (40,), torch.int64)
+    require(
+        bool((steps >= 0).all() and (steps < 25).all()),
+        "steps of the other schedule, from 0 to 24",
+        f"numbers from {int(steps.min())} to {int(steps.max())}",
+    )
+
+
+def require_nearest(steps: torch.Tensor, inputs: dict) -> None:
+    """Fail unless no other step has a nearer log-SNR, give or take float32 rounding."""
+    here, there = (torch.logit(inputs[name].double()) for name in ("alpha_bars", "other"))
+    distances = (here[:, None] - there).abs()
+    found, best = distances.gather(1, steps[:, None])[:, 0], distances.min(dim=1)
+    worst = int((found - best.values).argmax())
+    require(
+        float(found[worst] - best.values[worst]) < 1e-4,
+        "the step of the other schedule whose log-SNR is nearest",
+        f"step {int(steps[worst])}, with log-SNR {there[steps[worst]]:.2f}, for a step with "
+        f"{here[worst]:.2f}; step {int(best.indices[worst])} has {there[best.indices[worst]]:.2f}",
+    )
+
+
+@check("1.4", probe=probes.equally_noisy, inputs=draw_two_schedules, call=NOISY_CALL)
+def test_equally_noisy_finds_the_nearest_step(got, ref, inputs):
+    """No other step is nearer on the scale of log-SNR"""
+    require_nearest(require_tensor(got["steps"], "the result", (40,), torch.int64), inputs)
+
+
+@check(
+    "1.4",
+    probe=probes.equally_noisy,
+    inputs=lambda g: {
+        "alpha_bars": torch.tensor([0.9, 0.7, 0.4, 0.1]),
+        "other": torch.tensor([0.9999, 0.998, 0.69, 0.38, 0.37, 1e-3, 1e-6]),
+    },
+    call="equally_noisy(alpha_bars, other), the other from far less noise to far more",
+)
+def test_equally_noisy_to_a_wider_schedule(got, ref, inputs):
+    """The other schedule may be longer, and begin and end outside"""
+    require_nearest(require_tensor(got["steps"], "the result", (4,), torch.int64), inputs)
+
+
+def draw_one_schedule(g: torch.Generator) -> dict:
+    alpha_bars = draw_two_schedules(g)["alpha_bars"]
+    return {"alpha_bars": alpha_bars, "other": alpha_bars.clone()}
+
+
+@check(
+    "1.4",
+    probe=probes.equally_noisy,
+    inputs=draw_one_schedule,
+    call="equally_noisy(alpha_bars, alpha_bars), a schedule and itself",
+)
+def test_each_step_is_as_noisy_as_itself(got, ref, inputs):
+    """Compared with itself, a schedule gives back each step"""
+    require_nearest(require_tensor(got["steps"], "the result", (40,), torch.int64), inputs)

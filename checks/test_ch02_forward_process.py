@@ -1,10 +1,21 @@
 """Checks of chapter 02: the forward process."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from checks.probes import ch02_forward_process as probes
-from checks.theory import SECONDS, at, bars_of, draw_images, require_each, solve_x0, tables_of
+from checks.theory import (
+    SECONDS,
+    at,
+    bars_of,
+    draw_images,
+    irregular_betas,
+    require_each,
+    solve_x0,
+    tables_of,
+)
 from course.grading.checking import check, require, require_close, require_tensor
 
 # Most checks have as many images as columns: there a table of shape (B,) meets the image's width
@@ -26,6 +37,14 @@ def draw_betas(g: torch.Generator) -> Tensor:
     order = torch.randperm(NUM_STEPS, generator=g)
     # One beta in each of seven intervals, so that no two are alike whatever the seed.
     return 0.02 + 0.38 * (order + 0.2 + 0.6 * torch.rand(NUM_STEPS, generator=g)) / NUM_STEPS
+
+
+def draw_tiny_betas(g: torch.Generator, dtype: torch.dtype) -> dict:
+    """Betas between 1e-7 and 1e-6. In float32, 1 - beta is off by up to 3e-8, a third of the least.
+
+    In float64 all tables keep nine digits.
+    """
+    return {"betas": (1e-7 * (1 + 9 * torch.rand(9, generator=g, dtype=torch.float64))).to(dtype)}
 
 
 def draw_alpha_bars(g: torch.Generator) -> Tensor:
@@ -536,6 +555,98 @@ def test_sample_keeps_the_dtype(got, ref, inputs):
     require_close(got["x_t"], ref["x_t"], "the same x_t as in float32", "x_t", atol=1e-5)
 
 
+def draw_step_noise(g: torch.Generator) -> dict:
+    """Noise of five steps for each image: of variance 1, and all uncorrelated."""
+    chain = draw_chain(g)
+    return {"step_noise": torch.stack(chain["step_noise"][:5]), "betas": chain["betas"]}
+
+
+JOINT_CALL = "joint_noise(step_noise, betas), noises of 5 steps for 5 images, 7 betas"
+
+
+@check("2.3", probe=probes.joint_noise, inputs=draw_step_noise, call=JOINT_CALL)
+def test_joint_noise_returns_noise_for_each_image(got, ref, inputs):
+    """Of all the noises of an image there comes one"""
+    require_tensor(got["eps"], "eps", SIZE)
+
+
+@check("2.3", probe=probes.joint_noise, inputs=draw_step_noise, call=JOINT_CALL)
+def test_joint_noise_has_variance_one(got, ref, inputs):
+    """Made of independent noises of variance 1, eps has variance 1"""
+    variance = power(require_tensor(got["eps"], "eps", SIZE))
+    require_each(
+        variance,
+        torch.ones(len(variance)),
+        "an eps of variance 1, as q_sample expects it",
+        lambda b: f"variance {variance[b]:.4f} in image {b}",
+    )
+
+
+def joint_weights(betas: Tensor, count: int) -> Tensor:
+    """What each of the first noises counts in the eps of them all, in float64."""
+    alphas = 1 - betas[:count].double()
+    later = torch.stack([alphas[i + 1 :].prod() for i in range(count)])
+    return ((1 - alphas) * later / (1 - alphas.prod())).sqrt()
+
+
+@check("2.3", probe=probes.joint_noise, inputs=draw_step_noise, call=JOINT_CALL)
+def test_joint_noise_weighs_each_step(got, ref, inputs):
+    """A noise counts by its own beta, less what later steps took of it"""
+    eps, noises = require_tensor(got["eps"], "eps", SIZE), inputs["step_noise"]
+    # The noises are orthogonal and have variance 1, so a projection gives the weight.
+    weights = (noises.double() * eps.double()).mean(dim=(1, 2, 3, 4))
+    target = joint_weights(inputs["betas"], len(noises))
+    require_each(
+        weights,
+        target,
+        "weights whose squares are the shares of the steps in the noise of x_t",
+        lambda i: f"the noise of step {i} with weight {weights[i]:.4f}, not {target[i]:.4f}",
+        atol=1e-5,
+    )
+
+
+def draw_uneven_walk(g: torch.Generator) -> dict:
+    return {
+        "x0": draw_images(g, OTHER),
+        "step_noise": torch.stack([draw_raw_noise(g) for _ in range(4)]),
+        "betas": draw_betas(g),
+    }
+
+
+@check(
+    "2.3",
+    probe=probes.joint_noise,
+    inputs=draw_uneven_walk,
+    call="joint_noise(step_noise, betas), noises of 4 steps for 6 images of 2x3x4, 7 betas",
+)
+def test_joint_noise_makes_walk_and_jump_meet(got, ref, inputs):
+    """With the joint noise the jump lands where the walk leads"""
+    eps = require_tensor(got["eps"], "eps", OTHER)
+    t = torch.full((len(eps),), 3)
+    walked = walk(inputs["x0"], t, inputs["step_noise"], inputs["betas"][:4].double())
+    jumped = jump(inputs["x0"], t, eps, bars_of(inputs["betas"]))
+    require_close(
+        jumped.float(),
+        walked.float(),
+        "the x_t that the 4 steps reach",
+        "the jump's x_t",
+        atol=1e-5,
+    )
+
+
+@check(
+    "2.3",
+    probe=probes.joint_noise,
+    inputs=lambda g: {"step_noise": draw_raw_noise(g)[None], "betas": draw_betas(g)},
+    call="joint_noise(step_noise, betas), the noise of the step t = 0 alone",
+)
+def test_joint_noise_of_one_step_is_that_noise(got, ref, inputs):
+    """After a single step, eps is what that step added"""
+    require_close(
+        got["eps"], inputs["step_noise"][0], "the noise of the step itself", "eps", atol=1e-5
+    )
+
+
 # 2.4
 
 
@@ -705,7 +816,281 @@ def test_predict_keeps_the_dtype(got, ref, inputs):
     require_close(got["x0"], ref["x0"], "the same x_0 as in float32", "x_0", atol=2e-5)
 
 
+AMPLIFICATION_CALL = "amplification(alpha_bars), alpha_bars = [0.99, 0.8, 0.5, 0.1, 0.004]"
+
+
+def factors(alpha_bars: Tensor) -> Tensor:
+    """How much larger the error in x_0 is than the one in eps, in float64."""
+    a = alpha_bars.double()
+    return ((1 - a) / a).sqrt()
+
+
+@check(
+    "2.4",
+    probe=probes.amplification,
+    inputs=lambda g: {"alpha_bars": torch.tensor([0.99, 0.8, 0.5, 0.1, 0.004])},
+    call=AMPLIFICATION_CALL,
+)
+def test_errors_stay_as_large_where_image_and_noise_weigh_the_same(got, ref, inputs):
+    """Where image and noise have the same weight, an error stays as large as it is"""
+    found = require_tensor(got["factors"], "the amplification", (5,))
+    require(
+        abs(float(found[2]) - 1) < 1e-5,
+        "a factor of 1 at alpha_bar = 0.5: x_0 and eps then have the same weight in x_t",
+        f"{float(found[2]):.4g}",
+    )
+    require(
+        float(found[0]) < 1 < float(found[-1]),
+        "an error that shrinks at the clean end and grows at the noisy end",
+        f"factors of {float(found[0]):.4g} at alpha_bar = 0.99 and {float(found[-1]):.4g} at 0.004",
+    )
+
+
+@check(
+    "2.4",
+    probe=probes.error_in_x0,
+    inputs=lambda g: {
+        "x_t": draw_noise(g, (NUM_STEPS, 2, 3, 5)),
+        "eps": draw_noise(g, (NUM_STEPS, 2, 3, 5)),
+        "alpha_bars": draw_alpha_bars(g),
+    },
+    call="amplification(alpha_bars), and predict_x0 with eps and with eps + 1",
+)
+def test_amplification_is_what_predict_x0_does(got, ref, inputs):
+    """If eps is off by 1, predict_x0 is off by the amplification"""
+    found = require_tensor(got["factors"], "the amplification", (NUM_STEPS,))
+    # predict_x0 has passed its own checks, so this is what it must do.
+    off, bars = factors(inputs["alpha_bars"]), inputs["alpha_bars"]
+    require_each(
+        found,
+        off,
+        "the factor by which x_0 is off when eps is off by 1",
+        lambda t: (
+            f"a factor of {found[t]:.4f} at t = {t}, where alpha_bar_t = {bars[t]:.4f} and x_0 "
+            f"changes by {off[t]:.4f}"
+        ),
+        atol=1e-5,
+    )
+
+
+@check(
+    "2.4",
+    probe=probes.amplification,
+    inputs=lambda g: {
+        "alpha_bars": torch.tensor([0.9, 1e-2, 2.428767e-6, 2.428767e-9], dtype=torch.float64)
+    },
+    call="amplification(alpha_bars), in float64 down to 2.4e-9, where the cosine schedule ends",
+)
+def test_amplification_at_the_end_of_the_schedule(got, ref, inputs):
+    """At the end of the cosine schedule an error grows 20,000 times"""
+    require_close(
+        got["factors"],
+        factors(inputs["alpha_bars"]),
+        "a factor of about 20,291 at alpha_bar = 2.4e-9, in float64",
+        "the amplification",
+    )
+
+
 # 2.5
+
+
+def draw_witnesses(g: torch.Generator) -> dict:
+    """Means and variances of two witnesses, in float64 and clearly different."""
+    mean_1, mean_2 = 4 * torch.rand(2, 3, 4, generator=g, dtype=torch.float64) - 2
+    var_1, var_2 = 0.1 + 2 * torch.rand(2, 3, 4, generator=g, dtype=torch.float64)
+    return {"mean_1": mean_1, "var_1": var_1, "mean_2": mean_2 + 3, "var_2": var_2}
+
+
+def require_combined(got: dict, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    require("mean" in got, "two results, (mean, variance)", got.get("returned", "something else"))
+    return (
+        require_tensor(got["mean"], "the mean", shape, torch.float64),
+        require_tensor(got["variance"], "the variance", shape, torch.float64),
+    )
+
+
+COMBINE_CALL = "combine(mean_1, var_1, mean_2, var_2), tensors of shape (3, 4) in float64"
+
+
+@check("2.5", probe=probes.combine, inputs=draw_witnesses, call=COMBINE_CALL)
+def test_certainties_add_up(got, ref, inputs):
+    """Two witnesses are as certain as both certainties together"""
+    _, variance = require_combined(got, (3, 4))
+    narrower = torch.minimum(inputs["var_1"], inputs["var_2"])
+    require(
+        bool((variance > 0).all() and (variance < narrower).all()),
+        "a variance below that of either witness: two know more than one",
+        f"{int((variance >= narrower).sum())} of 12 that are not smaller",
+    )
+    certainty = (1 / variance).flatten()
+    target = 1 / inputs["var_1"] + 1 / inputs["var_2"]
+    require_each(
+        certainty,
+        target,
+        "certainties (1 / variance) that add up",
+        lambda i: (
+            f"a certainty of {certainty[i]:.4f}, where the two make {target.flatten()[i]:.4f}"
+        ),
+    )
+
+
+@check("2.5", probe=probes.combine, inputs=draw_witnesses, call=COMBINE_CALL)
+def test_each_witness_counts_by_its_certainty(got, ref, inputs):
+    """The mean is nearer to the more certain witness"""
+    mean, _ = require_combined(got, (3, 4))
+    way = inputs["mean_2"] - inputs["mean_1"]
+    went = ((mean - inputs["mean_1"]) / way).flatten()
+    target = (inputs["var_1"] / (inputs["var_1"] + inputs["var_2"])).flatten()
+    require_each(
+        went,
+        target,
+        "a mean that goes from mean_1 towards mean_2 the share that the second witness has of the "
+        "certainty",
+        lambda i: f"{100 * went[i]:.1f} % of the way, where the share is {100 * target[i]:.1f} %",
+    )
+
+
+def draw_certain(g: torch.Generator) -> dict:
+    """In the first row the first witness is certain, in the second the second, in the last none."""
+    drawn = draw_witnesses(g)
+    drawn["var_1"][0], drawn["var_2"][1] = 0, 0
+    return drawn
+
+
+@check(
+    "2.5",
+    probe=probes.combine_swapped,
+    inputs=draw_certain,
+    call="combine(mean_1, var_1, mean_2, var_2) in both orders, some variances 0",
+)
+def test_a_certain_witness_is_right(got, ref, inputs):
+    """A witness with variance 0 decides alone"""
+    for order in ("in order", "swapped"):
+        mean, variance = require_combined(got[order], (3, 4))
+        for row, name in ((0, "mean_1"), (1, "mean_2")):
+            require_close(
+                mean[row],
+                inputs[name][row],
+                "the mean of the witness whose variance is 0",
+                "a mean",
+                rtol=1e-9,
+            )
+            require(
+                bool((variance[row] == 0).all()),
+                "a variance of 0 where one witness is certain",
+                f"variances up to {float(variance[row].abs().max()):.4g}",
+            )
+
+
+def schedule_betas(g: torch.Generator) -> dict:
+    return {"betas": irregular_betas(g, 8, least=0.02)}
+
+
+SCHEDULE_CALL = "make_schedule(betas), betas of shape (8,)"
+
+
+@check("2.5", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
+def test_schedule_tables_of_the_forward_process(got, ref, inputs):
+    """betas, alphas and alpha_bars belong together"""
+    require_close(got["betas"], inputs["betas"], "the betas that were handed in", "betas")
+    require_close(got["alphas"], ref["alphas"], "alpha_t = 1 - beta_t", "alphas")
+    require_close(
+        got["alpha_bars"], ref["alpha_bars"], "the running product of alphas", "alpha_bars"
+    )
+
+
+@check("2.5", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
+def test_schedule_looks_one_step_back(got, ref, inputs):
+    """alpha_bars_prev holds at t the alpha_bar of t-1, and 1 at t = 0"""
+    prev = require_tensor(got["alpha_bars_prev"], "alpha_bars_prev", (8,))
+    require(
+        math.isclose(float(prev[0]), 1.0, rel_tol=1e-6),
+        "alpha_bars_prev[0] = 1: before the first step there is no noise",
+        f"alpha_bars_prev[0] = {float(prev[0]):.6g}",
+    )
+    require_close(
+        prev[1:],
+        got["alpha_bars"][:-1],
+        "alpha_bars_prev[t] = alpha_bars[t-1]",
+        "alpha_bars_prev[1:]",
+    )
+
+
+@check("2.5", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
+def test_schedule_posterior_is_certain_at_zero(got, ref, inputs):
+    """At t = 0 the posterior is x_0 itself: weight 1, weight 0, variance 0"""
+    for name, value in (
+        ("posterior_x0_coef", 1.0),
+        ("posterior_xt_coef", 0.0),
+        ("posterior_variance", 0.0),
+    ):
+        table = require_tensor(got[name], name, (8,))
+        require(
+            math.isclose(float(table[0]), value, abs_tol=1e-6),
+            f"{name}[0] = {value:g}",
+            f"{name}[0] = {float(table[0]):.6g}",
+        )
+
+
+@check("2.5", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
+def test_schedule_posterior_agrees_with_the_forward_process(got, ref, inputs):
+    """Averaged over x_t, the posterior gives back the forward process at t-1"""
+    alpha_bars, prev = got["alpha_bars"], got["alpha_bars_prev"]
+    x0_coef, xt_coef = got["posterior_x0_coef"], got["posterior_xt_coef"]
+    mean, wanted_mean = x0_coef + xt_coef * alpha_bars.sqrt(), prev.sqrt()
+    require_each(
+        mean,
+        wanted_mean,
+        "posterior_x0_coef + posterior_xt_coef * sqrt(alpha_bar_t) = sqrt(alpha_bar_{t-1}): one "
+        "step back from the mean of x_t is the mean of x_{t-1}",
+        lambda t: f"{mean[t]:.4f} on the left and {wanted_mean[t]:.4f} on the right at t = {t}",
+        atol=1e-6,
+    )
+    total, wanted_total = got["posterior_variance"] + xt_coef**2 * (1 - alpha_bars), 1 - prev
+    require_each(
+        total,
+        wanted_total,
+        "posterior_variance + posterior_xt_coef^2 (1 - alpha_bar_t) = 1 - alpha_bar_{t-1}: what is "
+        "left to guess and what comes with x_t make up the noise in x_{t-1}",
+        lambda t: f"{total[t]:.4f} on the left and {wanted_total[t]:.4f} on the right at t = {t}",
+        atol=1e-6,
+    )
+    for name in ("posterior_x0_coef", "posterior_xt_coef", "posterior_variance"):
+        require_close(got[name], ref[name], f"{name} as the two witnesses together have it", name)
+
+
+def require_precise_tables(got: dict, ref: dict) -> None:
+    for name in probes.TABLES:
+        require_close(
+            got[name],
+            ref[name],
+            f"{name} computed in float64 (1 - alpha_bar loses its digits in float32)",
+            name,
+            rtol=1e-4,
+            atol=1e-12,
+        )
+
+
+@check(
+    "2.5",
+    probe=probes.schedule,
+    inputs=lambda g: draw_tiny_betas(g, torch.float64),
+    call="make_schedule(betas), 9 betas below 1e-6 in float64",
+)
+def test_schedule_is_precise_for_small_betas(got, ref, inputs):
+    """Small betas keep their digits in every table"""
+    require_precise_tables(got, ref)
+
+
+@check(
+    "2.5",
+    probe=probes.schedule,
+    inputs=lambda g: draw_tiny_betas(g, torch.float32),
+    call="make_schedule(betas), 9 betas below 1e-6 in float32",
+)
+def test_schedule_is_precise_for_float32_betas(got, ref, inputs):
+    """Betas that come in float32 give tables that are just as precise"""
+    require_precise_tables(got, ref)
 
 
 def draw_pair(g: torch.Generator, size: tuple[int, ...] = SIZE) -> dict:

@@ -164,7 +164,7 @@ def test_embedding_rows_are_independent(got, ref, inputs):
         require_close(
             alone[0],
             together[i],
-            "the same row for a step, whichever steps stand beside it",
+            "the same row for a step, whichever steps are beside it",
             f"row of t = {int(inputs['t'][i])}, alone,",
             rtol=1e-3,
             atol=1e-5,
@@ -303,7 +303,7 @@ def test_mlp_rows_are_independent(got, ref, inputs):
     call="mlp(a), mlp(b), mlp(a + b) and mlp(0)",
 )
 def test_mlp_is_not_linear(got, ref, inputs):
-    """It can bend: a nonlinearity stands between the layers"""
+    """It can bend: it is more than a single linear layer"""
     a, b, both, zero = (
         require_tensor(got[key], "the result", (5, 10)) for key in ("a", "b", "a_plus_b", "zero")
     )
@@ -385,7 +385,7 @@ def test_mlp_begins_with_differing_weights(got, ref, inputs):
     require(
         any(got["differ"]),
         "parameters that begin with differing values: units that begin alike stay alike, "
-        "for they all get the same gradient",
+        "because they all get the same gradient",
         "one and the same value all through each parameter",
     )
 

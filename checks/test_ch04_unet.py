@@ -439,7 +439,7 @@ def test_upsample_looks_at_four_pixels(got, ref, inputs):
     """A 3 x 3 window on repeated pixels sees four pixels of the smaller image"""
     require(
         got["reach"] == [[row, column] for row in (1, 2) for column in (2, 3)],
-        "the pixels of x that stand in rows 3 to 5 and columns 4 to 6 of the image with each pixel "
+        "the pixels of x that are in rows 3 to 5 and columns 4 to 6 of the image with each pixel "
         "repeated: rows 1 to 2 and columns 2 to 3 of x",
         describe_reach(got["reach"]),
     )
@@ -541,7 +541,7 @@ def test_attention_stays_within_an_image(got, ref, inputs):
     call="attention(x), x of shape (3, 6, 4, 5), and attention of the same pixels in another order",
 )
 def test_attention_follows_a_shuffle(got, ref, inputs):
-    """Attention does not know where a pixel stands: shuffled pixels give the shuffled result"""
+    """Attention does not know where a pixel is: shuffled pixels give the shuffled result"""
     out = require_tensor(got["out"], "the result", (3, 6, 4, 5))
     require_close(
         got["shuffled"],
@@ -718,7 +718,7 @@ def channels_of(config: dict) -> list[int]:
 
 
 def plan(config: dict) -> list[dict]:
-    """The calls of blocks that the docstring asks for, in order."""
+    """The calls of blocks that the diagram asks for, in order."""
     channels = channels_of(config)
     last = len(channels) - 1
     cond_dim, groups = 4 * config["base_channels"], config["groups"]
@@ -815,7 +815,7 @@ def require_flow(pairs: list[tuple[dict, dict]], upwards: bool) -> None:
 
 
 def require_head_and_tail(got: dict, inputs: dict, config: dict) -> None:
-    """Fail unless conv_in stands before the blocks, and norm, SiLU and conv_out after them."""
+    """Fail unless conv_in comes before the blocks, and norm, SiLU and conv_out after them."""
     steps, width = got["steps"], channels_of(config)[0]
     require(bool(steps), "blocks.ResBlock to be called", "no block of `blocks` called")
     x, colours = inputs["x"], config["image_channels"]
@@ -943,7 +943,7 @@ def test_unet_cond(got, ref, inputs):
 
 @check("4.4", probe=probes.unet, inputs=unet_inputs(), call=CALL)
 def test_unet_steps(got, ref, inputs):
-    """Down, middle, up: the blocks run in the docstring's order"""
+    """Down, middle, up: the blocks run in the diagram's order"""
     require_steps(got, inputs["config"])
 
 
@@ -978,7 +978,7 @@ def test_unet_head_and_tail(got, ref, inputs):
     call="UNet(config, ...)(x, t, labels) with config.attention = False, then True",
 )
 def test_unet_attention(got, ref, inputs):
-    """Attention stands between the two middle blocks, if the config asks for it"""
+    """Attention comes between the two middle blocks, if the config asks for it"""
     for name, flag in (("without", False), ("with", True)):
         require_whole(got[name], inputs, {**inputs["config"], "attention": flag})
 

@@ -29,6 +29,7 @@ from course.model import SAMPLERS
 from course.syllabus import (
     NOT_WRITTEN,
     PASSED,
+    Exercise,
     exercises,
     find_chapter,
     find_exercise,
@@ -39,6 +40,7 @@ PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
 MAX_DIGITS = 10_000  # in one picture
 MAX_PIXELS = {".jpg": 65_500, ".gif": 65_535}  # a picture's height, where the format has a limit
 MAX_SEED = 2**53  # in size; torch takes such numbers, and JSON keeps them exact
+WHOSE = "solutions, or exercises: yours where it passes, else the reference"
 JUPYTER_CONFIG = PACKAGE / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
 # No text is taken for markup: paths and names may hold brackets. What has a colour is a rich Text.
@@ -135,7 +137,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
     sub.add_argument("--data", default="auto", help="auto (default), mnist or mnist5k")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
-    sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
+    sub.add_argument("--impl", default="solutions", help=WHOSE)
     sub.add_argument("--epochs", type=int, help="another number of epochs than the preset's")
     sub.add_argument(
         "--precision",
@@ -156,7 +158,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--film", action="store_true", help="save the walk as well: ten moments, and a moving GIF"
     )
     sub.add_argument("--run", dest="run_name", help="a run in runs/; the shipped model if left out")
-    sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
+    sub.add_argument("--impl", help=f"{WHOSE}; if left out, what the run was trained with")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--out", type=Path, help="the file to write (default pictures/NAME.png)")
 
@@ -172,7 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--data", default="auto", help="auto: what the model was trained on, or mnist5k"
     )
-    sub.add_argument("--impl", default="solutions", help="whose code: solutions or exercises")
+    sub.add_argument("--impl", help=f"{WHOSE}; if left out, what the run was trained with")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--out", type=Path, help="default evaluation.json, beside the run")
 
@@ -406,8 +408,8 @@ def demo(options) -> int:
 
 
 def train(options) -> int:
+    from course.model.rehearsal import rehearse_training
     from course.model.training import Run, get_preset
-    from course.probing.loading import Implementation
 
     preset = get_preset(options.preset)
     if options.epochs is not None:
@@ -416,21 +418,22 @@ def train(options) -> int:
         preset = replace(preset, epochs=options.epochs)
     if options.precision:
         preset = replace(preset, precision=options.precision)
-    impl = Implementation(code_folder(options.impl))
-    require_passing(impl, "train")
     name = options.name or options.preset
     if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         raise CourseError(
             f"--name is the name of a folder in runs/: letters, digits, - and _; got {name!r}"
         )
     folder = home() / "runs" / name
-    run = Run(folder, preset, impl, options.data, options.device)
+    impl = code_for(options.impl, lambda trial: rehearse_training(trial, preset))
+    yours = sorted(getattr(impl, "yours", ()))
+    run = Run(folder, preset, impl, options.data, options.device, yours=yours)
     try:
         run.train()
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on with {folder}")
         return 130
     if run.main:
+        report_calls(impl)
         console.print(f"samples in {folder / 'generated_samples'}, side by side in progress.png")
         console.print(f"draw with it: course sample --run {folder.name} --digit 7")
     return 0
@@ -439,10 +442,10 @@ def train(options) -> int:
 def sample(options) -> int:
     import torch
 
-    from course.model.models import SHIPPED, choose_device, load_model
+    from course.model.models import SHIPPED, choose_device, load_model, read_config
     from course.model.pictures import film_gif, save_picture, to_image
+    from course.model.rehearsal import rehearse_drawing
     from course.model.sampling import draw
-    from course.probing.loading import Implementation
 
     if options.count is not None and options.count < 1:
         raise CourseError(f"--count must be at least 1, got {options.count}")
@@ -462,11 +465,16 @@ def sample(options) -> int:
     strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
     require_room(out, digits)
     require_writable(out, *([strip, moving] if options.film else []))
-    impl = Implementation(code_folder(options.impl))
-    require_passing(impl, "sample", also=of_sampler(options.sampler))
-    path = SHIPPED
+    path, folder = SHIPPED, None
     if options.run_name:
-        path = home() / "runs" / options.run_name / "models" / "model.safetensors"
+        folder = home() / "runs" / options.run_name
+        path = folder / "models" / "model.safetensors"
+    guidance = 0.0 if options.any else options.guidance
+
+    def rehearse(trial) -> None:
+        rehearse_drawing(trial, read_config(path), options.sampler, guidance, options.eta)
+
+    impl = code_for(options.impl, rehearse, network_of=path)
     model, config = load_model(path, impl)
     model = model.to(choose_device(options.device))
     images, film = draw(
@@ -474,7 +482,7 @@ def sample(options) -> int:
         model,
         config,
         labels,
-        guidance=0.0 if options.any else options.guidance,
+        guidance=guidance,
         num_steps=options.steps,
         seed=options.seed,
         film_frames=30 if options.film else 0,
@@ -514,16 +522,19 @@ def require_room(out: Path, digits: int) -> None:
 
 def evaluate(options) -> int:
     from course.model.evaluation import Evaluation, flags, tables
-    from course.model.models import SHIPPED
-    from course.probing.loading import Implementation
+    from course.model.models import SHIPPED, read_config
+    from course.model.rehearsal import rehearse_evaluation
 
-    impl = Implementation(code_folder(options.impl))
-    measures = ("8.1", "8.2", "8.3", "8.5", "8.6")
-    require_passing(impl, "evaluate", also=(*of_sampler(options.sampler), *measures))
     model_file, folder = SHIPPED, pictures_folder()
     if options.run_name:
         folder = home() / "runs" / options.run_name
         model_file = folder / "models" / "model.safetensors"
+
+    def rehearse(trial) -> None:
+        config = read_config(model_file)
+        rehearse_evaluation(trial, config, options.sampler, options.guidance)
+
+    impl = code_for(options.impl, rehearse, network_of=model_file)
     out = options.out or folder / "evaluation.json"
     evaluation = Evaluation(
         impl,
@@ -557,31 +568,68 @@ def evaluate(options) -> int:
     return 0
 
 
-# What train, sample and evaluate call. The last two call chapter 07 too, but only for its samplers,
-# and evaluate what it needs of chapter 08. The other exercises teach, but no run depends on them.
-NEEDED = ("1.2", "1.4", "03", "4.1", "4.2", "4.4", "05", "06")
+def code_for(asked: str | None, rehearse, network_of: Path | None = None):
+    """The code for a run: the reference, or a learner's where it passes; says which is whose.
+
+    Args:
+        asked: what --impl says; None: whose code made the run.
+        rehearse: called with an implementation, calls all that the run will call.
+        network_of: the model's file, if the run begins with one: its network is built from the
+            code that it was trained with.
+    """
+    from course.grading.mixture import Mixture
+    from course.model.training import made_with
+    from course.probing.loading import Implementation
+
+    made, networks = made_with(network_of) if network_of else ("solutions", ())
+    asked = asked or made
+    if asked == "solutions":
+        return Implementation("solutions")
+    folder = Implementation(code_folder(asked)).folder
+    trial = Mixture(folder)
+    rehearse(trial)
+    needed = trial.called()
+    passed = passing(folder, needed)
+    if network_of:
+        of_network = {e.id for e in needed if e.chapter in NETWORK}
+        if lost := sorted(set(networks) & of_network - passed):
+            raise CourseError(
+                f"{network_of} was trained with your {', '.join(lost)}, which does not pass any "
+                f"more, and fits no other. See: course check {lost[0]}"
+            )
+        passed -= of_network - set(networks)
+    theirs = [exercise.id for exercise in needed if exercise.id not in passed]
+    if not passed:
+        console.print("nothing that this calls is yours yet: all of it is the reference's")
+    elif theirs:
+        console.print(f"yours: {', '.join(e.id for e in needed if e.id in passed)}")
+        console.print(f"the reference's: {', '.join(theirs)}")
+    else:
+        console.print(f"all {len(needed)} exercises that this calls are yours")
+    return Mixture(folder, passed)
 
 
-def of_sampler(sampler: str) -> tuple[str, ...]:
-    """What a sampler needs beside that."""
-    return () if sampler == "ancestral" else ("07",)
+NETWORK = ("ch03_embeddings", "ch04_unet")  # what the weights in a file have to fit
 
 
-def require_passing(impl, doing: str, also: tuple[str, ...] = ()) -> None:
-    """Refuse to run code whose exercises do not pass, and say which ones those are."""
+def passing(folder: Path, needed: list[Exercise]) -> set[str]:
+    """The numbers of those of these exercises that pass."""
     from course.grading.apart import grade_apart
     from course.grading.code import LocalCode
 
-    if impl.folder == ROOT / "solutions":
-        return
-    needed = dict.fromkeys(one for which in (*NEEDED, *also) for one in select(which))
-    results = grade_apart(LocalCode(impl.folder), needed)
-    missing = [result.exercise.id for result in results if result.status != PASSED]
-    if missing:
-        raise CourseError(
-            f"to {doing} with {impl.folder.name}/, these exercises must pass first: "
-            f"{', '.join(missing)}. See: course check {missing[0]}"
-        )
+    workspace = Workspace(apart=True)
+    if folder == workspace.exercises:
+        return {exercise.id for exercise in needed if workspace.status(exercise) == PASSED}
+    results = grade_apart(LocalCode(folder), needed)
+    return {result.exercise.id for result in results if result.status == PASSED}
+
+
+def report_calls(impl) -> None:
+    """Say how often a run called each function of the learner's."""
+    for exercise in exercises():
+        if exercise.id in getattr(impl, "yours", ()):
+            calls = (f"{symbol} {impl.calls[symbol]:,}" for symbol in exercise.symbols)
+            console.print(f"called of your {exercise.id}: {', '.join(calls)}")
 
 
 def lab(options) -> int:

@@ -4,8 +4,8 @@ A schedule fixes how much noise the forward process adds at each of T steps. Her
 of them, and the numbers by which any two can be compared.
 
     beta_t        variance of the noise that step t adds
-    alpha_t       1 - beta_t, the share of the signal's power that step t keeps
-    alpha_bar_t   alpha_0 * ... * alpha_t, the share that is left after step t
+    alpha_t       1 - beta_t, the share that step t keeps of the power it receives
+    alpha_bar_t   the share of the clean image's power that is left after step t
 
 Time runs over t = 0 ... T-1, and t = 0 is already one step of noise. Compute in float64
 and hand out float32: in float32 the first beta of the cosine schedule is off by up to 0.2 %.
@@ -26,7 +26,7 @@ from torch import Tensor
 def linear_betas(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
     """The linear schedule: betas in equal steps from `beta_start` to `beta_end`.
 
-        beta_t = beta_start + (beta_end - beta_start) * t / (T - 1),   t = 0 ... T-1
+    Both ends are betas of the schedule: `beta_start` is the first and `beta_end` the last.
 
     Source: Ho et al. 2020, section 4.
 
@@ -49,13 +49,16 @@ def linear_betas(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.0
 
 
 def cosine_betas(num_steps: int, s: float = 0.008, max_beta: float = 0.999) -> Tensor:
-    """The cosine schedule: alpha_bar falls along a squared cosine.
+    """The cosine schedule: the betas with which alpha_bar falls along a squared cosine.
 
-        f(u)   = cos( (u + s) / (1 + s) * pi / 2 )^2,   u = 0 ... 1
-        beta_t = min( 1 - f((t + 1) / T) / f(t / T), max_beta ),   t = 0 ... T-1
+    The curve is given, from 1 before the first step to 0 at the end:
 
-    The offset s keeps the first betas from becoming too small; the clip keeps the last one
-    below 1, where all signal would be lost in a single step.
+        alpha_bar_t = f((t + 1) / T) / f(0),   t = 0 ... T-1
+        f(u)        = cos( (u + s) / (1 + s) * pi / 2 )^2,   u = 0 ... 1
+
+    The betas are what is wanted. None may exceed `max_beta`: the curve ends at 0, and one step
+    would have to erase all the signal that is left. The offset s keeps the first betas from
+    becoming too small.
 
     Source: Nichol & Dhariwal 2021, equation 17.
 
@@ -76,9 +79,9 @@ def cosine_betas(num_steps: int, s: float = 0.008, max_beta: float = 0.999) -> T
 
 
 def compute_alpha_bars(betas: Tensor) -> Tensor:
-    """The share of the signal's power that is left after each step.
+    """The share of the clean image's power that is left after each step.
 
-        alpha_bar_t = (1 - beta_0) * (1 - beta_1) * ... * (1 - beta_t)
+    Step t keeps the share 1 - beta_t of the power that it receives. At t = 0 one step is done.
 
     Source: Ho et al. 2020, above equation 4.
 
@@ -91,13 +94,31 @@ def compute_alpha_bars(betas: Tensor) -> Tensor:
     raise NotImplementedError("exercise 1.3 is not written yet")
 
 
+def matching_beta_end(num_steps: int, final_alpha_bar: float, beta_start: float = 1e-4) -> float:
+    """The beta_end with which a linear schedule of another length ends at the same noise level.
+
+    A beta_end is made for one length: with fewer steps it leaves more of the signal. What should
+    stay the same is alpha_bar after the last step. No formula gives the answer, but a search does.
+
+    Source: the intermediate value theorem; bisection halves the interval that holds the answer.
+
+    Args:
+        num_steps: T, the number of noise steps, at least 2.
+        final_alpha_bar: the share of the power that is to be left after the last step. More than 0,
+            and less than what is left if every beta is `beta_start`.
+        beta_start: the first beta.
+
+    Returns:
+        beta_end, such that `linear_betas` with it leaves final_alpha_bar, give or take 0.1 % of it.
+    """
+    raise NotImplementedError("exercise 1.3 is not written yet")
+
+
 def log_snr(alpha_bars: Tensor) -> Tensor:
-    """How far the signal stands above the noise, on a logarithmic scale.
+    """How strong the signal is beside the noise: the natural logarithm of their ratio.
 
-        SNR_t    = alpha_bar_t / (1 - alpha_bar_t)
-        logSNR_t = log SNR_t      (natural logarithm; 0 where signal and noise are equal)
-
-    Both are powers (variances), not amplitudes.
+    Of x_t's power the signal has the share alpha_bar_t, and noise has the rest. Both are powers
+    (variances), not amplitudes. Where they are equal the log-SNR is 0.
 
     Source: Kingma et al. 2021, section 3.1.
 
@@ -106,5 +127,22 @@ def log_snr(alpha_bars: Tensor) -> Tensor:
 
     Returns:
         log-SNR, shape (T,), float32, computed in float64.
+    """
+    raise NotImplementedError("exercise 1.4 is not written yet")
+
+
+def equally_noisy(alpha_bars: Tensor, other: Tensor) -> Tensor:
+    """For each step of one schedule, the step of another that is most nearly as noisy.
+
+    Noise levels are compared by their log-SNR: the step wanted is the one whose log-SNR is nearest.
+
+    Source: Kingma et al. 2021, section 5.1: what a noise level is depends on its SNR alone.
+
+    Args:
+        alpha_bars: of the one schedule, shape (T,), each strictly between 0 and 1.
+        other: alpha_bars of the other schedule, shape (T',); T' may differ from T.
+
+    Returns:
+        steps of the other schedule, shape (T,), int64, each from 0 to T'-1.
     """
     raise NotImplementedError("exercise 1.4 is not written yet")

@@ -64,9 +64,9 @@ def gather_at(values: Tensor, t: Tensor, ndim: int) -> Tensor:
 def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
     """One step of the forward process: from x_{t-1} to x_t.
 
-        x_t = sqrt(1 - beta_t) * x_{t-1} + sqrt(beta_t) * eps
-
-    The signal shrinks by just so much that a variance of 1 stays 1.
+    x_t is the sum of x_{t-1} and eps, each multiplied by a positive weight. Two things decide the
+    weights: of the power of x_{t-1} the step keeps the share 1 - beta_t, and a picture whose
+    variance is 1 has variance 1 again after the step.
 
     Source: Ho et al. 2020, equation 2.
 
@@ -85,7 +85,8 @@ def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
 def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
     """Jump from x_0 to x_t at once.
 
-        x_t = sqrt(alpha_bar_t) * x_0 + sqrt(1 - alpha_bar_t) * eps
+    x_t is distributed as if the steps 0 ... t had been taken one by one. Here eps is the noise of
+    all of them together, brought to variance 1.
 
     Source: Ho et al. 2020, equation 4.
 
@@ -101,13 +102,31 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
     raise NotImplementedError("exercise 2.3 is not written yet")
 
 
+def joint_noise(step_noise: Tensor, betas: Tensor) -> Tensor:
+    """The one eps that is worth the noises of several steps.
+
+    If you walk from x_0 with `q_step` and these noises, and jump from x_0 with `q_sample` and this
+    eps, you arrive at the same x_t, whatever x_0 is. Made of independent noises of variance 1, eps
+    has variance 1 too.
+
+    Source: the steps of Ho et al. 2020, equation 2, put into one another.
+
+    Args:
+        step_noise: the noises of the steps 0 ... t, shape (t + 1, B, C, H, W); step_noise[i] is
+            what step i adds to each image.
+        betas: shape (T,), with T at least t + 1.
+
+    Returns:
+        eps, shape (B, C, H, W), float32.
+    """
+    raise NotImplementedError("exercise 2.3 is not written yet")
+
+
 def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
-    """Solve `q_sample` for x_0: what the image was, if the noise was eps.
+    """What the image was, if the noise in x_t was eps: `q_sample` turned round.
 
-        x_0 = ( x_t - sqrt(1 - alpha_bar_t) * eps ) / sqrt(alpha_bar_t)
-
-    Near t = T-1 the division makes errors in eps enormous (20,000 times on the cosine
-    schedule with T = 1000). Nothing is clipped here; the sampler of chapter 06 does that.
+    From this x_0, with this eps, `q_sample` makes x_t again, even if the eps is wrong and x_0 is
+    far outside [-1, 1]. Nothing is clipped here; the sampler of chapter 06 does that.
 
     Source: Ho et al. 2020, equation 15.
 
@@ -123,12 +142,29 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
     raise NotImplementedError("exercise 2.4 is not written yet")
 
 
+def amplification(alpha_bars: Tensor) -> Tensor:
+    """By how much an error in eps grows on its way into x_0, for each t.
+
+    x_t is given. If `predict_x0` gets an eps that is off by some amount, its x_0 is off by this
+    positive factor times as much.
+
+    Source: the difference of two equations 15 of Ho et al. 2020.
+
+    Args:
+        alpha_bars: shape (T,), each strictly between 0 and 1.
+
+    Returns:
+        shape (T,), dtype of `alpha_bars`.
+    """
+    raise NotImplementedError("exercise 2.4 is not written yet")
+
+
 def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tuple[Tensor, Tensor]:
     """What two independent witnesses of one number say together.
 
-    Each says of the unknown y that it is its mean, with Gaussian errors of its variance. Together
-    they are a Gaussian again, narrower than either, and its mean is nearer to the surer witness. A
-    witness with variance 0 is certain.
+    Each witness names a number, its mean, and errs by Gaussian noise of its variance. Together they
+    describe a Gaussian again. It is narrower than either witness, and its mean is nearer to the
+    more certain one. A witness with variance 0 is right.
 
     Source: the product of two Gaussian densities, normalised (Bishop 2006, section 2.3).
 
@@ -145,9 +181,10 @@ def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tup
 def make_schedule(betas: Tensor) -> NoiseSchedule:
     """Precompute, once, every table that training and sampling look up by t.
 
-    Two witnesses speak of x_{t-1}: x_0, of which x_{t-1} is a noisy copy, and x_t, which is a noisy
-    copy of x_{t-1}. The posterior q(x_{t-1} | x_t, x_0) is what they say together; its mean is a
-    weighted sum of x_0 and x_t, whose two weights are tables as well.
+    Two witnesses know something of x_{t-1}: x_0, which the steps 0 ... t-1 turned into x_{t-1}, and
+    x_t, which step t made of x_{t-1}. What they say together is the posterior
+    q(x_{t-1} | x_t, x_0). Its mean is a weighted sum of x_0 and x_t. The two weights and the
+    variance depend on t only.
 
     Source: Ho et al. 2020, equations 6 and 7.
 
@@ -163,11 +200,8 @@ def make_schedule(betas: Tensor) -> NoiseSchedule:
 def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, Tensor]:
     """Where x_{t-1} was, if we know both x_t and x_0: the Gaussian q(x_{t-1} | x_t, x_0).
 
-        mean     = posterior_x0_coef_t * x_0 + posterior_xt_coef_t * x_t
-        variance = posterior_variance_t
-
-    The schedule holds the three tables. At t = 0 they make the mean x_0 and the variance 0:
-    if you know x_0, nothing is left to guess.
+    The schedule has its weights and its variance ready for every t. At t = 0 the mean is x_0 and
+    the variance is 0: if you know x_0, nothing is left to guess.
 
     Source: Ho et al. 2020, equations 6 and 7.
 

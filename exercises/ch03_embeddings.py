@@ -1,14 +1,15 @@
 """Chapter 03: telling the network what time it is, and which digit to draw.
 
 The network must behave differently at each noise level and for each class. Both arrive as
-vectors: the step t through sines and cosines and a small MLP, the class through a table
-with one more row than there are classes. That last row, the null label, means "any digit".
+vectors: the step t through sines and cosines and a small MLP, the class through a table of
+learned vectors. One label, the null label, names no class and means "any digit".
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need" (the sinusoids);
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance" (the null label and label dropout).
 
-The functions and classes that end in NotImplementedError are yours to write. See how you are
-doing with `course check 03`, and ask for help with `course hint 3.1`.
+The functions and classes that end in NotImplementedError are yours to write, and where a
+comment says so, something is yours to mend. See how
+you are doing with `course check 03`, and ask for help with `course hint 3.1`.
 """
 
 import math
@@ -20,14 +21,14 @@ from torch import Tensor, nn
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
     """Describe each step by waves from fast to slow, so that near steps look alike.
 
-        half    = dim / 2
-        omega_i = max_period^( -i / (half - 1) ),   i = 0 ... half-1   (from 1 to 1/max_period)
-        out     = [ sin(t * omega_0) ... sin(t * omega_{half-1}),
-                    cos(t * omega_0) ... cos(t * omega_{half-1}) ]
+        out = [ sin(t * omega_0) ... sin(t * omega_{half-1}),
+                cos(t * omega_0) ... cos(t * omega_{half-1}) ],   half = dim / 2
 
-    All the sines come first, then all the cosines.
+    All the sines come first, then all the cosines. The fastest wave, omega_0, turns by 1 radian
+    a step and the slowest by 1/max_period. From each wave to the next the frequency falls by
+    the same factor.
 
-    Source: Vaswani et al. 2017, section 3.5; the spacing by half-1 is DDPM's.
+    Source: Vaswani et al. 2017, section 3.5; Ho et al. 2020's code for the spacing.
 
     Args:
         t: steps, shape (B,), int64 (float works too).
@@ -48,9 +49,8 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Te
 class TimeMLP(nn.Module):
     """Turn the fixed waves into features that the network can learn.
 
-        out = W_2 SiLU( W_1 e + b_1 ) + b_2
-
-    The nonlinearity is between the two linear layers and not after the second.
+    A feature need not be a straight line over the waves: training can bend it. And it can be as
+    negative as positive.
 
     Source: Ho et al. 2020, appendix B, and its published code.
 
@@ -59,13 +59,16 @@ class TimeMLP(nn.Module):
         cond_dim: length of the result, and of the hidden layer.
     """
 
+    # Exercise 3.2: its code runs, and something in it is wrong.
     def __init__(self, time_dim: int, cond_dim: int):
         super().__init__()
-        raise NotImplementedError("exercise 3.2 is not written yet")
+        self.linear1 = nn.Linear(time_dim, cond_dim)
+        self.linear2 = nn.Linear(cond_dim, cond_dim)
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(B, time_dim) -> (B, cond_dim)."""
-        raise NotImplementedError("exercise 3.2 is not written yet")
+        hidden = self.linear1(embedding)  # (B, cond_dim)
+        return self.linear2(hidden)  # (B, cond_dim)
 
 
 class TimeEmbedding(nn.Module):
@@ -87,10 +90,11 @@ class TimeEmbedding(nn.Module):
 
 
 class ClassEmbedding(nn.Module):
-    """One learned vector per class, and one more for "no class": the null label.
+    """A learned vector for each label.
 
-    Labels 0 ... num_classes-1 are classes; label `num_classes` is the null label. Its vector
-    is learned like the others.
+    Labels 0 ... num_classes-1 are classes; label `num_classes` is the null label, "any class".
+    Its vector is learned like the others. Equal labels get equal vectors, and no two labels
+    share a learned number.
 
     Source: Ho & Salimans 2022, section 3.2.
 
@@ -104,7 +108,7 @@ class ClassEmbedding(nn.Module):
         raise NotImplementedError("exercise 3.3 is not written yet")
 
     def forward(self, labels: Tensor) -> Tensor:
-        """labels (B,), int64, 0 ... num_classes -> (B, cond_dim)."""
+        """labels (B,), int64 -> (B, cond_dim)."""
         raise NotImplementedError("exercise 3.3 is not written yet")
 
 

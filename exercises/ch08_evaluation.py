@@ -17,8 +17,8 @@ Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing 
 Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models";
 Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize".
 
-The functions and classes that end in NotImplementedError are yours to write. See how you are
-doing with `course check 08`, and ask for help with `course hint 8.1`.
+The functions and classes that end in NotImplementedError are yours to write. See how
+you are doing with `course check 08`, and ask for help with `course hint 8.1`.
 """
 
 import math

@@ -4,8 +4,8 @@ A schedule fixes how much noise the forward process adds at each of T steps. Her
 of them, and the numbers by which any two can be compared.
 
     beta_t        variance of the noise that step t adds
-    alpha_t       1 - beta_t, the share of the signal's power that step t keeps
-    alpha_bar_t   alpha_0 * ... * alpha_t, the share that is left after step t
+    alpha_t       1 - beta_t, the share that step t keeps of the power it receives
+    alpha_bar_t   the share of the clean image's power that is left after step t
 
 Time runs over t = 0 ... T-1, and t = 0 is already one step of noise. Compute in float64
 and hand out float32: in float32 the first beta of the cosine schedule is off by up to 0.2 %.
@@ -23,6 +23,9 @@ from torch import Tensor
 def linear_betas(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
     """The linear schedule: betas in equal steps from `beta_start` to `beta_end`.
 
+    Both ends are betas of the schedule: `beta_start` is the first and `beta_end` the last.
+
+    Equation:
         beta_t = beta_start + (beta_end - beta_start) * t / (T - 1),   t = 0 ... T-1
 
     Source: Ho et al. 2020, section 4.
@@ -47,13 +50,19 @@ def linear_betas(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.0
 
 
 def cosine_betas(num_steps: int, s: float = 0.008, max_beta: float = 0.999) -> Tensor:
-    """The cosine schedule: alpha_bar falls along a squared cosine.
+    """The cosine schedule: the betas with which alpha_bar falls along a squared cosine.
 
-        f(u)   = cos( (u + s) / (1 + s) * pi / 2 )^2,   u = 0 ... 1
+    The curve is given, from 1 before the first step to 0 at the end:
+
+        alpha_bar_t = f((t + 1) / T) / f(0),   t = 0 ... T-1
+        f(u)        = cos( (u + s) / (1 + s) * pi / 2 )^2,   u = 0 ... 1
+
+    The betas are what is wanted. None may exceed `max_beta`: the curve ends at 0, and one step
+    would have to erase all the signal that is left. The offset s keeps the first betas from
+    becoming too small.
+
+    Equation:
         beta_t = min( 1 - f((t + 1) / T) / f(t / T), max_beta ),   t = 0 ... T-1
-
-    The offset s keeps the first betas from becoming too small; the clip keeps the last one
-    below 1, where all signal would be lost in a single step.
 
     Source: Nichol & Dhariwal 2021, equation 17.
 
@@ -77,8 +86,11 @@ def cosine_betas(num_steps: int, s: float = 0.008, max_beta: float = 0.999) -> T
 
 
 def compute_alpha_bars(betas: Tensor) -> Tensor:
-    """The share of the signal's power that is left after each step.
+    """The share of the clean image's power that is left after each step.
 
+    Step t keeps the share 1 - beta_t of the power that it receives. At t = 0 one step is done.
+
+    Equation:
         alpha_bar_t = (1 - beta_0) * (1 - beta_1) * ... * (1 - beta_t)
 
     Source: Ho et al. 2020, above equation 4.
@@ -93,13 +105,46 @@ def compute_alpha_bars(betas: Tensor) -> Tensor:
     return torch.cumprod(alphas, dim=0).float()
 
 
+def matching_beta_end(num_steps: int, final_alpha_bar: float, beta_start: float = 1e-4) -> float:
+    """The beta_end with which a linear schedule of another length ends at the same noise level.
+
+    A beta_end is made for one length: with fewer steps it leaves more of the signal. What should
+    stay the same is alpha_bar after the last step. No formula gives the answer, but a search does.
+
+    Equation:
+        the beta_end with  (1 - beta_0) * (1 - beta_1) * ... * (1 - beta_{T-1}) = final_alpha_bar
+
+    Source: the intermediate value theorem; bisection halves the interval that holds the answer.
+
+    Args:
+        num_steps: T, the number of noise steps, at least 2.
+        final_alpha_bar: the share of the power that is to be left after the last step. More than 0,
+            and less than what is left if every beta is `beta_start`.
+        beta_start: the first beta.
+
+    Returns:
+        beta_end, such that `linear_betas` with it leaves final_alpha_bar, give or take 0.1 % of it.
+    """
+    low, high = beta_start, 1.0  # beta_end is between them
+    for _ in range(40):
+        middle = (low + high) / 2
+        betas = linear_betas(num_steps, beta_start, middle)
+        if compute_alpha_bars(betas)[-1] > final_alpha_bar:
+            low = middle  # too much is left, so more noise is needed
+        else:
+            high = middle
+    return (low + high) / 2
+
+
 def log_snr(alpha_bars: Tensor) -> Tensor:
-    """How far the signal stands above the noise, on a logarithmic scale.
+    """How strong the signal is beside the noise: the natural logarithm of their ratio.
 
+    Of x_t's power the signal has the share alpha_bar_t, and noise has the rest. Both are powers
+    (variances), not amplitudes. Where they are equal the log-SNR is 0.
+
+    Equation:
         SNR_t    = alpha_bar_t / (1 - alpha_bar_t)
-        logSNR_t = log SNR_t      (natural logarithm; 0 where signal and noise are equal)
-
-    Both are powers (variances), not amplitudes.
+        logSNR_t = log SNR_t
 
     Source: Kingma et al. 2021, section 3.1.
 
@@ -113,3 +158,24 @@ def log_snr(alpha_bars: Tensor) -> Tensor:
     signal = alpha_bars
     noise = 1 - alpha_bars
     return torch.log(signal / noise).float()
+
+
+def equally_noisy(alpha_bars: Tensor, other: Tensor) -> Tensor:
+    """For each step of one schedule, the step of another that is most nearly as noisy.
+
+    Noise levels are compared by their log-SNR: the step wanted is the one whose log-SNR is nearest.
+
+    Equation:
+        step_t = the t' at which | logSNR_t - logSNR'_{t'} | is smallest
+
+    Source: Kingma et al. 2021, section 5.1: what a noise level is depends on its SNR alone.
+
+    Args:
+        alpha_bars: of the one schedule, shape (T,), each strictly between 0 and 1.
+        other: alpha_bars of the other schedule, shape (T',); T' may differ from T.
+
+    Returns:
+        steps of the other schedule, shape (T,), int64, each from 0 to T'-1.
+    """
+    distances = log_snr(alpha_bars)[:, None] - log_snr(other)  # (T, 1) - (T',) -> (T, T')
+    return distances.abs().argmin(dim=1)

@@ -1,8 +1,8 @@
 """Chapter 03: telling the network what time it is, and which digit to draw.
 
 The network must behave differently at each noise level and for each class. Both arrive as
-vectors: the step t through sines and cosines and a small MLP, the class through a table
-with one more row than there are classes. That last row, the null label, means "any digit".
+vectors: the step t through sines and cosines and a small MLP, the class through a table of
+learned vectors. One label, the null label, names no class and means "any digit".
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need" (the sinusoids);
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance" (the null label and label dropout).
@@ -17,14 +17,17 @@ from torch import Tensor, nn
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
     """Describe each step by waves from fast to slow, so that near steps look alike.
 
-        half    = dim / 2
-        omega_i = max_period^( -i / (half - 1) ),   i = 0 ... half-1   (from 1 to 1/max_period)
-        out     = [ sin(t * omega_0) ... sin(t * omega_{half-1}),
-                    cos(t * omega_0) ... cos(t * omega_{half-1}) ]
+        out = [ sin(t * omega_0) ... sin(t * omega_{half-1}),
+                cos(t * omega_0) ... cos(t * omega_{half-1}) ],   half = dim / 2
 
-    All the sines come first, then all the cosines.
+    All the sines come first, then all the cosines. The fastest wave, omega_0, turns by 1 radian
+    a step and the slowest by 1/max_period. From each wave to the next the frequency falls by
+    the same factor.
 
-    Source: Vaswani et al. 2017, section 3.5; the spacing by half-1 is DDPM's.
+    Equation:
+        omega_i = max_period^( -i / (half - 1) ),   i = 0 ... half-1
+
+    Source: Vaswani et al. 2017, section 3.5; Ho et al. 2020's code for the spacing.
 
     Args:
         t: steps, shape (B,), int64 (float works too).
@@ -49,9 +52,12 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Te
 class TimeMLP(nn.Module):
     """Turn the fixed waves into features that the network can learn.
 
-        out = W_2 SiLU( W_1 e + b_1 ) + b_2
+    A feature need not be a straight line over the waves: training can bend it. And it can be as
+    negative as positive.
 
-    The nonlinearity is between the two linear layers and not after the second.
+    Equation:
+        out = W_2 SiLU( W_1 e + b_1 ) + b_2
+        The nonlinearity is between the two linear layers and not after the second.
 
     Source: Ho et al. 2020, appendix B, and its published code.
 
@@ -90,10 +96,14 @@ class TimeEmbedding(nn.Module):
 
 
 class ClassEmbedding(nn.Module):
-    """One learned vector per class, and one more for "no class": the null label.
+    """A learned vector for each label.
 
-    Labels 0 ... num_classes-1 are classes; label `num_classes` is the null label. Its vector
-    is learned like the others.
+    Labels 0 ... num_classes-1 are classes; label `num_classes` is the null label, "any class".
+    Its vector is learned like the others. Equal labels get equal vectors, and no two labels
+    share a learned number.
+
+    Equation:
+        out = E[labels], a table E of num_classes + 1 rows
 
     Source: Ho & Salimans 2022, section 3.2.
 
@@ -107,7 +117,7 @@ class ClassEmbedding(nn.Module):
         self.table = nn.Embedding(num_classes + 1, cond_dim)
 
     def forward(self, labels: Tensor) -> Tensor:
-        """labels (B,), int64, 0 ... num_classes -> (B, cond_dim)."""
+        """labels (B,), int64 -> (B, cond_dim)."""
         return self.table(labels)
 
 
@@ -116,6 +126,9 @@ def drop_labels(labels: Tensor, p: float, null_label: int, generator: torch.Gene
 
     In training, this teaches one network both jobs: to draw the digit it is told, and to
     draw any digit. Each image decides for itself; the input tensor stays as it was.
+
+    Equation:
+        out_b = null_label if u_b < p, else labels_b;   u_b uniform on [0, 1), one for each label
 
     Source: Ho & Salimans 2022, algorithm 1.
 

@@ -48,15 +48,22 @@ class UNetConfig:
 
 
 class ResBlock(nn.Module):
-    """Two convolutions with a shortcut around them, told about time and class in between.
+    """Find what to change in x, knowing time and class, and add it to x.
 
+    What is added comes from two 3 x 3 convolutions that keep height and width. Before each of
+    them comes a GroupNorm, then a SiLU. `cond` adds one number to each channel, early enough for
+    a whole norm, SiLU and convolution to work with it. It comes from a linear layer and is read
+    by another one, with a bias: mind what chapter 03 says of two linear layers in a row. If both
+    convolutions give zeros, x comes back: untouched where the channels agree, and changed in its
+    channels only, pixel by pixel, where they do not.
+
+    Equation:
         h   = conv_1( SiLU( GroupNorm_1(x) ) )
         h   = h + W SiLU(cond) + b                    one number per image and channel
         h   = conv_2( SiLU( GroupNorm_2(h) ) )
         out = h + shortcut(x)
-
-    Both convolutions are 3 x 3 with padding 1. The shortcut is x itself where the channels
-    agree, and a 1 x 1 convolution where they do not.
+        Both convolutions have padding 1. The shortcut is x itself where the channels agree, and
+        a 1 x 1 convolution where they do not.
 
     Source: Ho et al. 2020, appendix B; Wu & He 2018 for GroupNorm.
 
@@ -89,9 +96,10 @@ class ResBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve height and width with a learned 3 x 3 convolution of stride 2 and padding 1.
+    """Halve height and width with a learned 3 x 3 convolution. An odd side is rounded up.
 
-    An odd side is rounded up: 7 becomes 4.
+    Equation:
+        stride 2 and padding 1, so 7 becomes 4
 
     Source: Ho et al. 2020, appendix B, and its published code.
 
@@ -109,11 +117,16 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width: repeat each pixel 2 x 2 times, then a 3 x 3 convolution.
+    """Double height and width with a learned 3 x 3 convolution.
 
-    The convolution (padding 1) smooths the steps that the repetition leaves.
+    What is evenly coloured comes out evenly coloured, away from the rim, whatever the weights
+    are. Only the convolution mixes pixels.
 
-    Source: Ho et al. 2020, appendix B; Odena et al. 2016 for why not a transposed convolution.
+    Equation:
+        repeat each pixel 2 x 2 times, then a 3 x 3 convolution with padding 1; it smooths the
+        steps that the repetition leaves. A transposed convolution leaves a checkerboard.
+
+    Source: Ho et al. 2020, appendix B; Odena et al. 2016.
 
     Args:
         channels: of x and of the result.
@@ -133,8 +146,14 @@ class SelfAttention(nn.Module):
     """Let every pixel look at every other one. One head, with a shortcut around it.
 
         q, k, v = W_q n, W_k n, W_v n      with n = GroupNorm(x), seen as N = H W pixels
-        A       = softmax( q k^T / sqrt(C) )      (N, N); each row sums to 1
         out     = x + W_o (A v)
+
+    A is a table of N x N. Its row i says how pixel i shares out its attention by the scores
+    q_i . k_j, and sums to 1. If q and k are numbers with variance 1, the scores that the softmax
+    gets have variance 1 too, however many channels there are.
+
+    Equation:
+        A = softmax( q k^T / sqrt(C) ),   over each row
 
     Source: Vaswani et al. 2017, equation 1; Ho et al. 2020, appendix B.
 
@@ -175,8 +194,20 @@ class Blocks(NamedTuple):
 class UNet(nn.Module):
     """Noisy images, their steps and their labels in; one number per pixel out.
 
-    With channels c_0 ... c_{L-1} at the L resolutions (`config.channels`):
+    With three levels, of c_0, c_1 and c_2 channels (`config.channels`), it is this:
 
+        conv_in  ResBlock ------------ skip_0 ------------> ResBlock  norm, SiLU, conv_out
+                   Downsample                            Upsample
+                     ResBlock -------- skip_1 --------> ResBlock
+                       Downsample                    Upsample
+                         ResBlock ---- skip_2 ----> ResBlock
+                           ResBlock, attention, ResBlock
+
+    A ResBlock on level i gives c_i channels, those in the middle as many as they get. A skip is
+    joined to h along the channels. Attention is there if `config.attention`. Every ResBlock is
+    told time_embedding(t) + class_embedding(labels).
+
+    Equation:
         cond = time_embedding(t) + class_embedding(labels)
         h    = conv_in(x)                                     c_0 channels
         down, for level i = 0 ... L-1:
@@ -188,10 +219,8 @@ class UNet(nn.Module):
             h = ResBlock(concat(h, skip_i), cond)   to c_i channels
             h = Upsample(h)           except on level 0
         out  = conv_out( SiLU( GroupNorm(h) ) )
-
-    Concatenation is along the channels: the ResBlock going up on level i receives the
-    channels of h, which come from the level below, plus c_i channels of skip_i.
-    `conv_in` and `conv_out` are 3 x 3 with padding 1.
+        The ResBlock going up on level i receives the channels of h, which come from the level
+        below, plus c_i channels of skip_i.
 
     Source: Ronneberger et al. 2015, figure 1; Ho et al. 2020, appendix B.
 

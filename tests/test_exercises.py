@@ -8,6 +8,9 @@ import subprocess
 import pytest
 
 from course import ROOT
+from course.grading.answers import misconceptions_of
+from course.grading.planted import given_code
+from course.grading.source import definition_text, same_code
 from course.learner.skeletons import skeleton
 from course.syllabus import chapters, exercises
 
@@ -51,14 +54,41 @@ def test_nothing_of_the_answer_is_left_in_the_skeleton(exercise):
         made, full = (
             next(n for n in t.body if getattr(n, "name", None) == symbol) for t in (tree, solution)
         )
-        assert "NotImplementedError" in ast.unparse(made)
-        assert ast.get_docstring(made) == ast.get_docstring(full)
+        text = ast.unparse(made)
+        assert "Equation:" not in text
+        told, known = ast.get_docstring(made), ast.get_docstring(full)
+        assert without_equation(told) == without_equation(known)
+        if not exercise.fault:
+            assert "NotImplementedError" in text
         longest = max(
             len(ast.unparse(n).splitlines()) - len((ast.get_docstring(n) or "").splitlines())
             for n in ast.walk(full)
             if isinstance(n, ast.FunctionDef)
         )
         assert longest <= 45, "no exercise needs more than about 30 lines of code"
+
+
+def without_equation(docstring: str) -> str:
+    """A docstring less its equation, in which line breaks are not told from spaces."""
+    lines = iter(docstring.splitlines())
+    kept = []
+    for line in lines:
+        if line.strip() == "Equation:":
+            line = next((one for one in lines if one and not one.startswith(" ")), "")
+        kept.append(line)
+    return " ".join(" ".join(kept).split())
+
+
+@pytest.mark.parametrize("exercise", [e for e in exercises() if e.fault], ids=lambda e: e.id)
+def test_a_fault_is_in_the_skeleton_and_known_by_its_name(exercise):
+    text, given = skeleton(exercise.chapter), given_code(exercise)
+    assert f"# Exercise {exercise.id}: its code runs" in text
+    assert all(same_code(definition_text(text, symbol), given[symbol]) for symbol in given)
+    edits = [answer for answer in misconceptions_of(exercise.id) if answer.text]
+    assert any(
+        all(same_code(given[s], definition_text(answer.text, s)) for s in answer.symbols)
+        for answer in edits
+    ), "register the fault with answers.planted"
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda e: e.id)

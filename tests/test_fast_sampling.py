@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from course import CourseError
-from course.model.models import SHIPPED, load_model
+from course.model.models import SHIPPED, ModelConfig, build_schedule, load_model
 from course.model.sampling import draw
 from course.probing.loading import Implementation
 
@@ -146,8 +146,7 @@ def test_first_order_is_ddim_at_every_pair_of_steps(ch07, alpha_bars):
 
 def test_ddim_with_eta_1_is_chapter_06(ch07, solutions, alpha_bars):
     """On the full grid every step, noise included, to float32."""
-    ch01 = solutions.chapter("ch01_noise_schedule")
-    schedule = ch01.make_schedule(ch01.cosine_betas(T))
+    schedule = build_schedule(solutions, ModelConfig(num_steps=T))
     p_sample = solutions.chapter("ch06_guided_sampling").p_sample
     t = torch.arange(T)
     x, eps, noise = torch.randn(3, T, 1, 2, 3, generator=torch.Generator().manual_seed(4))

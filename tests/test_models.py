@@ -13,6 +13,7 @@ from course.model.models import (
     SHIPPED,
     ModelConfig,
     build_model,
+    build_schedule,
     choose_device,
     load_model,
     save_model,
@@ -252,13 +253,15 @@ def test_the_shipped_model_draws_bright_strokes_on_black(solutions):
 
 
 def test_respaced_walks_pass_through_the_same_noise_levels(solutions):
-    ch01, ch06 = solutions.chapter("ch01_noise_schedule"), solutions.chapter("ch06_guided_sampling")
-    full = ch01.make_schedule(ch01.cosine_betas(1000))
+    ch02, ch06 = (
+        solutions.chapter(name) for name in ("ch02_forward_process", "ch06_guided_sampling")
+    )
+    full = build_schedule(solutions, ModelConfig())
     for steps in (2, 7, 100, 1000):
         betas, timesteps = ch06.respace(full.betas, steps)
         assert len(betas) == len(timesteps) == steps and timesteps[-1] == 999
         assert (timesteps.diff() > 0).all()
-        short = ch01.make_schedule(betas).alpha_bars
+        short = ch02.make_schedule(betas).alpha_bars
         assert torch.allclose(short, full.alpha_bars[timesteps], rtol=1e-4, atol=0)
     with pytest.raises(ValueError, match="between 2 and 1000, got 1"):
         ch06.respace(full.betas, 1)

@@ -26,7 +26,7 @@ from course.grading.code import reference_evidence
 from course.grading.source import find_definition
 from course.syllabus import chapters, exercises, find_exercise
 
-LOG_SNR = find_exercise("1.5")
+LOG_SNR = find_exercise("1.4")
 SOURCE = (ROOT / "solutions" / f"{LOG_SNR.chapter}.py").read_text(encoding="utf-8")
 
 TINY = '''

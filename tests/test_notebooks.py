@@ -8,7 +8,12 @@ import pytest
 from nbclient import NotebookClient
 
 from course import ROOT
+from course.grading.code import LocalCode
+from course.grading.grader import Grader
+from course.grading.source import definition_text, replace_definition
+from course.learner.skeletons import skeleton
 from course.pages.build_notebooks import execute, normalise
+from course.pages.notebook import Card
 from course.pages.open_anywhere import first_cell
 from course.syllabus import chapters
 from tests.browser import CHROMIUM
@@ -132,4 +137,18 @@ def test_a_learners_own_code_is_used_and_named(new_learner, tmp_path):
         for output in cell.outputs
     )
     assert "cosine_betas: yours" in text
-    assert text.count("✔ 1.") == 5 and "not written yet" not in text
+    assert text.count("✔ 1.") == 4
+    assert re.findall(r".*not written yet", text) == [
+        "q_sample: the reference, for 2.3 is not written yet"
+    ]
+
+
+def test_a_card_says_which_function_is_missing_and_how_far_you_are(tmp_path):
+    name = "ch01_noise_schedule.py"
+    text = (ROOT / "solutions" / name).read_text(encoding="utf-8")
+    unwritten = definition_text(skeleton("ch01_noise_schedule"), "matching_beta_end")
+    path = tmp_path / name
+    path.write_text(replace_definition(text, unwritten, "matching_beta_end", path), "utf-8")
+    card = repr(Card(Grader(LocalCode(tmp_path)).grade_exercise("1.3")))
+    assert "1.3 What is left of the signal: not written yet." in card
+    assert "So far 3 of its checks pass. Write matching_beta_end in exercises/ch01" in card

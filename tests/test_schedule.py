@@ -13,8 +13,13 @@ def ch01(solutions):
 
 
 @pytest.fixture(scope="module")
-def cosine(ch01):
-    return ch01.make_schedule(ch01.cosine_betas(T))
+def ch02(solutions):
+    return solutions.chapter("ch02_forward_process")
+
+
+@pytest.fixture(scope="module")
+def cosine(ch01, ch02):
+    return ch02.make_schedule(ch01.cosine_betas(T))
 
 
 def test_the_figures_of_the_cosine_schedule(cosine):
@@ -56,7 +61,7 @@ def test_betas_and_alpha_bars_agree_with_diffusers(ch01, theirs, ours):
 
 
 @pytest.mark.parametrize("variance", ["small", "large"])
-def test_a_whole_reverse_walk_agrees_with_diffusers(cosine, solutions, variance):
+def test_a_whole_reverse_walk_agrees_with_diffusers(cosine, ch02, solutions, variance):
     """All 1000 steps with the same predicted eps and the same noise, to 1e-5."""
     scheduler = DDPMScheduler(
         num_train_timesteps=T,
@@ -86,7 +91,9 @@ def test_a_whole_reverse_walk_agrees_with_diffusers(cosine, solutions, variance)
 
         noise = torch.randn(image.shape, generator=generator)
         t = torch.full((2,), step)
-        ours = p_sample(ours, t, eps(ours).float(), noise, cosine, variance)
+        ours = p_sample(
+            ours, t, eps(ours).float(), noise, cosine, ch02.predict_x0, ch02.q_posterior, variance
+        )
         theirs = step_of_diffusers(scheduler, theirs, step, eps(theirs), noise.double())
         worst = max(worst, float((ours - theirs).abs().max()))
     assert worst < 1e-5

@@ -164,10 +164,10 @@ def test_a_list_without_exercises_or_with_a_wrong_name_is_an_error(root):
 
 def test_no_two_exercises_ask_for_one_symbol(root):
     path = root / "checks" / "ch10_tenth.toml"
-    path.write_text(path.read_text().replace("f_10_1", "f_1_5"))
-    (root / "solutions" / "ch10_tenth.py").write_text("class f_1_5: ...\ndef f_10_2(): ...\n")
+    path.write_text(path.read_text().replace("f_10_1", "f_1_4"))
+    (root / "solutions" / "ch10_tenth.py").write_text("class f_1_4: ...\ndef f_10_2(): ...\n")
     with pytest.raises(
-        CourseError, match="10.1: symbols gives f_1_5, which exercise 1.5 has already"
+        CourseError, match="10.1: symbols gives f_1_4, which exercise 1.4 has already"
     ):
         chapters()
 
@@ -184,11 +184,11 @@ def test_an_exercise_without_checks_is_an_error_at_once(monkeypatch):
     from checks import test_ch01_noise_schedule as file
 
     for name in [name for name, value in vars(file).items() if hasattr(value, "check")]:
-        if getattr(file, name).check.exercise == "1.5":
+        if getattr(file, name).check.exercise == "1.4":
             monkeypatch.delattr(file, name)
     checks_of.cache_clear()
     try:
-        with pytest.raises(CourseError, match="test_ch01_noise_schedule.py has no check of .* 1.5"):
-            checks_of("1.5")
+        with pytest.raises(CourseError, match="test_ch01_noise_schedule.py has no check of .* 1.4"):
+            checks_of("1.4")
     finally:
         checks_of.cache_clear()

@@ -57,7 +57,7 @@ def test_chapter_00_welcomes_with_what_is_solved_and_what_is_next(workspace, mon
     notebook.welcome()
     new, later, done = shown
     assert "none has to be written yet" in new and "(01_noise_schedule.ipynb)" in new
-    assert "solved 5 of" in later and "2.1" in later and "(02_forward_process.ipynb)" in later
+    assert "solved 4 of" in later and "2.1" in later and "(02_forward_process.ipynb)" in later
     assert "--impl exercises" in done
 
 

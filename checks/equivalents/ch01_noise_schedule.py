@@ -1,9 +1,7 @@
 """Right answers to chapter 01 in other styles. Every check must accept them."""
 
-import functools
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -217,241 +215,167 @@ def compute_alpha_bars(betas):
     return out.to(dtype=torch.float32)
 
 
+@answers.right("1.3", "bisection until nothing changes any more")
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    low, high = beta_start, 1.0
+    while high - low > 1e-12:
+        middle = 0.5 * (low + high)
+        betas = np.linspace(beta_start, middle, num_steps)
+        if np.prod(1 - betas) < final_alpha_bar:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@answers.right("1.3", "the secant method on the logarithm")
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    shares = torch.linspace(0, 1, num_steps, dtype=torch.float64)
+
+    def missing(end):
+        return float(torch.log1p(-(beta_start + (end - beta_start) * shares)).sum()) - math.log(
+            final_alpha_bar
+        )
+
+    before, end = beta_start, min(0.9, -math.log(final_alpha_bar) / num_steps + beta_start)
+    for _ in range(100):
+        a, b = missing(before), missing(end)
+        if a == b:
+            break
+        step = b * (end - before) / (b - a)
+        before, end = end, min((end + 1) / 2, end - step)  # never beyond 1
+    return end
+
+
+@answers.right("1.3", "Newton's method, differentiated by autograd, as a tensor")
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    shares = torch.linspace(0, 1, num_steps, dtype=torch.float64)
+    end = torch.tensor(beta_start, dtype=torch.float64, requires_grad=True)
+    for _ in range(100):
+        missing = torch.log1p(-(beta_start + (end - beta_start) * shares)).sum()
+        missing = missing - math.log(final_alpha_bar)
+        (slope,) = torch.autograd.grad(missing, end)
+        new = torch.minimum((end + 1) / 2, end - missing / slope)
+        end = new.detach().requires_grad_()
+    return end.detach()
+
+
+@answers.right("1.3", "a grid of candidates, made finer and finer")
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    low, high = beta_start, 1 - 1e-9
+    for _ in range(12):
+        candidates = torch.linspace(low, high, 21, dtype=torch.float64).tolist()
+        left = [
+            ref.compute_alpha_bars(ref.linear_betas(num_steps, beta_start, end))[-1].item()
+            for end in candidates
+        ]
+        best = min(range(21), key=lambda i: abs(left[i] - final_alpha_bar))
+        low, high = candidates[max(best - 1, 0)], candidates[min(best + 1, 20)]
+    return (low + high) / 2
+
+
+@answers.right("1.3", "recursion")
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    def between(low, high, rounds=40):
+        middle = (low + high) / 2
+        if rounds == 0:
+            return middle
+        left = ref.compute_alpha_bars(ref.linear_betas(num_steps, beta_start, middle))[-1]
+        enough = bool(left <= final_alpha_bar)
+        return between(*((low, middle) if enough else (middle, high)), rounds - 1)
+
+    return between(beta_start, 1.0)
+
+
 # 1.4
 
 
-@answers.right("1.4", "a loop over t with Python floats")
-def make_schedule(betas):
-    rows, previous = [], 1.0
-    for beta in betas.tolist():
-        alpha = 1 - beta
-        bar = previous * alpha
-        rows.append(
-            {
-                "betas": beta,
-                "alphas": alpha,
-                "alpha_bars": bar,
-                "alpha_bars_prev": previous,
-                "posterior_variance": beta * (1 - previous) / (1 - bar),
-                "posterior_x0_coef": math.sqrt(previous) * beta / (1 - bar),
-                "posterior_xt_coef": math.sqrt(alpha) * (1 - previous) / (1 - bar),
-            }
-        )
-        previous = bar
-    return SimpleNamespace(
-        **{key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in rows[0]}
-    )
-
-
-@answers.right("1.4", "padding instead of cat, and a dict of tables")
-def make_schedule(betas):
-    b = betas.to(torch.float64)
-    bar = (1 - b).cumprod(0)
-    prev = torch.nn.functional.pad(bar[:-1], (1, 0), value=1.0)
-    tables = {
-        "betas": b,
-        "alphas": 1 - b,
-        "alpha_bars": bar,
-        "alpha_bars_prev": prev,
-        "posterior_variance": (1 - prev) / (1 - bar) * b,
-        "posterior_x0_coef": b * torch.sqrt(prev) / (1 - bar),
-        "posterior_xt_coef": (1 - prev) * torch.sqrt(1 - b) / (1 - bar),
-    }
-    return SimpleNamespace(**{key: value.float() for key, value in tables.items()})
-
-
-@answers.right("1.4", "alpha_bars_prev by division")
-def make_schedule(betas):
-    b = betas.double()
-    a = 1 - b
-    bar = torch.cumprod(a, 0)
-    prev = bar / a
-    prev[0] = 1
-    variance = b * (1 - prev) / (1 - bar)
-    return SimpleNamespace(
-        betas=b.float(),
-        alphas=a.float(),
-        alpha_bars=bar.float(),
-        alpha_bars_prev=prev.float(),
-        posterior_variance=variance.float(),
-        posterior_x0_coef=(prev.sqrt() * b / (1 - bar)).float(),
-        posterior_xt_coef=(a.sqrt() * variance / b).float(),
-    )
-
-
-@answers.right("1.4", "roll, with the first entry mended")
-def make_schedule(betas):
-    b = betas.double()
-    bar = torch.cumprod(1 - b, 0)
-    prev = bar.roll(1)
-    prev[0] = 1.0
-    rest = 1 - bar
-    return SimpleNamespace(
-        betas=b.float(),
-        alphas=(1 - b).float(),
-        alpha_bars=bar.float(),
-        alpha_bars_prev=prev.float(),
-        posterior_variance=(b * (1 - prev) / rest).float(),
-        posterior_x0_coef=(prev.sqrt() * b / rest).float(),
-        posterior_xt_coef=((1 - b).sqrt() * (1 - prev) / rest).float(),
-    )
-
-
-@answers.right("1.4", "NumPy")
-def make_schedule(betas):
-    b = betas.double().numpy()
-    bar = np.cumprod(1 - b)
-    prev = np.append(1.0, bar[:-1])
-    tables = dict(
-        betas=b,
-        alphas=1 - b,
-        alpha_bars=bar,
-        alpha_bars_prev=prev,
-        posterior_variance=b * (1 - prev) / (1 - bar),
-        posterior_x0_coef=np.sqrt(prev) * b / (1 - bar),
-        posterior_xt_coef=np.sqrt(1 - b) * (1 - prev) / (1 - bar),
-    )
-    return SimpleNamespace(
-        **{key: torch.from_numpy(np.array(value)).float() for key, value in tables.items()}
-    )
-
-
-@answers.right("1.4", "the reference's class by position, shifted before the product")
-def make_schedule(betas):
-    beta = betas.type(torch.float64)
-    alpha = 1 - beta
-    shifted = alpha.new_ones(len(alpha))
-    shifted[1:] = alpha[:-1]
-    bar, prev = alpha.cumprod(0), shifted.cumprod(0)
-    ratio = (1 - prev) / (1 - bar)
-    tables = (
-        beta,
-        alpha,
-        bar,
-        prev,
-        beta * ratio,
-        beta / (1 - bar) * prev**0.5,
-        alpha**0.5 * ratio,
-    )
-    return ref.NoiseSchedule(*[table.float() for table in tables])
-
-
-@answers.right("1.4", "two witnesses, whose certainties add up")
-def make_schedule(betas):
-    b = betas.double()
-    log_bar = torch.cumsum(torch.log1p(-b), dim=0)
-    log_prev = torch.cat([log_bar.new_zeros(1), log_bar[:-1]])
-    noise_before = -torch.expm1(log_prev)
-    variance = 1 / ((1 - b) / b + 1 / noise_before)  # 1 / infinity = 0 at t = 0
-    x0_coef = variance * torch.exp(log_prev / 2) / noise_before
-    x0_coef[0] = 1
-    return SimpleNamespace(
-        betas=b.float(),
-        alphas=(1 - b).float(),
-        alpha_bars=log_bar.exp().float(),
-        alpha_bars_prev=log_prev.exp().float(),
-        posterior_variance=variance.float(),
-        posterior_x0_coef=x0_coef.float(),
-        posterior_xt_coef=(variance * torch.sqrt(1 - b) / b).float(),
-    )
-
-
-@answers.right("1.4", "a class that works its tables out when they are read")
-def make_schedule(betas):
-    def table(formula):
-        return property(lambda self: formula(self.b, self.bar, self.prev).to(torch.float32))
-
-    class Schedule:
-        def __init__(self, b):
-            self.b = b
-            self.bar = torch.cumprod(1 - b, dim=0)
-            self.prev = torch.hstack((b.new_tensor([1.0]), self.bar[:-1]))
-
-        betas = table(lambda b, bar, prev: b)
-        alphas = table(lambda b, bar, prev: 1 - b)
-        alpha_bars = table(lambda b, bar, prev: bar)
-        alpha_bars_prev = table(lambda b, bar, prev: prev)
-        posterior_variance = table(lambda b, bar, prev: (1 - prev) * b / (1 - bar))
-        posterior_x0_coef = table(lambda b, bar, prev: torch.sqrt(prev) * b / (1 - bar))
-        posterior_xt_coef = table(lambda b, bar, prev: torch.sqrt(1 - b) * (1 - prev) / (1 - bar))
-
-    return Schedule(betas.to(torch.float64))
-
-
-@answers.right("1.4", "shares of the noise, without 1 - alpha_bar")
-def make_schedule(betas):
-    # The noise after a step is what is left of the noise before it, and the step's own.
-    def add_step(noises, beta):
-        return [*noises, (1 - beta) * noises[-1] + beta]
-
-    noises = functools.reduce(add_step, betas.tolist(), [0.0])
-    before, after = torch.tensor([noises[:-1], noises[1:]], dtype=torch.float64)
-    b = betas.double()
-    tables = {
-        "betas": b,
-        "alphas": 1 - b,
-        "alpha_bars": 1 - after,
-        "alpha_bars_prev": 1 - before,
-        "posterior_variance": b * (before / after),
-        "posterior_x0_coef": (1 - before).sqrt() * (b / after),
-        "posterior_xt_coef": (1 - b).sqrt() * (before / after),
-    }
-    return ref.NoiseSchedule(**{name: table.float() for name, table in tables.items()})
-
-
-# 1.5
-
-
-@answers.right("1.5", "a difference of logarithms")
+@answers.right("1.4", "a difference of logarithms")
 def log_snr(alpha_bars):
     a = alpha_bars.double()
     return (a.log() - (1 - a).log()).float()
 
 
-@answers.right("1.5", "torch.logit")
+@answers.right("1.4", "torch.logit")
 def log_snr(alpha_bars):
     return torch.logit(alpha_bars.double()).float()
 
 
-@answers.right("1.5", "a loop over Python floats")
+@answers.right("1.4", "a loop over Python floats")
 def log_snr(alpha_bars):
     return torch.tensor([math.log(a / (1 - a)) for a in alpha_bars.tolist()])
 
 
-@answers.right("1.5", "twice the log-ratio of amplitudes")
+@answers.right("1.4", "twice the log-ratio of amplitudes")
 def log_snr(alpha_bars):
     a = alpha_bars.double()
     return (2 * torch.log(a.sqrt() / (1 - a).sqrt())).to(torch.float32)
 
 
-@answers.right("1.5", "log1p")
+@answers.right("1.4", "log1p")
 def log_snr(alpha_bars):
     a = alpha_bars.double()
     return (torch.log(a) - torch.log1p(-a)).float()
 
 
-@answers.right("1.5", "the logarithm of one reciprocal")
+@answers.right("1.4", "the logarithm of one reciprocal")
 def log_snr(alpha_bars):
     return -torch.log(1 / alpha_bars.double() - 1).float()
 
 
-@answers.right("1.5", "the inverse of the hyperbolic tangent")
+@answers.right("1.4", "the inverse of the hyperbolic tangent")
 def log_snr(alpha_bars):
     return (2 * (2 * alpha_bars.to(torch.float64) - 1).atanh()).to(torch.float32)
 
 
-@answers.right("1.5", "NumPy")
+@answers.right("1.4", "NumPy")
 def log_snr(alpha_bars):
     power = alpha_bars.numpy().astype(np.float64)
     return torch.tensor(np.log(power) - np.log1p(-power), dtype=torch.float32)
 
 
-@answers.right("1.5", "the inverse of a transform of torch.distributions")
+@answers.right("1.4", "the inverse of a transform of torch.distributions")
 def log_snr(alpha_bars):
     return torch.distributions.SigmoidTransform().inv(alpha_bars.double()).float()
 
 
-@answers.right("1.5", "in place on a copy")
+@answers.right("1.4", "in place on a copy")
 def log_snr(alpha_bars):
     ratio = alpha_bars.clone().double()
     return ratio.div_(1 - ratio).log_().float()
+
+
+@answers.right("1.4", "a loop over the steps")
+def equally_noisy(alpha_bars, other):
+    there, steps = ref.log_snr(other).tolist(), []
+    for here in ref.log_snr(alpha_bars).tolist():
+        steps.append(min(range(len(there)), key=lambda step: abs(there[step] - here)))
+    return torch.tensor(steps)
+
+
+@answers.right("1.4", "torch.cdist, and the place of the minimum")
+def equally_noisy(alpha_bars, other):
+    here, there = (ref.log_snr(bars).double()[:, None] for bars in (alpha_bars, other))
+    return torch.cdist(here, there, p=1).min(dim=1).indices
+
+
+@answers.right("1.4", "searchsorted, and the nearer of two neighbours")
+def equally_noisy(alpha_bars, other):
+    here, there = ref.log_snr(alpha_bars), ref.log_snr(other)
+    after = torch.searchsorted(-there, -here).clamp(1, len(there) - 1)
+    before = after - 1
+    nearer = (there[before] - here).abs() < (there[after] - here).abs()
+    return torch.where(nearer, before, after)
+
+
+@answers.right("1.4", "midpoints between the other's log-SNRs, counted")
+def equally_noisy(alpha_bars, other):
+    there = torch.logit(other.double())
+    middles = (there[1:] + there[:-1]) / 2
+    return (torch.logit(alpha_bars.double())[:, None] < middles).sum(dim=1)
+
+
+@answers.right("1.4", "squared distances in NumPy")
+def equally_noisy(alpha_bars, other):
+    here, there = (ref.log_snr(bars).numpy().astype(np.float64) for bars in (alpha_bars, other))
+    return torch.from_numpy(np.argmin(np.subtract.outer(here, there) ** 2, axis=-1))

@@ -1,12 +1,15 @@
 """Right answers to chapter 02 in other styles. Every check must accept them."""
 
+import functools
 import math
 from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from course.grading.answers import Answers
+from solutions import ch02_forward_process as ref
 
 answers = Answers()
 
@@ -237,6 +240,52 @@ def q_sample(x0, t, eps, alpha_bars):
     return (signal + noise) * torch.lerp(input=x0, end=eps, weight=noise / (signal + noise))
 
 
+@answers.right("2.3", "the joint noise as a weighted sum")
+def joint_noise(step_noise, betas):
+    b = betas[: len(step_noise)].double()
+    bars = torch.cumprod(1 - b, dim=0)
+    weights = (b * bars[-1] / bars / (1 - bars[-1])).sqrt().float()
+    return torch.einsum("s,sbchw->bchw", weights, step_noise)
+
+
+@answers.right("2.3", "the joint noise kept at variance 1 all the way")
+def joint_noise(step_noise, betas):
+    eps, noise = step_noise[0], betas[0]
+    for new, beta in zip(step_noise[1:], betas[1:]):
+        old = (1 - beta) * noise
+        noise = old + beta
+        eps = (old / noise).sqrt() * eps + (beta / noise).sqrt() * new
+    return eps
+
+
+@answers.right("2.3", "the joint noise from a walk of any image, solved for eps")
+def joint_noise(step_noise, betas):
+    x0 = torch.linspace(-1, 1, step_noise[0].numel()).view_as(step_noise[0])
+    x = x0.clone()
+    for beta, eps in zip(betas, step_noise):
+        x = (1 - beta).sqrt() * x + beta.sqrt() * eps
+    bar = torch.prod(1 - betas[: step_noise.shape[0]])
+    return (x - bar.sqrt() * x0) / (1 - bar).sqrt()
+
+
+@answers.right("2.3", "the joint noise with the newest first")
+def joint_noise(step_noise, betas):
+    kept, total = 1.0, torch.zeros(step_noise.shape[1:])
+    for i in reversed(range(len(step_noise))):
+        total += math.sqrt(kept * betas[i].item()) * step_noise[i]
+        kept *= 1 - betas[i].item()
+    return total / math.sqrt(1 - kept)
+
+
+@answers.right("2.3", "the joint noise divided by the root of the squares of its weights")
+def joint_noise(step_noise, betas):
+    alphas = 1 - betas[: len(step_noise)]
+    later = torch.flip(torch.cumprod(torch.flip(alphas, [0]), 0), [0]) / alphas
+    weights = torch.sqrt((1 - alphas) * later)
+    weights = weights / torch.linalg.vector_norm(weights)
+    return torch.tensordot(weights, step_noise, dims=1)
+
+
 # 2.4
 
 
@@ -313,7 +362,234 @@ def predict_x0(x_t, t, eps, alpha_bars):
     return torch.from_numpy((x_t.numpy() - np.sqrt(1 - a) * eps.numpy()) / np.sqrt(a))
 
 
+@answers.right("2.4", "the amplification as a quotient of weights")
+def amplification(alpha_bars):
+    return (1 - alpha_bars).sqrt() / alpha_bars.sqrt()
+
+
+@answers.right("2.4", "the amplification by the log-SNR")
+def amplification(alpha_bars):
+    return torch.exp(-0.5 * torch.logit(alpha_bars.double())).to(alpha_bars.dtype)
+
+
+@answers.right("2.4", "the amplification from reciprocals")
+def amplification(alpha_bars):
+    return (1 / alpha_bars - 1) ** 0.5
+
+
+@answers.right("2.4", "the amplification measured on an image of one pixel")
+def amplification(alpha_bars):
+    steps = torch.arange(len(alpha_bars))
+    empty = torch.zeros(len(steps), 1, 1, 1, dtype=alpha_bars.dtype)
+    return -ref.predict_x0(empty, steps, torch.ones_like(empty), alpha_bars).flatten()
+
+
 # 2.5
+
+
+@answers.right("2.5", "the share of the way to the second witness")
+def combine(mean_1, var_1, mean_2, var_2):
+    share = var_1 / (var_1 + var_2)
+    return mean_1 + share * (mean_2 - mean_1), share * var_2
+
+
+@answers.right("2.5", "certainties, and what is certain put right")
+def combine(mean_1, var_1, mean_2, var_2):
+    variance = 1 / (1 / var_1 + 1 / var_2)  # 1 / infinity = 0
+    mean = variance * (mean_1 / var_1 + mean_2 / var_2)
+    mean = torch.where(var_1 == 0, mean_1, torch.where(var_2 == 0, mean_2, mean))
+    return mean, variance
+
+
+@answers.right("2.5", "lerp, and a list as the pair")
+def combine(mean_1, var_1, mean_2, var_2):
+    weight = var_1.div(var_1 + var_2)
+    return [torch.lerp(mean_1, mean_2, weight), weight.mul(var_2)]
+
+
+@answers.right("2.5", "the Kalman filter's update")
+def combine(mean_1, var_1, mean_2, var_2):
+    gain = var_1 / (var_1 + var_2)
+    return mean_1 + gain * (mean_2 - mean_1), (1 - gain) * var_1
+
+
+@answers.right("2.5", "a loop over t with Python floats")
+def make_schedule(betas):
+    rows, previous = [], 1.0
+    for beta in betas.tolist():
+        alpha = 1 - beta
+        bar = previous * alpha
+        rows.append(
+            {
+                "betas": beta,
+                "alphas": alpha,
+                "alpha_bars": bar,
+                "alpha_bars_prev": previous,
+                "posterior_variance": beta * (1 - previous) / (1 - bar),
+                "posterior_x0_coef": math.sqrt(previous) * beta / (1 - bar),
+                "posterior_xt_coef": math.sqrt(alpha) * (1 - previous) / (1 - bar),
+            }
+        )
+        previous = bar
+    return SimpleNamespace(
+        **{key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in rows[0]}
+    )
+
+
+@answers.right("2.5", "padding instead of cat, and a dict of tables")
+def make_schedule(betas):
+    b = betas.to(torch.float64)
+    bar = (1 - b).cumprod(0)
+    prev = torch.nn.functional.pad(bar[:-1], (1, 0), value=1.0)
+    tables = {
+        "betas": b,
+        "alphas": 1 - b,
+        "alpha_bars": bar,
+        "alpha_bars_prev": prev,
+        "posterior_variance": (1 - prev) / (1 - bar) * b,
+        "posterior_x0_coef": b * torch.sqrt(prev) / (1 - bar),
+        "posterior_xt_coef": (1 - prev) * torch.sqrt(1 - b) / (1 - bar),
+    }
+    return SimpleNamespace(**{key: value.float() for key, value in tables.items()})
+
+
+@answers.right("2.5", "alpha_bars_prev by division")
+def make_schedule(betas):
+    b = betas.double()
+    a = 1 - b
+    bar = torch.cumprod(a, 0)
+    prev = bar / a
+    prev[0] = 1
+    variance = b * (1 - prev) / (1 - bar)
+    return SimpleNamespace(
+        betas=b.float(),
+        alphas=a.float(),
+        alpha_bars=bar.float(),
+        alpha_bars_prev=prev.float(),
+        posterior_variance=variance.float(),
+        posterior_x0_coef=(prev.sqrt() * b / (1 - bar)).float(),
+        posterior_xt_coef=(a.sqrt() * variance / b).float(),
+    )
+
+
+@answers.right("2.5", "roll, with the first entry mended")
+def make_schedule(betas):
+    b = betas.double()
+    bar = torch.cumprod(1 - b, 0)
+    prev = bar.roll(1)
+    prev[0] = 1.0
+    rest = 1 - bar
+    return SimpleNamespace(
+        betas=b.float(),
+        alphas=(1 - b).float(),
+        alpha_bars=bar.float(),
+        alpha_bars_prev=prev.float(),
+        posterior_variance=(b * (1 - prev) / rest).float(),
+        posterior_x0_coef=(prev.sqrt() * b / rest).float(),
+        posterior_xt_coef=((1 - b).sqrt() * (1 - prev) / rest).float(),
+    )
+
+
+@answers.right("2.5", "NumPy")
+def make_schedule(betas):
+    b = betas.double().numpy()
+    bar = np.cumprod(1 - b)
+    prev = np.append(1.0, bar[:-1])
+    tables = dict(
+        betas=b,
+        alphas=1 - b,
+        alpha_bars=bar,
+        alpha_bars_prev=prev,
+        posterior_variance=b * (1 - prev) / (1 - bar),
+        posterior_x0_coef=np.sqrt(prev) * b / (1 - bar),
+        posterior_xt_coef=np.sqrt(1 - b) * (1 - prev) / (1 - bar),
+    )
+    return SimpleNamespace(
+        **{key: torch.from_numpy(np.array(value)).float() for key, value in tables.items()}
+    )
+
+
+@answers.right("2.5", "the reference's class by position, shifted before the product")
+def make_schedule(betas):
+    beta = betas.type(torch.float64)
+    alpha = 1 - beta
+    shifted = alpha.new_ones(len(alpha))
+    shifted[1:] = alpha[:-1]
+    bar, prev = alpha.cumprod(0), shifted.cumprod(0)
+    ratio = (1 - prev) / (1 - bar)
+    tables = (
+        beta,
+        alpha,
+        bar,
+        prev,
+        beta * ratio,
+        beta / (1 - bar) * prev**0.5,
+        alpha**0.5 * ratio,
+    )
+    return ref.NoiseSchedule(*[table.float() for table in tables])
+
+
+@answers.right("2.5", "two witnesses, whose certainties add up")
+def make_schedule(betas):
+    b = betas.double()
+    log_bar = torch.cumsum(torch.log1p(-b), dim=0)
+    log_prev = torch.cat([log_bar.new_zeros(1), log_bar[:-1]])
+    noise_before = -torch.expm1(log_prev)
+    variance = 1 / ((1 - b) / b + 1 / noise_before)  # 1 / infinity = 0 at t = 0
+    x0_coef = variance * torch.exp(log_prev / 2) / noise_before
+    x0_coef[0] = 1
+    return SimpleNamespace(
+        betas=b.float(),
+        alphas=(1 - b).float(),
+        alpha_bars=log_bar.exp().float(),
+        alpha_bars_prev=log_prev.exp().float(),
+        posterior_variance=variance.float(),
+        posterior_x0_coef=x0_coef.float(),
+        posterior_xt_coef=(variance * torch.sqrt(1 - b) / b).float(),
+    )
+
+
+@answers.right("2.5", "a class that works its tables out when they are read")
+def make_schedule(betas):
+    def table(formula):
+        return property(lambda self: formula(self.b, self.bar, self.prev).to(torch.float32))
+
+    class Schedule:
+        def __init__(self, b):
+            self.b = b
+            self.bar = torch.cumprod(1 - b, dim=0)
+            self.prev = torch.hstack((b.new_tensor([1.0]), self.bar[:-1]))
+
+        betas = table(lambda b, bar, prev: b)
+        alphas = table(lambda b, bar, prev: 1 - b)
+        alpha_bars = table(lambda b, bar, prev: bar)
+        alpha_bars_prev = table(lambda b, bar, prev: prev)
+        posterior_variance = table(lambda b, bar, prev: (1 - prev) * b / (1 - bar))
+        posterior_x0_coef = table(lambda b, bar, prev: torch.sqrt(prev) * b / (1 - bar))
+        posterior_xt_coef = table(lambda b, bar, prev: torch.sqrt(1 - b) * (1 - prev) / (1 - bar))
+
+    return Schedule(betas.to(torch.float64))
+
+
+@answers.right("2.5", "shares of the noise, without 1 - alpha_bar")
+def make_schedule(betas):
+    # The noise after a step is what is left of the noise before it, and the step's own.
+    def add_step(noises, beta):
+        return [*noises, (1 - beta) * noises[-1] + beta]
+
+    noises = functools.reduce(add_step, betas.tolist(), [0.0])
+    before, after = torch.tensor([noises[:-1], noises[1:]], dtype=torch.float64)
+    b = betas.double()
+    tables = {
+        "betas": b,
+        "alphas": 1 - b,
+        "alpha_bars": 1 - after,
+        "alpha_bars_prev": 1 - before,
+        "posterior_variance": b * (before / after),
+        "posterior_x0_coef": (1 - before).sqrt() * (b / after),
+        "posterior_xt_coef": (1 - b).sqrt() * (before / after),
+    }
+    return ref.NoiseSchedule(**{name: table.float() for name, table in tables.items()})
 
 
 def _at(values, t):

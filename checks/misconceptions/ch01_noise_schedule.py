@@ -1,6 +1,6 @@
 """Known wrong answers to chapter 01, each with the misunderstanding behind it."""
 
-from dataclasses import replace
+import math
 
 import torch
 
@@ -354,245 +354,165 @@ answers.edit(
 )
 
 
-# 1.4
-
-
-def _posterior(betas, alpha_bars_prev):
-    """The reference's tables, but with these alpha_bars_prev in all formulas."""
-    schedule = ref.make_schedule(betas)
-    betas, alphas, alpha_bars = schedule.betas, schedule.alphas, schedule.alpha_bars
-    return replace(
-        schedule,
-        alpha_bars_prev=alpha_bars_prev,
-        posterior_variance=betas * (1 - alpha_bars_prev) / (1 - alpha_bars),
-        posterior_x0_coef=alpha_bars_prev.sqrt() * betas / (1 - alpha_bars),
-        posterior_xt_coef=alphas.sqrt() * (1 - alpha_bars_prev) / (1 - alpha_bars),
-    )
-
-
 answers.edit(
-    "1.4",
-    "amplitudes in the table of alphas",
-    "alpha_t = 1 - beta_t is a power. The root is taken where an image is multiplied.",
-    ("alphas=alphas.float()", "alphas=alphas.sqrt().float()"),
-)
-
-
-@answers.wrong(
-    "1.4",
-    "0 before the first step",
-    "Before the first step nothing is lost yet, so alpha_bar there is 1: all signal, no noise.",
-)
-def make_schedule(betas):
-    alpha_bars = ref.make_schedule(betas).alpha_bars
-    return _posterior(betas, torch.cat([torch.zeros(1), alpha_bars[:-1]]))
-
-
-@answers.wrong(
-    "1.4",
-    "roll without mending the first entry",
-    "torch.roll brings the last entry round to the front; alpha_bars_prev[0] has to be set to 1.",
-)
-def make_schedule(betas):
-    return _posterior(betas, ref.make_schedule(betas).alpha_bars.roll(1))
-
-
-@answers.wrong(
-    "1.4",
-    "looking forward instead of back",
-    "'prev' is the step before t, nearer to the clean image: shift the table to the right.",
-)
-def make_schedule(betas):
-    alpha_bars = ref.make_schedule(betas).alpha_bars
-    return _posterior(betas, torch.cat([alpha_bars[1:], torch.zeros(1)]))
-
-
-answers.edit(
-    "1.4",
-    "beta as the posterior variance",
-    "beta_t is the variance of the forward step. Knowing x_0 makes the way back more certain.",
-    ("betas * (1 - alpha_bars_prev) / (1 - alpha_bars)", "betas"),
+    "1.3",
+    "the search turned away from the answer",
+    "If too much is left, more noise is needed, so the answer is larger than the middle. Then the "
+    "middle becomes the new low.",
+    ("[-1] > final_alpha_bar", "[-1] < final_alpha_bar"),
 )
 
 answers.edit(
-    "1.4",
-    "a standard deviation where the variance belongs",
-    "The table holds the variance. The sampler takes the root when it scales noise.",
-    ("posterior_variance.float()", "posterior_variance.sqrt().float()"),
+    "1.3",
+    "too few halvings",
+    "Ten halvings leave an interval of a thousandth, and a small beta_end needs to be known far "
+    "better than that. Halvings are cheap: take forty.",
+    ("range(40)", "range(10)"),
 )
 
 answers.edit(
-    "1.4",
-    "the two weights swapped",
-    "The weight with beta_t belongs to x_0, the one with sqrt(alpha_t) to x_t.",
-    ("x0_coef=posterior_x0_coef", "x0_coef=posterior_xt_coef"),
-    ("xt_coef=posterior_xt_coef", "xt_coef=posterior_x0_coef"),
-)
-
-answers.edit(
-    "1.4",
-    "alpha_bar_t instead of alpha_bar_{t-1} in the weight of x_0",
-    "The posterior is about x_{t-1}, so its mean contains sqrt(alpha_bar_{t-1}) x_0.",
-    ("alpha_bars_prev.sqrt()", "alpha_bars.sqrt()"),
-)
-
-answers.edit(
-    "1.4",
-    "alpha_t without its root in the weight of x_t",
-    "x_t carries x_{t-1} scaled by the amplitude sqrt(alpha_t), so the root appears in its weight.",
-    ("alphas.sqrt()", "alphas"),
-)
-
-answers.edit(
-    "1.4",
-    "the noise ratio upside down",
-    "(1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) is below 1: the posterior is narrower than a step.",
+    "1.3",
+    "beta_start left at its default",
+    "The first beta is the caller's. Hand beta_start to linear_betas too.",
     (
-        "betas * (1 - alpha_bars_prev) / (1 - alpha_bars)",
-        "betas * (1 - alpha_bars) / (1 - alpha_bars_prev)",
+        "linear_betas(num_steps, beta_start, middle)",
+        "linear_betas(num_steps, 1e-4, middle)",
     ),
 )
 
 answers.edit(
-    "1.4",
-    "sqrt(alpha_bar_t) in the weight of x_t",
-    "x_t is one step away from x_{t-1}, and one step shrinks by sqrt(alpha_t). The bar stands for "
-    "all steps since x_0.",
-    ("alphas.sqrt()", "alpha_bars.sqrt()"),
+    "1.3",
+    "the share after the last step but one",
+    "Index -1 is the last step, and its beta is the largest of all. Do not leave it out.",
+    ("[-1] >", "[-2] >"),
 )
 
 answers.edit(
-    "1.4",
-    "sqrt(alpha_t) in the weight of x_0",
-    "x_{t-1} is all the steps before t away from x_0, so the root is that of alpha_bar_{t-1}. "
-    "alpha_t belongs to a single step.",
-    ("alpha_bars_prev.sqrt()", "alphas.sqrt()"),
+    "1.3",
+    "the amplitude that is left",
+    "final_alpha_bar is a share of the power, and so is alpha_bar. No root is needed.",
+    ("compute_alpha_bars(betas)[-1]", "compute_alpha_bars(betas)[-1].sqrt()"),
 )
 
 answers.edit(
-    "1.4",
-    "the two roots swapped",
-    "sqrt(alpha_bar_{t-1}) leads from x_0 to x_{t-1}, so it belongs to x_0. sqrt(alpha_t) leads "
-    "from x_{t-1} to x_t, so it belongs to x_t.",
-    ("alpha_bars_prev.sqrt() * betas", "alphas.sqrt() * betas"),
-    ("alphas.sqrt() * (1", "alpha_bars_prev.sqrt() * (1"),
+    "1.3",
+    "nothing above 0.5 tried",
+    "With few steps each has to add much noise, so beta_end may be close to 1. Begin with 1 as the "
+    "upper bound.",
+    ("beta_start, 1.0", "beta_start, 0.5"),
 )
 
 answers.edit(
-    "1.4",
-    "alpha_bar_{t-1} without its root in the weight of x_0",
-    "x_{t-1} holds x_0 shrunk by an amplitude. alpha_bar_{t-1} is a power, so take its root.",
-    ("alpha_bars_prev.sqrt()", "alpha_bars_prev"),
-)
-
-answers.edit(
-    "1.4",
-    "no root in either weight",
-    "The weights multiply images, so both contain an amplitude, which is the root of a power.",
-    ("alpha_bars_prev.sqrt()", "alpha_bars_prev"),
-    ("alphas.sqrt()", "alphas"),
+    "1.3",
+    "the whole schedule instead of its end",
+    "Asked for is one number, the last beta. The caller makes the schedule from it.",
+    ("return (low + high) / 2", "return linear_betas(num_steps, beta_start, (low + high) / 2)"),
 )
 
 
 @answers.wrong(
-    "1.4",
-    "the posterior variance without beta_t",
-    "The ratio says how much smaller the variance is than that of one forward step. It still has "
-    "to be multiplied by that step's variance.",
+    "1.3",
+    "a tolerance that does not fit so small a share",
+    "1e-4 looks small, but a schedule's last alpha_bar is smaller still. Compare the two by their "
+    "ratio, or halve a fixed number of times.",
 )
-def make_schedule(betas):
-    schedule = ref.make_schedule(betas)
-    ratio = (1 - schedule.alpha_bars_prev) / (1 - schedule.alpha_bars)
-    return replace(schedule, posterior_variance=ratio)
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    low, high = beta_start, 1.0
+    while True:
+        middle = (low + high) / 2
+        left = ref.compute_alpha_bars(ref.linear_betas(num_steps, beta_start, middle))[-1]
+        if abs(left - final_alpha_bar) < 1e-4:
+            return middle
+        low, high = (middle, high) if left > final_alpha_bar else (low, middle)
+
+
+@answers.wrong(
+    "1.3",
+    "1 minus the sum of the betas",
+    "Losses do not add up: each step takes its share of what is left. Work with the product of "
+    "1 - beta.",
+)
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    return min(2 * (1 - final_alpha_bar) / num_steps - beta_start, 1 - 1e-9)
+
+
+@answers.wrong(
+    "1.3",
+    "log(1 - beta) taken for -beta",
+    "That is nearly true of small betas only. With fewer steps the betas are large, and the "
+    "schedule then leaves too little. Search for the exact one.",
+)
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    return min(-2 * math.log(final_alpha_bar) / num_steps - beta_start, 1 - 1e-9)
+
+
+@answers.wrong(
+    "1.3",
+    "every step with the same beta",
+    "That root of final_alpha_bar is for a schedule whose betas are all equal. Those of the linear "
+    "schedule rise, so the last one is larger.",
+)
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    return 1 - final_alpha_bar ** (1 / num_steps)
+
+
+@answers.wrong(
+    "1.3",
+    "0.02 stretched by the number of steps",
+    "Half the steps with twice the beta_end only comes near. And it does not look at "
+    "final_alpha_bar, which may be any share.",
+)
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    return min(0.02 * 1000 / num_steps, 1 - 1e-9)
+
+
+# 1.4
 
 
 answers.edit(
     "1.4",
-    "alpha_bars rounded to float32 on the way",
-    "compute_alpha_bars hands out float32, and 1 - alpha_bar is then wrong where alpha_bar is "
-    "close to 1. Stay in float64 until all tables are made.",
-    ("torch.cumprod(alphas, dim=0)", "torch.cumprod(alphas, dim=0).float().double()"),
-)
-
-
-def _in_their_own_dtype(betas):
-    """All tables in the dtype of the betas."""
-    alphas = 1 - betas
-    alpha_bars = torch.cumprod(alphas, dim=0)
-    prev = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
-    rest = 1 - alpha_bars
-    return {
-        "betas": betas,
-        "alphas": alphas,
-        "alpha_bars": alpha_bars,
-        "alpha_bars_prev": prev,
-        "posterior_variance": betas * (1 - prev) / rest,
-        "posterior_x0_coef": prev.sqrt() * betas / rest,
-        "posterior_xt_coef": alphas.sqrt() * (1 - prev) / rest,
-    }
-
-
-answers.edit(
-    "1.4",
-    "betas left in the dtype they came in",
-    "Betas often come in float32, and all that follows is then rounded to seven digits. Turn them "
-    "into float64 first.",
-    ("betas.double()", "betas"),
-)
-
-
-@answers.wrong("1.4", "float64 handed out", HANDED_OUT_FLOAT64)
-def make_schedule(betas):
-    return ref.NoiseSchedule(**_in_their_own_dtype(betas.double()))
-
-
-# 1.5
-
-
-answers.edit(
-    "1.5",
     "a ratio of amplitudes",
     "sqrt(alpha_bar) and sqrt(1 - alpha_bar) are amplitudes; their log-ratio is half the log-SNR.",
     ("torch.log(", "0.5 * torch.log("),
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "noise over signal",
-    "Signal to noise: alpha_bar stands above the line. The log-SNR falls as t grows.",
+    "Signal to noise: alpha_bar is above the line. The log-SNR falls as t grows.",
     ("signal / noise", "noise / signal"),
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "the decimal logarithm",
     "Use the natural logarithm, torch.log. Only then does the sigmoid give alpha_bar back.",
     ("torch.log(", "torch.log10("),
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "decibels",
     "10 log10 is the engineer's scale. The diffusion literature uses the natural logarithm.",
     ("torch.log(", "10 * torch.log10("),
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "the logarithm forgotten",
     "That is the SNR itself, which spans many powers of ten. Take its logarithm.",
     ("torch.log(signal / noise)", "(signal / noise)"),
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "the signal alone",
     "log(alpha_bar) says how much signal is left, not how it compares with the noise.",
     ("signal / noise", "signal"),
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "1 + alpha_bar below the line",
     "Signal and noise share a power of 1 between them, so what is not signal is noise. That is a "
     "difference, not a sum.",
@@ -600,14 +520,14 @@ answers.edit(
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "float32 before the subtraction",
     "1 - alpha_bar cancels nearly all digits of a float32 near 1. Subtract first, then round.",
     ("alpha_bars.double()", "alpha_bars.float()"),
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "the noise alone",
     "1 - alpha_bar is the noise's power. Its logarithm says nothing yet about the signal; you need "
     "the ratio of the two.",
@@ -615,7 +535,7 @@ answers.edit(
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "a ratio of logarithms",
     "Divide first, then take the logarithm. The logarithm of a ratio is a difference of "
     "logarithms, not their ratio.",
@@ -623,11 +543,93 @@ answers.edit(
 )
 
 answers.edit(
-    "1.5",
+    "1.4",
     "computed in the dtype that came in",
     "Near 1/2 the ratio is nearly 1, and float32 rounds away the little by which it differs. Turn "
     "alpha_bars into float64 first.",
     ("alpha_bars.double()", "alpha_bars"),
 )
 
-answers.edit("1.5", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
+answers.edit("1.4", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
+
+
+@answers.wrong(
+    "1.4",
+    "nearest by alpha_bar",
+    "Near the clean end all alpha_bars are close to 1, and at the noisy end close to 0, however "
+    "much the noise levels differ. Compare log-SNRs.",
+)
+def equally_noisy(alpha_bars, other):
+    return (alpha_bars[:, None] - other).abs().argmin(dim=1)
+
+
+@answers.wrong(
+    "1.4",
+    "nearest by SNR, without the logarithm",
+    "At the noisy end all SNRs are close to 0, however much they differ by their ratio. Compare "
+    "their logarithms.",
+)
+def equally_noisy(alpha_bars, other):
+    first, second = (ref.log_snr(bars).exp() for bars in (alpha_bars, other))
+    return (first[:, None] - second).abs().argmin(dim=1)
+
+
+answers.edit(
+    "1.4",
+    "distances with their sign",
+    "The smallest signed difference is the most negative one, which is far away. Take absolute "
+    "values first.",
+    ("distances.abs()", "distances"),
+)
+
+answers.edit(
+    "1.4",
+    "a step of this schedule for each of the other",
+    "Each row of the table belongs to one step of the first schedule. Look for the smallest along "
+    "the row, over the steps of the other.",
+    ("argmin(dim=1)", "argmin(dim=0)"),
+)
+
+answers.edit(
+    "1.4",
+    "one place for the whole table",
+    "Without dim, argmin looks at all distances at once and counts through them. You want one step "
+    "for each row.",
+    ("argmin(dim=1)", "argmin()"),
+)
+
+answers.edit(
+    "1.4",
+    "the distance instead of the step",
+    "min gives how near the nearest step is. Which step it is, argmin tells.",
+    ("argmin(dim=1)", "min(dim=1).values"),
+)
+
+
+@answers.wrong(
+    "1.4",
+    "the first step that is noisier",
+    "The step before it may be nearer. Compare the two, or look for the smallest distance.",
+)
+def equally_noisy(alpha_bars, other):
+    steps = (ref.log_snr(other) >= ref.log_snr(alpha_bars)[:, None]).sum(dim=1)
+    return steps.clamp(max=len(other) - 1)
+
+
+@answers.wrong(
+    "1.4",
+    "the step at the same share of the way",
+    "Two schedules are not equally noisy when they are equally far on. What counts is the log-SNR "
+    "there.",
+)
+def equally_noisy(alpha_bars, other):
+    return torch.arange(len(alpha_bars)) * len(other) // len(alpha_bars)
+
+
+@answers.wrong(
+    "1.4",
+    "the nearest log-SNR instead of its step",
+    "Asked for is where in the other schedule it is found, as whole numbers, not how large it is.",
+)
+def equally_noisy(alpha_bars, other):
+    return ref.log_snr(other)[ref.equally_noisy(alpha_bars, other)]

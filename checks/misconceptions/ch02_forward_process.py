@@ -1,5 +1,7 @@
 """Known wrong answers to chapter 02, each with the misunderstanding behind it."""
 
+from dataclasses import replace
+
 import torch
 
 from course.grading.answers import Answers
@@ -119,7 +121,7 @@ answers.edit(
 answers.edit(
     "2.1",
     "t itself instead of the table's entry",
-    "t is only the place to look at. The number wanted stands in the table at this place.",
+    "t is only the place to look at. What you want is the table's entry there.",
     ("values[t]", "t.to(values.dtype)"),
 )
 
@@ -416,7 +418,7 @@ def q_sample(x0, t, eps, alpha_bars):
 @answers.wrong(
     "2.3",
     "the noise of the last step only",
-    "eps stands for the noise of all steps together, so its variance is all that the image has "
+    "eps is worth the noise of all steps together, so its variance is all that the image has "
     "lost, 1 - alpha_bar_t. beta_t is the last step's.",
 )
 def q_sample(x0, t, eps, alpha_bars):
@@ -429,6 +431,130 @@ def q_sample(x0, t, eps, alpha_bars):
 def q_sample(x0, t, eps, alpha_bars):
     noise = (1 - alpha_bars).sqrt()[t].reshape(-1, 1, 1, 1)
     return alpha_bars.sqrt_()[t].reshape(-1, 1, 1, 1) * x0 + noise * eps
+
+
+answers.edit(
+    "2.3",
+    "the joint noise not brought to variance 1",
+    "What the walk from an empty image gathers has variance 1 - alpha_bar_t, and q_sample shrinks "
+    "its eps to that. So divide by the root of it.",
+    (" / torch.sqrt(1 - kept)", ""),
+)
+
+answers.edit(
+    "2.3",
+    "the joint noise divided by its variance",
+    "1 - alpha_bar_t is the variance of the noise that was gathered. Divided by its root, the "
+    "standard deviation, it has variance 1.",
+    ("torch.sqrt(1 - kept)", "(1 - kept)"),
+)
+
+answers.edit(
+    "2.3",
+    "the joint noise divided by the weight of the image",
+    "The root of alpha_bar is what is left of x_0. The noise has the root of 1 - alpha_bar.",
+    ("torch.sqrt(1 - kept)", "torch.sqrt(kept)"),
+)
+
+answers.edit(
+    "2.3",
+    "steps that are still to come",
+    "alpha_bar_t is the product over the steps that were taken. The table may go on beyond them.",
+    ("betas[: len(step_noise)]", "betas"),
+)
+
+answers.edit(
+    "2.3",
+    "the joint noise of the same step again and again",
+    "Every noise goes in with the beta of its own step. Let t be the number of the step.",
+    ("(len(eps),), step)", "(len(eps),), len(step_noise) - 1)"),
+)
+
+answers.edit(
+    "2.3",
+    "the joint noise with time turned round",
+    "step_noise[0] belongs to step 0, and it has been shrunk by all that came later.",
+    ("enumerate(step_noise)", "enumerate(step_noise.flip(0))"),
+)
+
+
+@answers.wrong(
+    "2.3",
+    "every step counts alike",
+    "Each step adds its own amount, beta_i, and later steps shrink what earlier ones added. So the "
+    "noises have different weights.",
+)
+def joint_noise(step_noise, betas):
+    return step_noise.sum(dim=0) / len(step_noise) ** 0.5
+
+
+@answers.wrong(
+    "2.3",
+    "the noises simply added",
+    "Variances add up: the sum of t + 1 noises has variance t + 1. Each noise has its own weight, "
+    "and together they make variance 1.",
+)
+def joint_noise(step_noise, betas):
+    return step_noise.sum(dim=0)
+
+
+@answers.wrong(
+    "2.3",
+    "the noises averaged",
+    "Averaging makes noise weaker: the mean of t + 1 noises has variance 1 / (t + 1). What counts "
+    "are the squares of the weights, and they add up to 1.",
+)
+def joint_noise(step_noise, betas):
+    return step_noise.mean(dim=0)
+
+
+@answers.wrong(
+    "2.3",
+    "earlier noise not shrunk by later steps",
+    "A step shrinks all that it receives, the noise of the steps before it too. So the noise of "
+    "step i counts the less, the more steps follow.",
+)
+def joint_noise(step_noise, betas):
+    shares = betas[: len(step_noise)]
+    weights = (shares / shares.sum()).sqrt()
+    return (weights.reshape(-1, 1, 1, 1, 1) * step_noise).sum(dim=0)
+
+
+@answers.wrong(
+    "2.3",
+    "only the last noise",
+    "x_t still holds the noise of every step, though older noise is fainter. One eps has to stand "
+    "for all of it.",
+)
+def joint_noise(step_noise, betas):
+    return step_noise[-1]
+
+
+@answers.wrong(
+    "2.3",
+    "divided by the spread that happens to be measured",
+    "The weight comes from the betas. The spread of a few pixels is a little different each time, "
+    "and then walk and jump do not meet.",
+)
+def joint_noise(step_noise, betas):
+    eps = ref.joint_noise(step_noise, betas)
+    return eps / eps.std(dim=(1, 2, 3), keepdim=True)
+
+
+@answers.wrong(
+    "2.3",
+    "the caller's noises overwritten",
+    "Your first noise is a part of the caller's tensor, and +=, *= and methods that end in an "
+    "underscore write into it. Begin with a new tensor of zeros.",
+)
+def joint_noise(step_noise, betas):
+    kept = 1 - betas[: len(step_noise)]
+    eps = step_noise[0]
+    eps *= betas[0].sqrt()
+    for step in range(1, len(step_noise)):
+        eps *= kept[step].sqrt()
+        eps += betas[step].sqrt() * step_noise[step]
+    return eps / (1 - kept.prod()).sqrt()
 
 
 # 2.4
@@ -482,7 +608,7 @@ answers.edit(
 answers.edit(
     "2.4",
     "the noise added again",
-    "The noise stands in x_t with a plus sign. To take it out, subtract it.",
+    "q_sample added the noise. To take it out, subtract it.",
     ("x_t - torch", "x_t + torch"),
 )
 
@@ -575,7 +701,397 @@ answers.edit(
 )
 
 
+answers.edit(
+    "2.4",
+    "the amplification of the power",
+    "(1 - alpha_bar) / alpha_bar compares powers. eps and x_0 are amplitudes, so take the root.",
+    ("torch.sqrt((1 - alpha_bars) / alpha_bars)", "(1 - alpha_bars) / alpha_bars"),
+)
+
+answers.edit(
+    "2.4",
+    "the amplification upside down",
+    "At the noisy end errors grow. There alpha_bar is small, so it is below the line.",
+    ("(1 - alpha_bars) / alpha_bars", "alpha_bars / (1 - alpha_bars)"),
+)
+
+answers.edit(
+    "2.4",
+    "the amplification of an error in x_t",
+    "An error in x_t would be divided by the root of alpha_bar. An error in eps is first "
+    "multiplied by the weight of eps.",
+    ("(1 - alpha_bars) / alpha_bars", "1 / alpha_bars"),
+)
+
+answers.edit(
+    "2.4",
+    "the weight of the noise alone",
+    "That is how much of the error is subtracted from x_t. Then predict_x0 divides, and the error "
+    "is divided too.",
+    ("(1 - alpha_bars) / alpha_bars", "1 - alpha_bars"),
+)
+
+answers.edit(
+    "2.4",
+    "the amplification with its sign",
+    "Too large an eps does make x_0 too small. But asked for is how many times as large the error "
+    "is, a positive number.",
+    ("torch.sqrt((1 - alpha_bars) / alpha_bars)", "-torch.sqrt((1 - alpha_bars) / alpha_bars)"),
+)
+
+answers.edit(
+    "2.4",
+    "a ceiling on the amplification",
+    "The factor is as large as that. Clipping is what the sampler does about it, in chapter 06.",
+    ("(1 - alpha_bars) / alpha_bars)", "((1 - alpha_bars) / alpha_bars).clamp(max=1e6))"),
+)
+
+answers.edit(
+    "2.4",
+    "the amplification in float32 always",
+    "The result has the dtype of the table that came in.",
+    ("(1 - alpha_bars) / alpha_bars)", "((1 - alpha_bars) / alpha_bars).float())"),
+)
+
+
 # 2.5
+
+
+answers.edit(
+    "2.5",
+    "each mean weighted by its own variance",
+    "A large variance means a poor witness, who should count less. Weigh each mean by its "
+    "certainty, 1 / variance; multiplied out, that is the variance of the other.",
+    ("var_2 * mean_1 + var_1 * mean_2", "var_1 * mean_1 + var_2 * mean_2"),
+)
+
+answers.edit(
+    "2.5",
+    "the middle between the witnesses",
+    "The middle is right only if both are equally certain. Otherwise the mean is nearer to the "
+    "more certain one.",
+    ("(var_2 * mean_1 + var_1 * mean_2) / total", "(mean_1 + mean_2) / 2"),
+)
+
+answers.edit(
+    "2.5",
+    "variances added",
+    "Variances add up when noise is added to noise. Here knowledge is added to knowledge, and the "
+    "certainties, 1 / variance, add up.",
+    (", var_1 * var_2 / total", ", total"),
+)
+
+answers.edit(
+    "2.5",
+    "variances averaged",
+    "Two witnesses know more than one, so the variance is smaller than either.",
+    (", var_1 * var_2 / total", ", total / 2"),
+)
+
+answers.edit(
+    "2.5",
+    "the smaller of the two variances",
+    "The second witness still helps. Certainties add up, so the result is more certain than the "
+    "better of the two.",
+    (", var_1 * var_2 / total", ", torch.minimum(var_1, var_2)"),
+)
+
+answers.edit(
+    "2.5",
+    "the certainty instead of the variance",
+    "Certainties add up, and the variance is 1 over their sum.",
+    (", var_1 * var_2 / total", ", 1 / var_1 + 1 / var_2"),
+)
+
+answers.edit(
+    "2.5",
+    "the standard deviation of both together",
+    "The variance is asked for, without a root.",
+    (", var_1 * var_2 / total", ", (var_1 * var_2 / total).sqrt()"),
+)
+
+
+@answers.wrong(
+    "2.5",
+    "witnesses weighted by standard deviations",
+    "Certainty is 1 over the variance, not 1 over its root.",
+)
+def combine(mean_1, var_1, mean_2, var_2):
+    std_1, std_2 = var_1.sqrt(), var_2.sqrt()
+    mean = (std_2 * mean_1 + std_1 * mean_2) / (std_1 + std_2)
+    return mean, var_1 * var_2 / (var_1 + var_2)
+
+
+@answers.wrong(
+    "2.5",
+    "divided by a variance of 0",
+    "The formula is right, but 1 / 0 is infinity, and infinity times 0 is NaN. Multiply out, so "
+    "that only the sum of the variances is below the line.",
+)
+def combine(mean_1, var_1, mean_2, var_2):
+    variance = 1 / (1 / var_1 + 1 / var_2)
+    return variance * (mean_1 / var_1 + mean_2 / var_2), variance
+
+
+@answers.wrong(
+    "2.5",
+    "a tiny number added to each variance",
+    "Then a certain witness is no longer quite right. Multiply the formula out, and no such number "
+    "is needed.",
+)
+def combine(mean_1, var_1, mean_2, var_2):
+    certainty_1, certainty_2 = 1 / (var_1 + 1e-8), 1 / (var_2 + 1e-8)
+    total = certainty_1 + certainty_2
+    return (certainty_1 * mean_1 + certainty_2 * mean_2) / total, 1 / total
+
+
+def with_prev(betas, alpha_bars_prev):
+    """The reference's tables, but with these alpha_bars_prev in all formulas."""
+    schedule = ref.make_schedule(betas)
+    betas, alphas, alpha_bars = schedule.betas, schedule.alphas, schedule.alpha_bars
+    return replace(
+        schedule,
+        alpha_bars_prev=alpha_bars_prev,
+        posterior_variance=betas * (1 - alpha_bars_prev) / (1 - alpha_bars),
+        posterior_x0_coef=alpha_bars_prev.sqrt() * betas / (1 - alpha_bars),
+        posterior_xt_coef=alphas.sqrt() * (1 - alpha_bars_prev) / (1 - alpha_bars),
+    )
+
+
+answers.edit(
+    "2.5",
+    "amplitudes in the table of alphas",
+    "alpha_t = 1 - beta_t is a power. The root is taken where an image is multiplied.",
+    ("alphas=alphas.float()", "alphas=alphas.sqrt().float()"),
+)
+
+
+@answers.wrong(
+    "2.5",
+    "0 before the first step",
+    "Before the first step nothing is lost yet, so alpha_bar there is 1: all signal, no noise.",
+)
+def make_schedule(betas):
+    alpha_bars = ref.make_schedule(betas).alpha_bars
+    return with_prev(betas, torch.cat([torch.zeros(1), alpha_bars[:-1]]))
+
+
+@answers.wrong(
+    "2.5",
+    "roll without mending the first entry",
+    "torch.roll brings the last entry round to the front; alpha_bars_prev[0] has to be set to 1.",
+)
+def make_schedule(betas):
+    return with_prev(betas, ref.make_schedule(betas).alpha_bars.roll(1))
+
+
+@answers.wrong(
+    "2.5",
+    "looking forward instead of back",
+    "'prev' is the step before t, nearer to the clean image: shift the table to the right.",
+)
+def make_schedule(betas):
+    alpha_bars = ref.make_schedule(betas).alpha_bars
+    return with_prev(betas, torch.cat([alpha_bars[1:], torch.zeros(1)]))
+
+
+@answers.wrong(
+    "2.5",
+    "beta in the table of the posterior variance",
+    "beta_t is the variance of the forward step. Knowing x_0 makes the way back more certain.",
+)
+def make_schedule(betas):
+    schedule = ref.make_schedule(betas)
+    return replace(schedule, posterior_variance=schedule.betas)
+
+
+answers.edit(
+    "2.5",
+    "a standard deviation where the variance belongs",
+    "The table holds the variance. The sampler takes the root when it scales noise.",
+    ("posterior_variance=variance.float()", "posterior_variance=variance.sqrt().float()"),
+)
+
+answers.edit(
+    "2.5",
+    "the two weights swapped",
+    "The weight of x_0 is what combine gives for x_0 = 1 and x_t = 0, and the other way round.",
+    ("posterior_x0_coef=x0_coef", "posterior_x0_coef=xt_coef"),
+    ("posterior_xt_coef=xt_coef", "posterior_xt_coef=x0_coef"),
+)
+
+answers.edit(
+    "2.5",
+    "alpha_bar_t instead of alpha_bar_{t-1} in the weight of x_0",
+    "The posterior is about x_{t-1}, and x_0 says that it is sqrt(alpha_bar_{t-1}) x_0.",
+    ("= alpha_bars_prev.sqrt(), 1", "= alpha_bars.sqrt(), 1"),
+)
+
+answers.edit(
+    "2.5",
+    "the noise of x_t in what x_0 says",
+    "x_0 speaks of x_{t-1}, which holds the noise of the steps before t: 1 - alpha_bar_{t-1}. At "
+    "t = 0 that is none.",
+    ("1 - alpha_bars_prev, betas", "1 - alpha_bars, betas"),
+)
+
+answers.edit(
+    "2.5",
+    "x_t taken for x_{t-1} as it is",
+    "Step t has shrunk x_{t-1} by sqrt(alpha_t) before the noise came. To say where x_{t-1} was, "
+    "undo that.",
+    ("1 / alphas.sqrt()  #", "torch.ones_like(alphas)  #"),
+)
+
+answers.edit(
+    "2.5",
+    "x_t shrunk once more instead of enlarged",
+    "Step t has shrunk x_{t-1} by sqrt(alpha_t). The way back divides by it.",
+    ("1 / alphas.sqrt()  #", "alphas.sqrt()  #"),
+)
+
+answers.edit(
+    "2.5",
+    "beta as the variance of what x_t says",
+    "Dividing x_t by sqrt(alpha_t) enlarges its noise too, and the variance is divided by alpha_t.",
+    ("betas / alphas\n", "betas\n"),
+)
+
+answers.edit(
+    "2.5",
+    "the variance of what x_t says divided by the root",
+    "Numbers that are divided by sqrt(alpha_t) have a variance that is divided by its square.",
+    ("betas / alphas\n", "betas / alphas.sqrt()\n"),
+)
+
+answers.edit(
+    "2.5",
+    "both means at once for one weight",
+    "With both means in one call you get both weights added up. The weight of x_0 is the mean for "
+    "x_0 = 1 and x_t = 0.",
+    ("combine(from_x0, var_x0, nothing, var_xt)", "combine(from_x0, var_x0, from_xt, var_xt)"),
+)
+
+
+def replaced(betas, **formulas):
+    """The reference's schedule with some tables by other formulas of (beta, bar, prev)."""
+    schedule = ref.make_schedule(betas)
+    tables = (schedule.betas, schedule.alpha_bars, schedule.alpha_bars_prev)
+    return replace(schedule, **{name: formula(*tables) for name, formula in formulas.items()})
+
+
+@answers.wrong(
+    "2.5",
+    "alpha_t without its root in the weight of x_t",
+    "x_t carries x_{t-1} scaled by the amplitude sqrt(alpha_t), so the root appears in its weight.",
+)
+def make_schedule(betas):
+    return replaced(betas, posterior_xt_coef=lambda b, bar, prev: (1 - b) * (1 - prev) / (1 - bar))
+
+
+@answers.wrong(
+    "2.5",
+    "the noise ratio upside down",
+    "(1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) is below 1: the posterior is narrower than a step.",
+)
+def make_schedule(betas):
+    return replaced(betas, posterior_variance=lambda b, bar, prev: b * (1 - bar) / (1 - prev))
+
+
+@answers.wrong(
+    "2.5",
+    "sqrt(alpha_bar_t) in the weight of x_t",
+    "x_t is one step away from x_{t-1}, and one step shrinks by sqrt(alpha_t). The bar means all "
+    "steps since x_0.",
+)
+def make_schedule(betas):
+    return replaced(
+        betas, posterior_xt_coef=lambda b, bar, prev: bar.sqrt() * (1 - prev) / (1 - bar)
+    )
+
+
+@answers.wrong(
+    "2.5",
+    "sqrt(alpha_t) in the weight of x_0",
+    "x_{t-1} is all the steps before t away from x_0, so the root is that of alpha_bar_{t-1}. "
+    "alpha_t belongs to a single step.",
+)
+def make_schedule(betas):
+    return replaced(betas, posterior_x0_coef=lambda b, bar, prev: (1 - b).sqrt() * b / (1 - bar))
+
+
+@answers.wrong(
+    "2.5",
+    "the two roots swapped",
+    "sqrt(alpha_bar_{t-1}) leads from x_0 to x_{t-1}, so it belongs to x_0. sqrt(alpha_t) leads "
+    "from x_{t-1} to x_t, so it belongs to x_t.",
+)
+def make_schedule(betas):
+    return replaced(
+        betas,
+        posterior_x0_coef=lambda b, bar, prev: (1 - b).sqrt() * b / (1 - bar),
+        posterior_xt_coef=lambda b, bar, prev: prev.sqrt() * (1 - prev) / (1 - bar),
+    )
+
+
+@answers.wrong(
+    "2.5",
+    "alpha_bar_{t-1} without its root in the weight of x_0",
+    "x_{t-1} holds x_0 shrunk by an amplitude. alpha_bar_{t-1} is a power, so take its root.",
+)
+def make_schedule(betas):
+    return replaced(betas, posterior_x0_coef=lambda b, bar, prev: prev * b / (1 - bar))
+
+
+@answers.wrong(
+    "2.5",
+    "no root in either weight",
+    "The weights multiply images, so both contain an amplitude, which is the root of a power.",
+)
+def make_schedule(betas):
+    return replaced(
+        betas,
+        posterior_x0_coef=lambda b, bar, prev: prev * b / (1 - bar),
+        posterior_xt_coef=lambda b, bar, prev: (1 - b) * (1 - prev) / (1 - bar),
+    )
+
+
+@answers.wrong(
+    "2.5",
+    "the posterior variance without beta_t",
+    "The ratio says how much smaller the variance is than that of one forward step. It still has "
+    "to be multiplied by that step's variance.",
+)
+def make_schedule(betas):
+    return replaced(betas, posterior_variance=lambda b, bar, prev: (1 - prev) / (1 - bar))
+
+
+answers.edit(
+    "2.5",
+    "alpha_bars rounded to float32 on the way",
+    "compute_alpha_bars hands out float32, and 1 - alpha_bar is then wrong where alpha_bar is "
+    "close to 1. Stay in float64 until all tables are made.",
+    ("torch.cumprod(alphas, dim=0)", "torch.cumprod(alphas, dim=0).float().double()"),
+)
+
+answers.edit(
+    "2.5",
+    "betas left in the dtype they came in",
+    "Betas often come in float32, and all that follows is then rounded to seven digits. Turn them "
+    "into float64 first.",
+    ("betas.double()", "betas"),
+)
+
+
+@answers.wrong(
+    "2.5",
+    "float64 handed out",
+    "Compute in float64, but hand out float32. Otherwise every image that meets the table turns "
+    "into float64 as well.",
+)
+def make_schedule(betas):
+    schedule = vars(ref.make_schedule(betas))
+    return ref.NoiseSchedule(**{name: table.double() for name, table in schedule.items()})
 
 
 answers.edit(
@@ -739,8 +1255,8 @@ answers.edit(
 answers.edit(
     "2.5",
     "the roots of the weights",
-    "The weights hold their roots already, chapter 01 put them there. Look them up and use them "
-    "as they are.",
+    "The weights hold their roots already; make_schedule has put them there. Look them up and use "
+    "them as they are.",
     ("x0_coef * x0 + xt_coef * x_t", "x0_coef.sqrt() * x0 + xt_coef.sqrt() * x_t"),
 )
 

@@ -70,6 +70,14 @@ answers.edit(
 
 answers.edit(
     "3.1",
+    "each wave slower by max_period",
+    "max_period is how much slower the last wave is than the first one. The way there takes "
+    "half - 1 equal factors, so each of them is much smaller.",
+    ("i / (half - 1)", "i"),
+)
+
+answers.edit(
+    "3.1",
     "the frequencies in reverse order",
     "The first entry belongs to the fastest wave, the one with i = 0 and frequency 1.",
     ("omega[None, :]", "omega.flip(0)[None, :]"),
@@ -202,7 +210,7 @@ answers.edit(
     "3.1",
     "cosines below the sines",
     "Joined along dimension 0, the cosines become new rows, as if there were twice as many steps. "
-    "Sines and cosines of one step belong into one row.",
+    "The sines and cosines of one step belong in one row.",
     ("dim=1)", "dim=0)"),
 )
 
@@ -226,7 +234,7 @@ answers.edit(
 @answers.wrong(
     "3.1",
     "an odd dim filled up with a zero",
-    "Some libraries do that. Here an odd dim is refused, for it is nearly always a slip.",
+    "Some libraries do that. Here an odd dim is refused, because it is nearly always a slip.",
 )
 def sinusoidal_embedding(t, dim, max_period=10000.0):
     embedding = ref.sinusoidal_embedding(t, max(4, dim - dim % 2), max_period)
@@ -247,18 +255,16 @@ answers.edit(
 answers.edit(
     "3.2",
     "the SiLU after the second layer instead of before it",
-    "Two linear layers in a row are together one linear layer. The nonlinearity belongs between "
-    "them.",
+    "Two linear layers in a row are one linear layer. The nonlinearity belongs between them.",
     ("nn.functional.silu(self.linear1(embedding))", "self.linear1(embedding)"),
     ("return self.linear2(hidden)", "return nn.functional.silu(self.linear2(hidden))"),
 )
 
-answers.edit(
+answers.planted(
     "3.2",
     "no nonlinearity",
-    "Two linear layers in a row are together one linear layer: the second adds nothing. "
-    "Something that bends has to stand between them.",
-    ("nn.functional.silu(self.linear1(embedding))", "self.linear1(embedding)"),
+    "Two linear layers in a row are one linear layer: the second adds nothing. What keeps them "
+    "from melting into one has to come between them.",
 )
 
 answers.edit(
@@ -275,6 +281,14 @@ answers.edit(
     "The two curves look alike and are not the same: SiLU(x) is x times sigmoid(x), and GELU has "
     "another curve in the place of the sigmoid.",
     ("silu", "gelu"),
+)
+
+answers.edit(
+    "3.2",
+    "tanh instead of SiLU",
+    "tanh bends too, but it is flat on both sides: large values saturate at -1 and 1. SiLU(x), "
+    "x times sigmoid(x), goes on rising.",
+    ("nn.functional.silu", "torch.tanh"),
 )
 
 answers.edit(
@@ -301,8 +315,8 @@ answers.edit(
 answers.edit(
     "3.2",
     "dropout between the layers",
-    "The formula has no dropout. With it, one step would be told to the network differently each "
-    "time.",
+    "Nothing is left to chance here. With dropout the network would be told the same step "
+    "differently each time.",
     ("linear2(hidden)", "linear2(nn.functional.dropout(hidden, 0.1, training=True))"),
 )
 
@@ -345,7 +359,7 @@ answers.edit(
 answers.edit(
     "3.2",
     "one layer only",
-    "SiLU has to be followed by a second linear layer, W_2 and b_2.",
+    "There are two linear layers. The second one reads what the SiLU gives.",
     ("        self.linear2 = nn.Linear(cond_dim, cond_dim)\n", ""),
     ("return self.linear2(hidden)", "return hidden"),
 )
@@ -353,7 +367,7 @@ answers.edit(
 answers.edit(
     "3.2",
     "no biases",
-    "Both layers have a bias, b_1 and b_2. nn.Linear brings one along unless told not to.",
+    "Both layers have a bias. nn.Linear brings one along unless told not to.",
     ("nn.Linear(time_dim, cond_dim)", "nn.Linear(time_dim, cond_dim, bias=False)"),
     ("nn.Linear(cond_dim, cond_dim)", "nn.Linear(cond_dim, cond_dim, bias=False)"),
 )
@@ -426,7 +440,7 @@ answers.edit(
     "3.2",
     "an extra tensor made on the CPU",
     "torch.ones, zeros and the like make tensors on the CPU unless they are told where. What "
-    "forward makes has to lie where its input is: device=embedding.device.",
+    "forward makes has to be where its input is: device=embedding.device.",
 )
 class TimeMLP(nn.Module):
     def __init__(self, time_dim, cond_dim):
@@ -443,7 +457,7 @@ class TimeMLP(nn.Module):
 answers.edit(
     "3.2",
     "weights that all begin alike",
-    "Units that begin alike get the same gradient and stay alike for ever. nn.Linear begins with "
+    "Units that begin alike get the same gradient and stay alike forever. nn.Linear begins with "
     "random weights for this reason.",
     (
         "self.linear2 = nn.Linear(cond_dim, cond_dim)",
@@ -460,7 +474,8 @@ answers.edit(
 answers.edit(
     "3.3",
     "no row for the null label",
-    "Labels 0 ... num_classes-1 are classes; label num_classes is the null label: one row more.",
+    "The null label, num_classes, asks for a row that the table does not have. Rows are counted "
+    "from 0: how many labels are there in all?",
     ("num_classes + 1", "num_classes"),
 )
 
@@ -542,7 +557,7 @@ answers.edit(
     "3.3",
     "the null label moved to the last class",
     "Cutting the label off at num_classes-1 stops the error, but now 'any digit' means 'a nine'. "
-    "The table needs one row more.",
+    "The null label needs a row of its own.",
     ("num_classes + 1", "num_classes"),
     ("self.table(labels)", "self.table(labels.clamp(max=self.table.num_embeddings - 1))"),
 )
@@ -551,7 +566,7 @@ answers.edit(
     "3.3",
     "the null label wrapped round to class 0",
     "The remainder of num_classes divided by num_classes is 0, so 'any digit' means 'a zero'. "
-    "The table needs one row more.",
+    "The null label needs a row of its own.",
     ("num_classes + 1", "num_classes"),
     ("self.table(labels)", "self.table(labels % self.table.num_embeddings)"),
 )
@@ -593,7 +608,7 @@ answers.edit(
     "3.3",
     "a bias that all labels share",
     "A linear layer on one-hot labels is a table, but its bias belongs to no label: every digit "
-    "would move it. Leave the bias away.",
+    "would move it. Leave the bias out.",
     ("nn.Embedding(", "nn.Linear("),
     (
         "self.table(labels)",
@@ -817,6 +832,14 @@ answers.edit(
     "torch.rand draws from [0, 1): never 1, but once in a long while exactly 0. With <= that label "
     "is dropped even when p is 0.",
     ("uniform < p", "uniform <= p"),
+)
+
+answers.edit(
+    "3.4",
+    "above 1 - p instead of at least",
+    "torch.rand draws from [0, 1): never 1, but once in a long while exactly 0. With > that label "
+    "is kept even when p is 1. Compare uniform < p.",
+    ("uniform < p", "uniform > 1 - p"),
 )
 
 answers.edit(

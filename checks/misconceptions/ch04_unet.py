@@ -23,8 +23,8 @@ answers.edit(
 answers.edit(
     "4.1",
     "no shortcut",
-    "The last line of the formula is a sum, and x has to be in it: the branch only learns what to "
-    "add to x.",
+    "What the two convolutions find is added to x, and the sum comes out. So the block only has to "
+    "learn what to change.",
     ("h + self.shortcut(x)", "h"),
 )
 
@@ -68,7 +68,7 @@ answers.edit(
 answers.edit(
     "4.1",
     "the second norm made for in_channels",
-    "Behind the first convolution there are out_channels channels, so that is what the second norm "
+    "After the first convolution there are out_channels channels, so that is what the second norm "
     "meets.",
     ("nn.GroupNorm(groups, out_channels)", "nn.GroupNorm(groups, in_channels)"),
 )
@@ -85,7 +85,7 @@ answers.edit(
     "4.1",
     "SiLU after the sum",
     "Older residual networks end in an activation. This one ends with the sum, so that nothing "
-    "stands in the way of the shortcut.",
+    "is in the way of the shortcut.",
     ("h + self.shortcut(x)", "F.silu(h + self.shortcut(x))"),
 )
 
@@ -136,8 +136,8 @@ answers.edit(
 answers.edit(
     "4.1",
     "no SiLU on cond",
-    "The formula says W SiLU(cond): cond passes through SiLU first, and then through the linear "
-    "layer.",
+    "cond comes from a linear layer. If another one reads it at once, the two are a single linear "
+    "layer. cond passes through a SiLU first.",
     ("F.silu(cond)", "cond"),
 )
 
@@ -154,6 +154,21 @@ answers.edit(
     "cond multiplies",
     "Scaling channels by cond is another design (FiLM). Here cond is added.",
     ("h + bias", "h * bias"),
+)
+
+answers.edit(
+    "4.1",
+    "cond added before the first convolution",
+    "There it is one number for each channel that comes in, half a block too early. It is added to "
+    "the channels that the first convolution has made.",
+    ("nn.Linear(cond_dim, out_channels)", "nn.Linear(cond_dim, in_channels)"),
+    (
+        "        h = self.conv1(F.silu(self.norm1(x)))  # (B, out, H, W)\n"
+        "        bias = self.cond_proj(F.silu(cond))  # (B, out)\n"
+        "        h = h + bias[:, :, None, None]  # (B, out) -> (B, out, 1, 1)\n",
+        "        bias = self.cond_proj(F.silu(cond))\n"
+        "        h = self.conv1(F.silu(self.norm1(x + bias[:, :, None, None])))\n",
+    ),
 )
 
 answers.edit(
@@ -267,7 +282,8 @@ answers.edit(
 answers.edit(
     "4.1",
     "cond cut from the gradient",
-    "Behind cond stand the time MLP and the class table. They learn through the gradient of cond.",
+    "The time MLP and the class table learn through the gradient of cond. Without it they stay as "
+    "they began.",
     ("F.silu(cond)", "F.silu(cond.detach())"),
 )
 
@@ -288,7 +304,7 @@ class ResBlock(ref.ResBlock):
 answers.edit(
     "4.1",
     "another default for groups",
-    "Keep the signature: who leaves groups out expects 8.",
+    "Keep the signature: without groups, a caller expects 8.",
     ("groups: int = 8", "groups: int = 4"),
 )
 
@@ -382,7 +398,7 @@ answers.edit(
 answers.edit(
     "4.2",
     "an activation after the convolution",
-    "Down- and upsampling are linear. Norm and SiLU stand at the start of the next ResBlock.",
+    "Down- and upsampling are linear. The next ResBlock begins with a norm and a SiLU.",
     ("Tensor:\n        return self.conv(x)", "Tensor:\n        return F.silu(self.conv(x))"),
 )
 
@@ -398,16 +414,51 @@ answers.edit(
     ),
 )
 
-answers.edit(
+answers.planted(
     "4.2",
     "a transposed convolution",
-    "It makes the four new pixels of an old one with four different sets of weights, which shows "
-    "as a checkerboard. Repeat the pixels, then convolve.",
+    "Its windows overlap unevenly: one, two or four of them reach a new pixel, which shows as a "
+    "checkerboard. Give every new pixel a value first, then convolve.",
+)
+
+answers.edit(
+    "4.2",
+    "a transposed convolution with windows of four",
+    "Now four windows reach every pixel, but the four children of an old pixel still get four "
+    "different sets of weights. Give every new pixel a value first, then convolve.",
     ('F.interpolate(x, scale_factor=2, mode="nearest")', "x"),
     (
         "Conv2d(channels, channels, kernel_size=3, padding=1)",
         "ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1)",
     ),
+)
+
+answers.edit(
+    "4.2",
+    "a transposed convolution, smoothed afterwards",
+    "A second convolution cannot take out a pattern whatever the weights are. Do not let it come "
+    "about: give every new pixel a value first, then convolve.",
+    (
+        "Conv2d(channels, channels, kernel_size=3, padding=1)",
+        "Sequential(\n"
+        "            nn.ConvTranspose2d(channels, channels, 3, 2, padding=1, output_padding=1),\n"
+        "            nn.Conv2d(channels, channels, kernel_size=3, padding=1),\n"
+        "        )",
+    ),
+    ('F.interpolate(x, scale_factor=2, mode="nearest")', "x"),
+)
+
+answers.edit(
+    "4.2",
+    "a pixel shuffle",
+    "A pixel shuffle makes the four children of a pixel with four different kernels, which shows "
+    "as a checkerboard. All of them have to begin alike: fill the larger picture first.",
+    (
+        "Conv2d(channels, channels, kernel_size=3, padding=1)",
+        "Conv2d(channels, 4 * channels, kernel_size=3, padding=1)",
+    ),
+    ('F.interpolate(x, scale_factor=2, mode="nearest")', "x"),
+    ("2W)\n        return self.conv(x)", "2W)\n        return F.pixel_shuffle(self.conv(x), 2)"),
 )
 
 answers.edit(
@@ -465,7 +516,7 @@ answers.edit(
 answers.edit(
     "4.2",
     "zeros between the pixels",
-    "Among zeros the 3 x 3 window meets one, two or four pixels, depending on where it stands: a "
+    "Among zeros the 3 x 3 window meets one, two or four pixels, depending on where it is: a "
     "checkerboard. Fill the gaps with copies of the pixel.",
     (
         'F.interpolate(x, scale_factor=2, mode="nearest")',
@@ -542,6 +593,15 @@ answers.edit(
 
 answers.edit(
     "4.3",
+    "divided by the spread of the scores themselves",
+    "Measured on the scores, the spread is always 1 afterwards, and no training could make a row "
+    "sharper or flatter. Divide by what random numbers would give: a sum of C products.",
+    (" / math.sqrt(channels)", ""),
+    ("scores.softmax(dim=-1)", "(scores / scores.std(dim=(1, 2), keepdim=True)).softmax(dim=-1)"),
+)
+
+answers.edit(
+    "4.3",
     "divided by the root of the number of pixels",
     "A score is a sum over channels, so its size depends on C. How many pixels there are does not "
     "matter.",
@@ -597,7 +657,7 @@ answers.edit(
 answers.edit(
     "4.3",
     "channels look at channels",
-    "q^T k is a C x C table: which channel resembles which. Pixels shall look at pixels, N x N.",
+    "q^T k is a C x C table: which channel resembles which. Here pixels look at pixels, N x N.",
     ("q @ k.transpose(1, 2)", "q.transpose(1, 2) @ k"),
     ("weights @ v", "v @ weights.transpose(1, 2)"),
 )
@@ -688,7 +748,7 @@ answers.edit(
 answers.edit(
     "4.3",
     "another default for groups",
-    "Keep the signature: who leaves groups out expects 8.",
+    "Keep the signature: without groups, a caller expects 8.",
     ("groups: int = 8", "groups: int = 4"),
 )
 
@@ -881,7 +941,7 @@ answers.edit(
     "4.4",
     "skips joined after the ResBlock",
     "The ResBlock on the way up receives h and the skip together, and makes c_i channels of them. "
-    "Joined afterwards, nobody has looked at the skip, and h has too many channels.",
+    "Joined afterwards, no block has looked at the skip, and h has too many channels.",
     ("GroupNorm(groups, channels[0])", "GroupNorm(groups, 2 * channels[0])"),
     ("Conv2d(channels[0],", "Conv2d(2 * channels[0],"),
     ("before + width", "before"),
@@ -943,7 +1003,7 @@ answers.edit(
 answers.edit(
     "4.4",
     "attention never",
-    "Where config.attention is True, a SelfAttention stands between the two middle blocks.",
+    "Where config.attention is True, a SelfAttention is between the two middle blocks.",
     ("        h = self.attention(h)\n", ""),
 )
 
@@ -982,14 +1042,14 @@ answers.edit(
 answers.edit(
     "4.4",
     "no norm at the end",
-    "The last block's result has no fixed scale. GroupNorm and SiLU stand before conv_out.",
+    "The last block's result has no fixed scale. GroupNorm and SiLU come before conv_out.",
     ("F.silu(self.norm_out(h))", "F.silu(h)"),
 )
 
 answers.edit(
     "4.4",
     "no SiLU at the end",
-    "Between the last GroupNorm and conv_out stands a SiLU.",
+    "A SiLU comes between the last GroupNorm and conv_out.",
     ("F.silu(self.norm_out(h))", "self.norm_out(h)"),
 )
 

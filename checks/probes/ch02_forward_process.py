@@ -9,6 +9,16 @@ from checks.probes.toys import on_meta, place_of
 # By torch, which takes seconds: for the meta device.
 IMPORTED_AT_FIRST_USE = ("torch._dynamo",)
 
+TABLES = (
+    "betas",
+    "alphas",
+    "alpha_bars",
+    "alpha_bars_prev",
+    "posterior_variance",
+    "posterior_x0_coef",
+    "posterior_xt_coef",
+)
+
 
 def gather(impl, inputs):
     return {"picked": impl.gather_at(inputs["values"], inputs["t"], inputs["ndim"])}
@@ -72,6 +82,10 @@ def q_sample_one_by_one(impl, inputs):
     return _one_by_one(impl.q_sample, *(inputs[name] for name in ("x0", "t", "eps", "alpha_bars")))
 
 
+def joint_noise(impl, inputs):
+    return {"eps": impl.joint_noise(inputs["step_noise"], inputs["betas"])}
+
+
 def predict_x0(impl, inputs):
     return {"x0": impl.predict_x0(inputs["x_t"], inputs["t"], inputs["eps"], inputs["alpha_bars"])}
 
@@ -90,6 +104,38 @@ def predict_x0_one_by_one(impl, inputs):
     return _one_by_one(
         impl.predict_x0, *(inputs[name] for name in ("x_t", "t", "eps", "alpha_bars"))
     )
+
+
+def amplification(impl, inputs):
+    return {"factors": impl.amplification(inputs["alpha_bars"])}
+
+
+def error_in_x0(impl, inputs):
+    """The factors, and by how much x_0 changes when eps grows by 1, at every t."""
+    x_t, eps, alpha_bars = inputs["x_t"], inputs["eps"], inputs["alpha_bars"]
+    t = torch.arange(len(alpha_bars))
+    before = impl.predict_x0(x_t, t, eps, alpha_bars)
+    after = impl.predict_x0(x_t, t, eps + 1, alpha_bars)
+    return {"factors": impl.amplification(alpha_bars), "change": after - before}
+
+
+def combine(impl, inputs):
+    means_and_variances = (inputs[name] for name in ("mean_1", "var_1", "mean_2", "var_2"))
+    return _pair(impl.combine(*means_and_variances))
+
+
+def combine_swapped(impl, inputs):
+    """The same witnesses in both orders."""
+    first, second = (inputs["mean_1"], inputs["var_1"]), (inputs["mean_2"], inputs["var_2"])
+    return {
+        "in order": _pair(impl.combine(*first, *second)),
+        "swapped": _pair(impl.combine(*second, *first)),
+    }
+
+
+def schedule(impl, inputs):
+    made = impl.make_schedule(inputs["betas"])
+    return {name: getattr(made, name, None) for name in TABLES}
 
 
 def q_posterior(impl, inputs):

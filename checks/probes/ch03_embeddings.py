@@ -275,7 +275,7 @@ def dropped_with_generators(impl, inputs):
     torch.manual_seed(1)
     first = drop(generator(seed))
     g = generator(seed)
-    # Many, for code that drops whole batches draws the same by chance every other time.
+    # Many, because code that drops whole batches draws the same by chance every other time.
     later = [drop(g) for _ in range(40)]
     torch.manual_seed(2)  # must not matter
     again = drop(generator(seed))

@@ -72,7 +72,7 @@ def mark_of(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise):
     """A comment at the beginning of code that is to be mended."""
     body = node.body[1:] if ast.get_docstring(node) else node.body
     line, indent = body[0].lineno, " " * body[0].col_offset
-    comment = f"{indent}# Exercise {exercise.id}: this runs, and something in it is wrong. Mend it."
+    comment = f"{indent}# Exercise {exercise.id}: its code runs, and something in it is wrong."
     return line, line - 1, [comment]  # nothing is taken out
 
 

@@ -100,20 +100,32 @@ def load_model(path: Path, impl: Implementation) -> tuple[nn.Module, ModelConfig
         CourseError: if the file is missing, damaged, altered, from elsewhere, or does not fit the
             network.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CourseError(f"there is no model at {path}; make one with: course train")
-    weights, metadata = read_weights(path, needed=("config",))
-    config = _parse_config(metadata["config"], path)
+    weights, config = _read(Path(path))
     model = build_model(impl, config)
     fill(
         model,
         weights,
         f"the weights in {path} do not fit the network in {impl.folder.name}/",
-        "A model can only be loaded into the code that trained it; train your own with: course "
-        "train --impl exercises",
+        "A model can only be loaded into the code that trained it: leave --impl out, or train "
+        "with: course train --impl exercises",
     )
     return model.eval(), config
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration in a file that `save_model` wrote.
+
+    Raises:
+        CourseError: as for `load_model`.
+    """
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
+    if not path.is_file():
+        raise CourseError(f"there is no model at {path}; make one with: course train")
+    weights, metadata = read_weights(path, needed=("config",))
+    return weights, _parse_config(metadata["config"], path)
 
 
 def _parse_config(text: str, path: Path) -> ModelConfig:

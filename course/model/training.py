@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -151,6 +151,25 @@ def _flat(config: dict) -> dict:
     return {**config.get("model", {}), **{key: config[key] for key in config if key != "model"}}
 
 
+def made_with(model_file: Path) -> tuple[str, list[str]]:
+    """Whose code made a run's model: the name of its folder, and which exercises were its own.
+
+    Models outside a run are the reference's.
+
+    Raises:
+        CourseError: if it was made with code of another name, which is not known where.
+    """
+    config_file = Path(model_file).parents[1] / "config.json"
+    if not config_file.is_file():
+        return "solutions", []
+    config = _read_json(config_file, {"implementation": str}, "Name the code with --impl")
+    name = config["implementation"]
+    if name not in ("solutions", "exercises"):
+        raise CourseError(f"{model_file} was trained with the code in a folder {name}; say where: "
+                          "--impl PATH")  # fmt: skip
+    return name, config["yours"].split(", ") if "yours" in config else []
+
+
 class InBfloat16(nn.Module):
     """A network whose products are made in bfloat16; its weights stay in float32."""
 
@@ -184,10 +203,13 @@ class Run:
         device: str = "auto",
         save_every: int = 200,
         quiet: bool = False,
+        yours: Sequence[str] = (),  # the exercises of `impl` that are the learner's own
+        processes: Processes | None = None,  # those of torchrun, if left out
     ):
         self.folder, self.impl, self.save_every = Path(folder), impl, save_every
+        self.yours = ", ".join(yours)
         self.device = choose_device(device)
-        self.processes = Processes.join(self.device)
+        self.processes = processes or Processes.join(self.device)
         if self.device.type == "cuda" and self.processes.count > 1:
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         self.main = self.processes.rank == 0
@@ -334,6 +356,8 @@ class Run:
         """Write or compare the configuration; the number of steps that are already done."""
         config_file, last = self.folder / "config.json", self.folder / "models" / "last.pt"
         config = {**asdict(self.preset), "implementation": self.impl.folder.name}
+        if self.yours:
+            config["yours"] = self.yours
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         if config_file.is_file():
             found = _read_json(

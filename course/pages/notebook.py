@@ -167,9 +167,13 @@ class Card:
         if result.status == NOT_WRITTEN:
             exercise = result.exercise
             names, file = ", ".join(exercise.symbols), f"exercises/{exercise.chapter}.py"
+            so_far = len(result.outcomes) - 1
+            if so_far:  # of several functions, the first are written and right
+                names = result.outcomes[-1].got.removeprefix("not written yet: ")
+            done = f"So far {so_far} of its checks pass. " if so_far else ""
             return (
                 f"{LOOKS[NOT_WRITTEN].sign} {exercise.id} {exercise.title}: not written yet.\n"
-                f"{exercise.task} {names} in {file}, save, and run this cell again."
+                f"{done}{exercise.task} {names} in {file}, save, and run this cell again."
             )
         return f"{LOOKS[result.status].sign} {result.message}"
 
