@@ -2,12 +2,13 @@
 
 python -m benchmarks.sampler_quality             what is missing is measured, then a table
 python -m benchmarks.sampler_quality --again     measures everything again
+python -m benchmarks.sampler_quality --guidance 0.5 --longest 100
 
 Each walk draws the same number of every digit with the shipped model. The judge counts the right
 ones; the Fréchet distance is a ratio to that between as many real images (see `course evaluate`).
 Every finished walk is kept in benchmarks/results/sampler_quality.json at once, so an interrupted
-measurement goes on where it stopped. Without guidance a call is one pass of the network over the
-images.
+measurement goes on where it stopped. Figures with guidance have a file of their own, named for w.
+Without guidance a call is one pass of the network over the images, with it two.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from course.model.models import SHIPPED, load_model
 from course.model.sampling import draw
 from course.probing.loading import Implementation
 
-RESULTS = ROOT / "benchmarks" / "results" / "sampler_quality.json"
+RESULTS = ROOT / "benchmarks" / "results"
 WALKS = {
     "ancestral": (10, 20, 50, 100, 250, 1000),
     "ddim": (5, 10, 20, 50),
@@ -32,7 +33,12 @@ WALKS = {
 }
 
 
-def measure(path: Path, count: int, guidance: float, seed: int) -> dict:
+def file_of(guidance: float) -> Path:
+    """Where the figures for one guidance are kept."""
+    return RESULTS / f"sampler_quality{f'_w{guidance:g}' if guidance else ''}.json"
+
+
+def measure(path: Path, count: int, guidance: float, seed: int, longest: int = 1000) -> dict:
     """All walks at `count` images of each digit; those that the file holds already are kept."""
     solutions = Implementation("solutions")
     model, config = load_model(SHIPPED, solutions)
@@ -48,6 +54,7 @@ def measure(path: Path, count: int, guidance: float, seed: int) -> dict:
     result = kept.load(path, settings)
     # From short to long, so that a first figure is there early.
     walks = sorted((steps, sampler) for sampler, all_steps in WALKS.items() for steps in all_steps)
+    walks = [(steps, sampler) for steps, sampler in walks if steps <= longest]
     for steps, sampler in walks:
         name = f"{sampler} {steps}"
         if name in result["measured"]:
@@ -97,12 +104,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40, help="images of each digit (default 40)")
     parser.add_argument("--guidance", type=float, default=0.0, help="w (default 0)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--longest", type=int, default=1000, help="walks of more calls are left out"
+    )
     parser.add_argument("--again", action="store_true", help="forget what was measured before")
     options = parser.parse_args()
+    path = file_of(options.guidance)
     if options.again:
-        RESULTS.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     try:
-        result = measure(RESULTS, options.count, options.guidance, options.seed)
+        result = measure(path, options.count, options.guidance, options.seed, options.longest)
     except CourseError as error:
         parser.exit(2, f"{error}\n")
     print(*table(result), sep="\n")

@@ -65,8 +65,8 @@ def _require_grid(got: dict, inputs: dict, exact) -> None:
         for i, step in enumerate(steps):
             require(
                 abs(step - exact(i, total, n)) <= 0.5 + 1e-5,
-                f"with T = {total} and n = {n}, t_{i} to be the whole number that the formula "
-                f"rounds to for i = {i}",
+                f"with T = {total} and n = {n}, t_{i} to be the whole number nearest to where "
+                f"step number {i} of the grid belongs",
                 f"t_{i} = {step} in {steps}",
             )
 
@@ -268,7 +268,7 @@ def test_grid_lies_where_the_schedule_lies(got, ref, inputs):
 
 # 7.2
 
-SEVEN_TWO = "ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta)"
+SEVEN_TWO = "ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta)"
 
 
 def bar_at(inputs: dict, name: str = "t") -> Tensor:
@@ -295,10 +295,30 @@ def guess_x0(inputs: dict, x: str = "x_t", t: str = "t", eps: str = "eps") -> Te
     return solve_x0(inputs[x], inputs[eps], bar_at(inputs, t)).clamp(-1, 1)
 
 
-def eps_again(inputs: dict) -> Tensor:
+def other_x0(inputs: dict, x: str = "x_t", t: str = "t", eps: str = "eps") -> Tensor:
+    """What the probes' other predict_x0 guesses, clipped."""
+    guess = 0.3 * inputs[x].double() - 0.5 * inputs[eps].double() + 0.7 * bar_at(inputs, t)
+    return guess.clamp(-1, 1)
+
+
+ANOTHER_GUESS = ", with a predict_x0 that guesses in another way"
+
+
+def require_the_guess_of_predict_x0(got: dict, target: Tensor) -> None:
+    require_close(
+        got["x"],
+        target,
+        "the step to be made with what predict_x0(x_t, t, eps, alpha_bars) returns, clipped",
+        "x_next",
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+def eps_again(inputs: dict, x0: Tensor) -> Tensor:
     """The eps that belongs to x_t and the clipped x_0."""
     a = bar_at(inputs)
-    return (inputs["x_t"].double() - a.sqrt() * guess_x0(inputs)) / (1 - a).sqrt()
+    return (inputs["x_t"].double() - a.sqrt() * x0) / (1 - a).sqrt()
 
 
 def sigma_of(inputs: dict, eta: float) -> Tensor:
@@ -306,11 +326,12 @@ def sigma_of(inputs: dict, eta: float) -> Tensor:
     return eta * ((1 - a_next) / (1 - a) * (1 - a / a_next)).sqrt()
 
 
-def ddim_mean(inputs: dict, eta: float = 0.0) -> Tensor:
-    """x_next but for the noise."""
+def ddim_mean(inputs: dict, eta: float = 0.0, x0: Tensor | None = None) -> Tensor:
+    """x_next but for the noise; with this x_0, or the one that eps points to."""
     a_next = bar_at(inputs, "t_next")
+    x0 = guess_x0(inputs) if x0 is None else x0
     rest = (1 - a_next - sigma_of(inputs, eta) ** 2).clamp(min=0)
-    return (a_next.sqrt() * guess_x0(inputs) + rest.sqrt() * eps_again(inputs)).float()
+    return (a_next.sqrt() * x0 + rest.sqrt() * eps_again(inputs, x0)).float()
 
 
 @check(
@@ -360,6 +381,17 @@ def test_ddim_goes_to_the_same_image_with_less_noise(got, ref, inputs):
         "x_next",
         atol=2e-5,  # float32: x_0 is divided by sqrt(alpha_bar), which is 0.15 at the least
     )
+
+
+@check(
+    "7.2",
+    probe=probes.ddim_with_another_guess,
+    inputs=lambda g: step_inputs(g, [7, 3, 0, 5], [2, 1, -1, 4]),
+    call=SEVEN_TWO + ANOTHER_GUESS,
+)
+def test_ddim_asks_predict_x0(got, ref, inputs):
+    """The guess of x_0 is the one that predict_x0 makes, which is handed in"""
+    require_the_guess_of_predict_x0(got, ddim_mean(inputs, x0=other_x0(inputs)))
 
 
 @check(
@@ -664,7 +696,7 @@ def test_ddim_works_on_any_device(got, ref, inputs):
 
 # 7.3
 
-SEVEN_THREE = "dpm_step(x_t, t, t_next, eps, alpha_bars)"
+SEVEN_THREE = "dpm_step(x_t, t, t_next, eps, alpha_bars, predict_x0)"
 
 
 def dpm_formula(inputs: dict, D: Tensor) -> Tensor:
@@ -717,6 +749,17 @@ def test_dpm_is_ddim_without_noise(got, ref, inputs):
 
 @check(
     "7.3",
+    probe=probes.dpm_with_another_guess,
+    inputs=lambda g: step_inputs(g, [7, 3, 0, 5], [2, 1, -1, 4]),
+    call=SEVEN_THREE + ANOTHER_GUESS,
+)
+def test_dpm_asks_predict_x0(got, ref, inputs):
+    """The guess of x_0 is the one that predict_x0 makes, which is handed in"""
+    require_the_guess_of_predict_x0(got, dpm_formula(inputs, other_x0(inputs)))
+
+
+@check(
+    "7.3",
     probe=probes.dpm,
     inputs=lambda g: step_inputs(g, [6, 0, 7, 2], [3, -1, 5, 0], clean=False),
     call=SEVEN_THREE + ", where eps points to an x_0 far outside [-1, 1]",
@@ -726,7 +769,7 @@ def test_dpm_clips_x0(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, guess_x0(inputs)),
-        "the formula with x_0 clipped to [-1, 1] and the whole x_t",
+        "the exact step for a constant x_0, which is the clipped guess, from the whole x_t",
         "x_next",
         atol=5e-5,
     )
@@ -767,7 +810,7 @@ def test_dpm_survives_a_steep_schedule(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, guess_x0(inputs)),
-        "the formula, also in the first steps of a cosine schedule",
+        "the exact step for a constant x_0, also in the first steps of a cosine schedule",
         "x_next",
         rtol=1e-3,
         atol=2e-4,
@@ -810,7 +853,7 @@ def test_dpm_works_on_any_device(got, ref, inputs):
 
 # 7.4
 
-SEVEN_FOUR = "dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory)"
+SEVEN_FOUR = "dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory)"
 
 
 def two_steps(
@@ -832,9 +875,9 @@ def lambda_at(inputs: dict, name: str) -> Tensor:
     return half_log_snr(bar_at(inputs, name))
 
 
-def halfway(inputs: dict, x0_before: Tensor) -> Tensor:
+def halfway(inputs: dict, x0_before: Tensor, x0: Tensor | None = None) -> Tensor:
     """D of algorithm 2, which is x_0 where the step lands."""
-    x0, now = guess_x0(inputs), lambda_at(inputs, "t")
+    x0, now = guess_x0(inputs) if x0 is None else x0, lambda_at(inputs, "t")
     h, h_before = lambda_at(inputs, "t_next") - now, now - lambda_at(inputs, "t_before")
     D = x0 + (x0 - x0_before) * h / (2 * h_before)
     return torch.where(inputs["t_next"].view(-1, 1, 1, 1) < 0, x0, D)
@@ -885,10 +928,24 @@ def test_2m_looks_back(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, halfway(inputs, guess_before(inputs))),
-        "the formula with D, r the last step's length in lambda over this one's",
+        "the step with D, which is x_0 halfway in lambda if it goes on changing as it did",
         "x_next",
         rtol=1e-3,
         atol=1e-4,  # float32: r is a ratio of differences of lambda
+    )
+
+
+@check(
+    "7.4",
+    probe=probes.second_with_another_guess,
+    inputs=lambda g: two_steps(g, [7, 6, 5, 4], [5, 3, 4, 2], [2, 1, 3, 1]),
+    call=SEVEN_FOUR + ANOTHER_GUESS + ", in both steps",
+)
+def test_2m_asks_predict_x0(got, ref, inputs):
+    """Both guesses of x_0 are those that predict_x0 makes, which is handed in"""
+    before = other_x0(inputs, "x_before", "t_before", "eps_before")
+    require_the_guess_of_predict_x0(
+        got, dpm_formula(inputs, halfway(inputs, before, other_x0(inputs)))
     )
 
 
@@ -1083,7 +1140,7 @@ def test_2m_survives_a_steep_schedule(got, ref, inputs):
     require_close(
         got["x"],
         dpm_formula(inputs, halfway(inputs, guess_before(inputs))),
-        "the formula with D, also in the first steps of a cosine schedule",
+        "the step with D in the place of x_0, also in the first steps of a cosine schedule",
         "x_next",
         rtol=1e-3,
         atol=5e-4,

@@ -463,7 +463,7 @@ def test_moments_far_from_zero(got, ref, inputs):
     require_close(
         got["cov"][0],
         exact_moments(features - 1e6)[1],
-        "the covariance of the same rows around 0, for a shift changes no covariance",
+        "the covariance of the same rows around 0, because a shift changes no covariance",
         "cov",
         rtol=1e-8,
         atol=1e-8,
@@ -981,7 +981,7 @@ def with_copies(g: torch.Generator) -> dict:
 )
 def test_radii_count_copies_as_others(got, ref, inputs):
     """A copy of a point is another point, at distance 0"""
-    require_radii(got, inputs, "0 where the set holds k copies of the point, for copies count")
+    require_radii(got, inputs, "0 where the set holds k copies of the point, because copies count")
 
 
 def far_away(g: torch.Generator) -> dict:
@@ -1360,7 +1360,7 @@ def nearly_equal_inputs(g: torch.Generator) -> dict:
     call=NEAREST + ", 20 images, each with two training images that are nearly equally far",
 )
 def test_nearest_are_sorted_by_their_distance(got, ref, inputs):
-    """The nearer of the two stands first by its distance, not by the short cut's rounding"""
+    """The nearer of the two is first by its distance, not by the short cut's rounding"""
     nearest = require_tensor(got["nearest"], "distances", (20, 2), torch.float64)
     wrong = int((nearest[:, 0] > nearest[:, 1]).sum())
     require(wrong == 0, "the nearer one first in all 20 rows", f"the farther one first in {wrong}")
@@ -1393,7 +1393,7 @@ def require_copies(value, inputs: dict) -> None:
         copy = first <= ratio * second
         require(
             found == copy,
-            f"{copy} for ({first:g}, {second:g}), for {first:g} is "
+            f"{copy} for ({first:g}, {second:g}), because {first:g} is "
             f"{'at most' if copy else 'more than'} {ratio:.3g} * {second:g}",
             f"{found}",
         )

@@ -62,12 +62,19 @@ nitpick_ignore_regex = [(r"py:.*", r"(torch|nn|Tensor|F|collections|Callable|Col
 
 
 def mark_formulas(app, what, name, obj, options, lines):
-    """Docstrings are written to be read as text: say which lines are formulas, and mean `*` so."""
+    """Docstrings are written to be read as text: say which lines are formulas, and mean `*` so.
+
+    An equation that is to be found is left out, as in the skeletons.
+    """
     if what == "module":
         del lines[:2]  # its title, which the page has as a heading
-    marked, before, inside = [], "", False
+    marked, before, inside, to_be_found = [], "", False, False
     for line in lines:
         indented = line.startswith("    ")
+        if line.strip() and not indented:
+            to_be_found = line.strip() == "Equation:"
+        if to_be_found:
+            continue
         if line.strip():
             if indented and not before and not inside and marked and marked[-1] == "":
                 marked += ["::", ""]

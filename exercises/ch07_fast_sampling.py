@@ -1,11 +1,11 @@
 """Chapter 07: fast sampling.
 
-The ancestral walk of chapter 06 wants many small steps. Here you take few large ones: choose
-which noise levels to visit, and go from one to the next without new noise, along a curve that a
-better formula follows with fewer calls of the network.
+The ancestral walk of chapter 06 needs many small steps. Here you take a few large ones. You
+choose which noise levels to visit, and go from one to the next without new noise, along a curve
+that a better formula follows with fewer calls of the network.
 
     x_t        images at step t, (B, C, H, W)
-    t, t_next  where each image stands and where the step leads, (B,), int64; t_next < t, and
+    t, t_next  where each image is and where the step leads, (B,), int64; t_next < t, and
                t_next = -1 means the clean image, where alpha_bar = 1
     eps        the noise that the network sees in x_t, (B, C, H, W)
     lambda_t   log( sqrt(alpha_bar_t) / sqrt(1 - alpha_bar_t) ), half of chapter 01's log-SNR
@@ -14,7 +14,8 @@ Sources: Song et al. 2021, "Denoising Diffusion Implicit Models" (DDIM);
 Lu et al. 2022, "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models";
 Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed".
 
-The functions and classes that end in NotImplementedError are yours to write. See how
+The functions and classes that end in NotImplementedError are yours to write, and where a
+comment says so, something is yours to mend. See how
 you are doing with `course check 07`, and ask for help with `course hint 7.1`.
 """
 
@@ -35,15 +36,19 @@ def time_grid(
 ) -> Tensor:
     """Choose which steps of the schedule a short walk visits, the noisiest first.
 
-        trailing  t_i = round( (n - i) * T / n ) - 1             from T-1
-        leading   t_i = (n - 1 - i) * floor( T / n )             down to 0
-        linspace  t_i = round( (n - 1 - i) * (T - 1) / (n - 1) ) from T-1 down to 0
-        log_snr   t_i = the step whose lambda_t lies nearest to the i-th of n values at equal
-                  distances, from max( lambda_{T-1}, lambda_min ) up to lambda_0;  but t_0 = T-1
+    Where does a grid begin, and how long are its steps, the one to the clean image included? With
+    T = 1000 and n = 4:
 
-    with i = 0 ... n-1. Without `lambda_min` most of the values on the cosine schedule would fall
-    where nothing but noise is to be seen. Where two values of log_snr fall on the same step, it
-    is visited once, so that grid may be shorter.
+        trailing  999, 749, 499, 249   from T-1, all steps equally long, also the one that leaves
+                                       the grid for the clean image (count steps from 1 to T)
+        leading   750, 500, 250, 0     multiples of one whole number, as large as n allows
+        linspace  999, 666, 333, 0     from T-1 down to 0, both included, equal distances
+        log_snr                        equal distances in lambda: n values, from lambda_{T-1} or
+                                       from lambda_min if that is larger, up to lambda_0
+
+    What comes out between two whole numbers is rounded to the nearest. log_snr visits for each of
+    its values the step whose lambda is nearest to it, but always begins at T-1. If two values lead
+    to the same step, it is visited once, so this grid may be shorter.
 
     Source: Lin et al. 2024, section 3.3, for the first three; the last is DPM-Solver's.
 
@@ -79,21 +84,21 @@ def ddim_step(
 ) -> Tensor:
     """One step of DDIM, from t to any cleaner t_next.
 
-        x_0     = ( x_t - sqrt(1 - a) * eps ) / sqrt(a), clipped to [-1, 1]
-        eps'    = ( x_t - sqrt(a) * x_0 ) / sqrt(1 - a), the noise that belongs to the clipped x_0
-        sigma   = eta * sqrt( (1 - a_next) / (1 - a) ) * sqrt( 1 - a / a_next )
-        x_next  = sqrt(a_next) * x_0 + sqrt(1 - a_next - sigma^2) * eps' + sigma * noise
+    The step guesses the clean image, clips it to [-1, 1], and takes for the noise whatever is left
+    of x_t beside the clipped guess. Then it mixes the two anew, as the forward process would at
+    t_next: the image with its weight there, and noise with the variance that belongs there in all.
 
-    with a = alpha_bar at t, and a_next = alpha_bar at t_next, or 1 where t_next = -1. eta = 0
-    adds no noise; eta = 1 has the moments of chapter 06's reverse step. What stands under the
-    root before eps' is never negative, but in float32 it can come out a little below 0.
+    Of that noise a part is fresh, with the standard deviation eta * s, and the rest is the noise
+    that was in x_t. s is the standard deviation of the posterior of chapter 02, taken for the leap
+    from t to t_next, so that eta = 0 adds no noise, and eta = 1 makes chapter 06's reverse step.
+    In float32 a variance that is 0 on paper can come out a little below 0.
 
     Source: Song et al. 2021, equations 12 and 16.
 
     Args:
         x_t: shape (B, C, H, W).
-        t: shape (B,), int64; the images may stand at different steps.
-        t_next: shape (B,), int64; -1 leads to the clean image.
+        t: shape (B,), int64; the images may be at different steps.
+        t_next: shape (B,), int64; -1 leads to the clean image, where alpha_bar is 1.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         noise: fresh Gaussian noise, shape (B, C, H, W); may be None if eta = 0.
         alpha_bars: the full schedule, shape (T,).
@@ -116,20 +121,19 @@ def dpm_step(
 ) -> Tensor:
     """One step of DPM-Solver++ of first order, from t to any cleaner t_next.
 
-        x_0     = ( x_t - sqrt(1 - a) * eps ) / sqrt(a), clipped to [-1, 1]
-        lambda  = log( sqrt(a) / sqrt(1 - a) ),   h = lambda_next - lambda
-        x_next  = sqrt(1 - a_next) / sqrt(1 - a) * x_t - sqrt(a_next) * ( e^(-h) - 1 ) * x_0
+    Along the curve, y = x / sqrt(1 - alpha_bar) changes as  dy / dlambda = e^lambda * x_0.  The
+    step goes from lambda at t to lambda at t_next and is exact as long as x_0 stays what it is at
+    t: the guess, clipped to [-1, 1]. Two such steps then lead where one does.
 
-    with a = alpha_bar at t, and a_next = alpha_bar at t_next. Where t_next = -1, a_next = 1 and h
-    is infinite: the step lands on x_0. The step is that of DDIM with eta = 0, in the form from
-    which the second order follows.
+    Where t_next = -1, lambda is infinite, and the step lands on x_0: a weight in which 0 meets
+    infinity would make NaN of it.
 
     Source: Lu et al. 2022, section 4.1, in its first order.
 
     Args:
         x_t: shape (B, C, H, W).
-        t: shape (B,), int64; the images may stand at different steps.
-        t_next: shape (B,), int64; -1 leads to the clean image.
+        t: shape (B,), int64; the images may be at different steps.
+        t_next: shape (B,), int64; -1 leads to the clean image, where alpha_bar is 1.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         alpha_bars: the full schedule, shape (T,).
         predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
@@ -149,37 +153,36 @@ def dpm_2m_step(
     predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     memory: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """One step of DPM-Solver++(2M), which looks at where the last guess of x_0 came from.
+    """One step of DPM-Solver++(2M), which looks back at the guess of x_0 before this one.
 
-        x_0     = ( x_t - sqrt(1 - a) * eps ) / sqrt(a), clipped to [-1, 1]
-        lambda  = log( sqrt(a) / sqrt(1 - a) ),   h = lambda_next - lambda
-        r       = ( lambda - lambda_before ) / h
-        D       = ( 1 + 1 / (2 r) ) * x_0 - 1 / (2 r) * x0_before
-        x_next  = sqrt(1 - a_next) / sqrt(1 - a) * x_t - sqrt(a_next) * ( e^(-h) - 1 ) * D
+    The step is that of `dpm_step`, with another image, D, in the place of x_0. D is x_0 as it will
+    be halfway to t_next, halfway in lambda, if it goes on changing at the rate at which it changed
+    in the last step. Both guesses are clipped to [-1, 1], as in `dpm_step`; D is not clipped.
 
-    D is x_0 as it will be halfway to t_next, if it goes on changing as it did. In the first step
-    there is nothing to look back to, and in the step to the clean image h is infinite: in both,
-    D = x_0. D is not clipped.
+    In the first step there is nothing to look back to, and in the step to the clean image there is
+    no halfway, because lambda is infinite there. In both D is x_0. Some images of a batch may land
+    while others go on.
 
     Source: Lu et al. 2022, algorithm 2.
 
     Args:
         x_t: shape (B, C, H, W).
-        t: shape (B,), int64; the images may stand at different steps.
-        t_next: shape (B,), int64; -1 leads to the clean image.
+        t: shape (B,), int64; the images may be at different steps.
+        t_next: shape (B,), int64; -1 leads to the clean image, where alpha_bar is 1.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
         alpha_bars: the full schedule, shape (T,).
         predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
         memory: what the step before returned as its memory; None in the first step.
 
     Returns:
-        (x_next, memory): the images, shape (B, C, H, W), and for the next step the pair (t, x_0)
-        of this one.
+        (x_next, memory): the images, shape (B, C, H, W), and what the next step has to know of
+        this one, the pair (t, x_0).
     """
 
     raise NotImplementedError("exercise 7.4 is not written yet")
 
 
+@torch.no_grad()
 def fast_sample(
     predict_eps: Callable[[Tensor, Tensor], Tensor],
     step: Callable[..., tuple[Tensor, object]],
@@ -190,12 +193,10 @@ def fast_sample(
 ) -> tuple[Tensor, list[Tensor]]:
     """Walk from noise to images over the steps of a grid.
 
-        memory = None
-        for each t of the grid, with t_next the one after it, or -1 after the last:
-            eps = predict_eps(x, t);  noise ~ N(0, 1), or None without a generator
-            x, memory = step(x, t, t_next, eps, noise, memory)
-
-    What `step` remembers belongs to this walk: the next walk begins with None again.
+    From each t of the grid the walk goes to the next one, and from the last to the clean image,
+    t_next = -1. In every step the network is asked once, and `step` moves the images. With a
+    generator, each step is handed fresh noise. What a step has to remember for the next one is its
+    memory, which belongs to this walk alone.
 
     Source: Song et al. 2021, section 4.2; Lu et al. 2022, algorithm 2.
 
@@ -203,7 +204,7 @@ def fast_sample(
         predict_eps: called once for each step, as predict_eps(x, t) with x (B, C, H, W) and
             t (B,), int64; labels and guidance are already inside it.
         step: called as step(x, t, t_next, eps, noise, memory), with t and t_next of shape (B,),
-            int64; returns (x_next, memory).
+            int64; returns (x_next, memory). The first step of a walk gets None as its memory.
         x_T: pure Gaussian noise to begin with, shape (B, C, H, W).
         timesteps: the grid, the noisiest step first, shape (num_steps,), int64.
         generator: the source of fresh noise, on the device of `x_T`; None if the walk needs none
@@ -214,4 +215,17 @@ def fast_sample(
         (x_0, film): the images, shape (B, C, H, W), and the frames kept, each of that shape,
         from the noisiest to the cleanest.
     """
-    raise NotImplementedError("exercise 7.5 is not written yet")
+    # Exercise 7.5: its code runs, and something in it is wrong.
+    x, film = x_T, []
+    grid = timesteps.tolist()
+    for now, following in zip(grid, [*grid[1:], -1]):
+        memory, noise = None, None
+        t = torch.full((x.shape[0],), now, dtype=torch.int64, device=x.device)  # (B,)
+        t_next = torch.full_like(t, following)  # (B,)
+        eps = predict_eps(x, t)
+        if generator is not None:
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x, memory = step(x, t, t_next, eps, noise, memory)
+        if now in film_steps:
+            film.append(x)
+    return x, film

@@ -1,8 +1,8 @@
 """Chapter 08: evaluation.
 
-Are the digits right? Do they look real? Are they varied, and are they new? Here you build what
-answers, for whole sets of images. No figure says anything alone: each stands beside the same figure
-of real images that the generator has not seen.
+Are the digits right? Do they look real? Are they varied, and are they new? Here you build the
+measures that answer, for whole sets of images. No figure says anything alone: each needs the same
+figure of real images beside it, images that the generator has not seen.
 
     logits       a judge's ten numbers for each image, the largest at the digit that it sees, (N, C)
     features     what a network has to say of each image, (N, D)
@@ -28,12 +28,15 @@ from torch import Tensor
 def right_by_class(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]:
     """Count how many images are judged to be the digit that was asked for.
 
+    For each class: how many images were asked for, and how many of these the judge sees as what
+    was asked for. The worst class is the one of which the smallest share is right. A class that
+    nobody asked for has no share. If two classes are equally bad, the worst is the one with the
+    smaller number.
+
+    Equation:
         right_c = number of images i with labels_i = c and argmax_j logits_ij = c
         count_c = number of images i with labels_i = c
         worst   = the class c with the smallest right_c / count_c, of those with count_c > 0
-
-    The accuracy of all is right.sum() / count.sum(). If two classes are equally bad, the worst is
-    the one with the smaller number.
 
     Source: the accuracy of a classifier on generated images, as in Ravuri & Vinyals 2019,
     "Classification Accuracy Score for Conditional Generative Models", with the roles exchanged.
@@ -56,12 +59,18 @@ def right_by_class(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]
 def wilson_interval(right: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     """The interval in which a share lies, given that `right` of `count` were seen.
 
-        p     = right / count
+    Where P is the true share, the share p that is seen among n = count images varies by a standard
+    deviation of sqrt( P (1 - P) / n ). The ends are the two shares P from which the p that was
+    seen lies just z of these standard deviations away.
+
+    They stay within [0, 1], out of which rounding must not lead either, and leave room where all
+    are right or none. Without any images nothing is known: (0, 1).
+
+    Equation:
+        p     = right / count,  n = count
         ends  = ( p + z^2 / 2n  -+  z * sqrt( p (1 - p) / n + z^2 / 4n^2 ) ) / ( 1 + z^2 / n )
 
-    with n = count. The ends are the two shares P from which p lies just z standard deviations
-    sqrt( P (1 - P) / n ) away. They stay within [0, 1], where rounding too may not lead out of it,
-    and leave room where all are right or none. Without any images nothing is known: (0, 1).
+        the two roots P of (p - P)^2 = z^2 P (1 - P) / n
 
     Source: Wilson 1927.
 
@@ -90,11 +99,15 @@ def wilson_interval(right: int, count: int, z: float = 1.959964) -> tuple[float,
 def feature_moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of a set of features, the Gaussian that stands for it.
 
+    Rows that are drawn from this Gaussian vary as the set's rows do, feature by feature and all
+    features together. Both are unbiased estimates, in float64 from the first sum on.
+
+    Equation:
         mu = 1/N * sum_i f_i
         S  = 1/(N-1) * sum_i (f_i - mu) (f_i - mu)^T
 
-    In float64 from the first sum on. The mean is taken off before anything is squared: in
-    sum f f^T - N mu mu^T two large numbers would meet, and their difference would be rounding.
+        The mean is taken off before anything is multiplied: in sum f f^T - N mu mu^T two large
+        numbers would meet, and their difference would be rounding.
 
     Source: the unbiased estimates of any textbook; for generators Heusel et al. 2017.
 
@@ -121,12 +134,18 @@ def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tenso
         d^2 = |mu_a - mu_b|^2 + tr( S_a + S_b - 2 ( S_a^(1/2) S_b S_a^(1/2) )^(1/2) )
 
     X^(1/2) is the matrix root, the symmetric matrix R without negative eigenvalues for which
-    R R = X. What stands under the outer root is symmetric, so its eigenvalues are real and the
-    trace of its root is the sum of their roots. None of them is negative, but rounding may make a
-    0 slightly so: cut that off, before the root and at the end.
+    R R = X. In one dimension d^2 is (mu_a - mu_b)^2 + (sigma_a - sigma_b)^2, so that a Gaussian is
+    at 0 from itself. No matrix here has a negative eigenvalue, but rounding may make a 0 slightly
+    negative, and the result as well.
 
-    Source: Dowson & Landau 1982; Heusel et al. 2017, equation 6, with S_a S_b under the root, which
-    has the same trace.
+    Equation:
+        S_a^(1/2) = V diag( sqrt(s) ) V^T,  where S_a = V diag(s) V^T
+        tr( X^(1/2) ) = the sum of sqrt(x) over the eigenvalues x of X
+
+        The matrix under the outer root is symmetric, so its eigenvalues are real.
+
+    Source: Dowson & Landau 1982; Heusel et al. 2017, equation 6, with S_a S_b under the root, whose
+    root has the same trace.
 
     Args:
         mean_a, mean_b: shape (D,), float64.
@@ -153,14 +172,20 @@ def distance_ratio(
 ) -> float:
     """How many times as far from real images as other real images are, at the same number.
 
+    The Fréchet distance of two finite sets is too large, by about a constant divided by n: even
+    two sets of real images are never at 0. Figures at different n cannot be compared, and a figure
+    alone says little. The ratio has real images as its unit: 1 is as good as real, whatever the
+    sizes of the three sets.
+
+    So everything is compared at one number n of rows, as large as the sets allow. Which rows those
+    are is left to chance, set by set, because sets are often sorted; none comes twice; and both
+    distances are measured from one and the same choice of the reference.
+
+    Equation:
         n     = the size of the smallest of the three sets
         ratio = distance(reference_n, generated_n) / distance(reference_n, held_out_n)
 
-    where X_n are n different rows of X, drawn at random, the same reference_n in both distances.
-
-    The Fréchet distance of two finite sets is too large, by about a constant divided by n: even
-    two sets of real images are never at 0. Figures at different n cannot be compared, and a figure
-    alone says little. The ratio has real images as its unit: 1 is as good as real.
+        where X_n are n different rows of X, drawn at random
 
     Source: Chong & Forsyth 2020, for the bias.
 
@@ -197,6 +222,9 @@ def neighbour_radii(points: Tensor, k: int) -> Tensor:
 
     Where there are several copies of a point, each is another point, at distance 0.
 
+    Equation:
+        r_i = the (k + 1)-th smallest of |points_i - points_j| over all j, j = i among them
+
     Source: Kynkäänniemi et al. 2019, section 2, NN_k in equation 1.
 
     Args:
@@ -217,10 +245,11 @@ def neighbour_radii(points: Tensor, k: int) -> Tensor:
 def recall(real: Tensor, generated: Tensor, k: int = 3) -> float:
     """The share of real images that lie in a ball around some generated image.
 
-        recall = 1/N * #{ i : |real_i - generated_j| <= r_j  for some j }
+    A generated image's ball reaches to its k-th nearest other generated image, and its border
+    belongs to it. How much of the variety of real images could the generator have made?
 
-    r_j reaches from generated_j to its k-th nearest other generated image. How much of the variety
-    of real images could the generator have made?
+    Equation:
+        recall = 1/N * #{ i : |real_i - generated_j| <= r_j  for some j }
 
     Source: Kynkäänniemi et al. 2019, equation 2.
 
@@ -240,10 +269,11 @@ def recall(real: Tensor, generated: Tensor, k: int = 3) -> float:
 def coverage(real: Tensor, generated: Tensor, k: int = 5) -> float:
     """The share of real images that have a generated image in the ball around them.
 
-        coverage = 1/N * #{ i : |real_i - generated_j| <= r_i  for some j }
+    A real image's ball reaches to its k-th nearest other real image, and its border belongs to it.
+    One stray generated image may have a huge ball in `recall`; here it changes nothing.
 
-    r_i reaches from real_i to its k-th nearest other real image. One stray generated image blows up
-    the balls of `recall`; here it changes nothing.
+    Equation:
+        coverage = 1/N * #{ i : |real_i - generated_j| <= r_i  for some j }
 
     Source: Naeem et al. 2020, equation 5.
 
@@ -263,11 +293,14 @@ def coverage(real: Tensor, generated: Tensor, k: int = 5) -> float:
 def two_nearest(images: Tensor, training: Tensor) -> Tensor:
     """How far each image is from its two nearest training images, pixel by pixel.
 
-        |x - y|^2 = |x|^2 + |y|^2 - 2 x . y
+    A copy is at 0, exactly, so distances are measured by differences, in float64. There may be
+    60,000 training images, for which all differences would take minutes and more memory than there
+    is. The short cut |x - y|^2 = |x|^2 + |y|^2 - 2 x . y gives all squared distances with one
+    matrix product, but it subtracts large numbers, and in float32 a copy only comes out near 0.
 
-    Written like this, all distances come out of one matrix product, which is quick enough for
-    60,000 training images, but it subtracts large numbers: a copy would not be at 0. So find the
-    two with it (for that |x|^2 may be left out), and measure them again, by their differences.
+    Equation:
+        find     the two smallest |y|^2 - 2 x . y,  for |x|^2 is the same for all y
+        measure  those two again, as the root of sum (x - y)^2
 
     Source: Yoon et al. 2023, for the two distances.
 
@@ -290,10 +323,14 @@ def two_nearest(images: Tensor, training: Tensor) -> Tensor:
 def is_copy(nearest: Tensor, ratio: float = 1 / 3) -> Tensor:
     """Which images are copies: far nearer to one training image than to any other.
 
-        copy_i = ( d_i1 <= ratio * d_i2 )
+    A copy's nearest training image is at most `ratio` times as far away as the second nearest, also
+    where both are at 0, because the training set holds the image twice.
 
-    A small distance alone proves nothing, for a plain 1 is near to many. Nor do some copies: real
+    A small distance alone proves nothing: a plain 1 is near to many. Nor do a few copies: real
     images that were never trained on have a rate of copies too, and only more than that counts.
+
+    Equation:
+        copy_i = ( d_i1 <= ratio * d_i2 )
 
     Source: Yoon et al. 2023, with a ratio of 1/3.
 

@@ -192,6 +192,16 @@ def test_held_out_real_images_raise_no_flag(planted):
         assert 0.5 < measurement.ratio("frechet") < 2
 
 
+def test_the_frechet_ratio_is_the_quotient_that_chapter_08_works_out(planted, monkeypatch):
+    ruler, labels, _, test_set = planted
+    images = matching(test_set, labels, seed=1)
+    measurement = ruler.measure(images)
+    quotient = measurement.values.frechet / measurement.real.frechet
+    assert measurement.ratio("frechet") == pytest.approx(quotient, rel=1e-6)
+    monkeypatch.setattr(ruler.ch08, "distance_ratio", lambda *arguments: 7.0)
+    assert ruler.measure(images).ratio("frechet") == 7
+
+
 def test_one_image_of_each_digit_repeated_is_flagged(planted):
     ruler, labels, _, test_set = planted
     ten = matching(test_set, torch.arange(10), seed=1)

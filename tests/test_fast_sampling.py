@@ -23,6 +23,11 @@ def alpha_bars(solutions):
     return ch01.compute_alpha_bars(ch01.cosine_betas(T)).double()
 
 
+@pytest.fixture(scope="module")
+def predict_x0(solutions):
+    return solutions.chapter("ch02_forward_process").predict_x0
+
+
 @pytest.fixture
 def x_T():
     """In float64, for the first guess of x_0 makes 20,000 of a rounding error in eps."""
@@ -75,7 +80,9 @@ def test_the_log_snr_grid_of_the_cosine_schedule(ch07, alpha_bars):
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("num_steps", [10, 50])
 @pytest.mark.parametrize("error", [0.0, 0.1])
-def test_a_ddim_walk_agrees_with_diffusers(ch07, alpha_bars, x_T, eta, num_steps, error):
+def test_a_ddim_walk_agrees_with_diffusers(
+    ch07, predict_x0, alpha_bars, x_T, eta, num_steps, error
+):
     """With a network that errs x_0 is clipped in many steps; diffusers then derives eps again
     if it is asked to."""
     scheduler = ddim_scheduler(alpha_bars, clip_sample=True, clip_sample_range=1.0)
@@ -86,7 +93,7 @@ def test_a_ddim_walk_agrees_with_diffusers(ch07, alpha_bars, x_T, eta, num_steps
     def step(x, t, t_next, eps_t, noise, memory):
         nonlocal theirs
         now = int(t[0])
-        x = ch07.ddim_step(x, t, t_next, eps_t, noise, alpha_bars, eta)
+        x = ch07.ddim_step(x, t, t_next, eps_t, noise, alpha_bars, predict_x0, eta)
         theirs = scheduler.step(
             eps(theirs, t), now, theirs, eta=eta, use_clipped_model_output=True,
             variance_noise=noise,
@@ -102,7 +109,9 @@ def test_a_ddim_walk_agrees_with_diffusers(ch07, alpha_bars, x_T, eta, num_steps
 
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("num_steps", [8, 10, 25, 50])
-def test_a_walk_of_dpm_solver_agrees_with_diffusers(ch07, alpha_bars, x_T, order, num_steps):
+def test_a_walk_of_dpm_solver_agrees_with_diffusers(
+    ch07, predict_x0, alpha_bars, x_T, order, num_steps
+):
     """Where no x_0 leaves [-1, 1], for diffusers does not clip it."""
     scheduler = DPMSolverMultistepScheduler(
         num_train_timesteps=T,
@@ -122,9 +131,9 @@ def test_a_walk_of_dpm_solver_agrees_with_diffusers(ch07, alpha_bars, x_T, order
         nonlocal theirs
         theirs = scheduler.step(eps(theirs, t), t[0], theirs).prev_sample
         if order == 1:
-            x = ch07.dpm_step(x, t, t_next, eps_t, alpha_bars)
+            x = ch07.dpm_step(x, t, t_next, eps_t, alpha_bars, predict_x0)
         else:
-            x, memory = ch07.dpm_2m_step(x, t, t_next, eps_t, alpha_bars, memory)
+            x, memory = ch07.dpm_2m_step(x, t, t_next, eps_t, alpha_bars, predict_x0, memory)
         worst[0] = max(worst[0], float((x - theirs).abs().max()))
         return x, memory
 
@@ -134,25 +143,28 @@ def test_a_walk_of_dpm_solver_agrees_with_diffusers(ch07, alpha_bars, x_T, order
     assert worst[0] < 1e-4
 
 
-def test_first_order_is_ddim_at_every_pair_of_steps(ch07, alpha_bars):
+def test_first_order_is_ddim_at_every_pair_of_steps(ch07, predict_x0, alpha_bars):
     generator = torch.Generator().manual_seed(2)
     t = torch.randint(1, T, (300,), generator=generator)
     t_next = (torch.rand(300, generator=generator) * (t + 1)).long() - 1
     x, eps = torch.randn(2, 300, 1, 3, 2, generator=generator)
-    ddim = ch07.ddim_step(x, t, t_next, eps, None, alpha_bars.float())
+    bars = alpha_bars.float()
+    ddim = ch07.ddim_step(x, t, t_next, eps, None, bars, predict_x0)
     assert ddim.dtype == torch.float32
-    assert torch.allclose(ch07.dpm_step(x, t, t_next, eps, alpha_bars.float()), ddim, atol=2e-5)
+    assert torch.allclose(ch07.dpm_step(x, t, t_next, eps, bars, predict_x0), ddim, atol=2e-5)
 
 
-def test_ddim_with_eta_1_is_chapter_06(ch07, solutions, alpha_bars):
+def test_ddim_with_eta_1_is_chapter_06(ch07, predict_x0, solutions, alpha_bars):
     """On the full grid every step, noise included, to float32."""
     schedule = build_schedule(solutions, ModelConfig(num_steps=T))
     p_sample = solutions.chapter("ch06_guided_sampling").p_sample
     t = torch.arange(T)
     x, eps, noise = torch.randn(3, T, 1, 2, 3, generator=torch.Generator().manual_seed(4))
-    ours = ch07.ddim_step(x, t, t - 1, eps, noise, schedule.alpha_bars, 1.0)
+    ours = ch07.ddim_step(x, t, t - 1, eps, noise, schedule.alpha_bars, predict_x0, 1.0)
+    q_posterior = solutions.chapter("ch02_forward_process").q_posterior
+    theirs = p_sample(x, t, eps, noise, schedule, predict_x0, q_posterior)
     # At the smallest t the betas are 1e-4, of which 1 - a / a_next in float32 keeps three digits.
-    assert torch.allclose(ours, p_sample(x, t, eps, noise, schedule), atol=2e-3)
+    assert torch.allclose(ours, theirs, atol=2e-3)
 
 
 # In the course

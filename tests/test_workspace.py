@@ -184,7 +184,7 @@ def test_a_deleted_file_comes_back_as_a_skeleton(workspace):
 def test_hints_open_one_by_one_and_stop_at_the_last(workspace):
     exercise = find_exercise("1.2")
     opened = [workspace.next_hint(exercise) for _ in range(5)]
-    assert opened == [1, 2, 3, 3, 3]
+    assert opened == [1, 2, 3, 4, 4]
     assert workspace.next_hint(find_exercise("1.1")) == 1
 
 

@@ -274,6 +274,17 @@ def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
     return (low + high) / 2
 
 
+@answers.right("1.3", "a search that stops once the share is right to 0.1 %")
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    low, high, ratio = beta_start, 1.0, 0.0
+    while not 0.999 <= ratio <= 1.001:
+        end = (low + high) / 2
+        betas = ref.linear_betas(num_steps, beta_start, end)
+        ratio = ref.compute_alpha_bars(betas)[-1].item() / final_alpha_bar
+        low, high = (end, high) if ratio > 1 else (low, end)
+    return end
+
+
 @answers.right("1.3", "recursion")
 def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
     def between(low, high, rounds=40):

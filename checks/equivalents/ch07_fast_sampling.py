@@ -127,12 +127,13 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 
 
 @answers.right("7.2", "a loop over the images, with Python floats")
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
     result = []
     for i in range(len(x_t)):
         a = alpha_bars[t[i]].item()
         a_next = alpha_bars[t_next[i]].item() if t_next[i] >= 0 else 1.0
-        x0 = torch.clamp((x_t[i] - math.sqrt(1 - a) * eps[i]) / math.sqrt(a), -1.0, 1.0)
+        guess = predict_x0(x_t[i : i + 1], t[i : i + 1], eps[i : i + 1], alpha_bars)[0]
+        x0 = torch.clamp(guess, -1.0, 1.0)
         e = (x_t[i] - math.sqrt(a) * x0) / math.sqrt(1 - a)
         variance = eta**2 * (1 - a_next) / (1 - a) * (1 - a / a_next)
         x = math.sqrt(a_next) * x0 + math.sqrt(max(1 - a_next - variance, 0)) * e
@@ -143,11 +144,11 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
 
 
 @answers.right("7.2", "a table that ends in 1, in float64")
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
     table = F.pad(alpha_bars.double(), (0, 1), value=1.0)  # index -1 finds the 1
     a, a_next = table[t][:, None, None, None], table[t_next][:, None, None, None]
     x = x_t.double()
-    x0 = ((x - (1 - a) ** 0.5 * eps) / a**0.5).clip(-1, 1)
+    x0 = predict_x0(x, t, eps, alpha_bars).clip(-1, 1)
     e = (x - a**0.5 * x0) / (1 - a) ** 0.5
     sigma = eta * ((1 - a_next) / (1 - a)) ** 0.5 * (1 - a / a_next) ** 0.5
     x = a_next**0.5 * x0 + F.relu(1 - a_next - sigma**2) ** 0.5 * e
@@ -157,13 +158,13 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
 
 
 @answers.right("7.2", "weights of x_0 and x_t")
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
     def weight(values):
         return values.reshape(-1, 1, 1, 1)
 
     a = alpha_bars.gather(0, t)
     a_next = alpha_bars.gather(0, t_next.clamp_min(0)).masked_fill(t_next == -1, 1.0)
-    x0 = F.hardtanh(weight(a.rsqrt()) * x_t - weight((1 / a - 1).sqrt()) * eps)
+    x0 = F.hardtanh(predict_x0(x_t, t, eps, alpha_bars))
     sigma2 = eta**2 * (1 - a_next) * (1 - a / a_next) / (1 - a)
     along = torch.sqrt(torch.clamp(1 - a_next - sigma2, min=0) / (1 - a))
     x = weight(a_next.sqrt() - along * a.sqrt()) * x0 + weight(along) * x_t
@@ -171,11 +172,11 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
 
 
 @answers.right("7.2", "NumPy")
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
     table = np.append(alpha_bars.numpy().astype(np.float64), 1.0)
     a, a_next = (table[s.numpy()].reshape(-1, 1, 1, 1) for s in (t, t_next))
     x = x_t.numpy()
-    x0 = np.clip((x - np.sqrt(1 - a) * eps.numpy()) / np.sqrt(a), -1, 1)
+    x0 = np.clip(predict_x0(x_t, t, eps, alpha_bars).numpy(), -1, 1)
     e = (x - np.sqrt(a) * x0) / np.sqrt(1 - a)
     sigma = eta * np.sqrt((1 - a_next) / (1 - a)) * np.sqrt(1 - a / a_next)
     out = np.sqrt(a_next) * x0 + np.sqrt(np.maximum(1 - a_next - sigma**2, 0)) * e
@@ -185,12 +186,12 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
 
 
 @answers.right("7.2", "einsum, in float32, with a negative variance set to 0")
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
     times = functools.partial(torch.einsum, "b,b...->b...")
     one = torch.ones_like(t, dtype=alpha_bars.dtype)
     a = alpha_bars[t]
     a_next = torch.where(t_next >= 0, alpha_bars[t_next.clamp(0)], one)
-    x0 = times(1 / a.sqrt(), x_t - times((1 - a).sqrt(), eps)).clamp(-1, 1)
+    x0 = predict_x0(x_t=x_t, t=t, eps=eps, alpha_bars=alpha_bars).clamp(-1, 1)
     e = times(1 / (1 - a).sqrt(), x_t - times(a.sqrt(), x0))
     sigma = eta * torch.sqrt((1 - a_next) / (1 - a) * (1 - a / a_next))
     left = 1 - a_next - sigma.square()
@@ -202,7 +203,7 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
 
 
 @answers.right("7.2", "the posterior's variance, for the ancestral part")
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
     landed = t_next < 0
     a = alpha_bars[t].double()
     a_next = alpha_bars[torch.where(landed, 0, t_next)].double()
@@ -211,7 +212,7 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
     variance = eta * eta * beta * (1 - a_next) / (1 - a)
     shape = (len(t), *[1] * (x_t.dim() - 1))
     a, a_next, variance = (v.view(shape) for v in (a, a_next, variance))
-    x0 = ((x_t - torch.sqrt(1 - a) * eps) / torch.sqrt(a)).clamp(min=-1).clamp(max=1)
+    x0 = predict_x0(x_t, t, eps, alpha_bars).clamp(min=-1).clamp(max=1)
     eps = (x_t - torch.sqrt(a) * x0) / torch.sqrt(1 - a)
     left = (1 - a_next - variance).clamp_min(0.0)
     mean = torch.sqrt(a_next) * x0 + torch.sqrt(left) * eps
@@ -223,22 +224,22 @@ def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
 
 
 @answers.right("7.3", "DDIM's formula")
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
+def dpm_step(x_t, t, t_next, eps, alpha_bars, predict_x0):
     a, b = (
         torch.where(s < 0, torch.ones_like(alpha_bars[:1]), alpha_bars[s.clamp(min=0)])
         .view(-1, 1, 1, 1)
         for s in (t, t_next)
     )  # fmt: skip
-    x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
+    x0 = predict_x0(x_t, t, eps, alpha_bars).clamp(-1, 1)
     return b.sqrt() * x0 + ((1 - b) / (1 - a)).sqrt() * (x_t - a.sqrt() * x0)
 
 
 @answers.right("7.3", "a loop over the images, with Python floats")
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
+def dpm_step(x_t, t, t_next, eps, alpha_bars, predict_x0):
     result = []
-    for x, now, following, e in zip(x_t, t.tolist(), t_next.tolist(), eps):
+    for i, (x, now, following, e) in enumerate(zip(x_t, t.tolist(), t_next.tolist(), eps)):
         a = alpha_bars[now].item()
-        x0 = ((x - math.sqrt(1 - a) * e) / math.sqrt(a)).clip(-1, 1)
+        x0 = predict_x0(x[None], t[i : i + 1], e[None], alpha_bars)[0].clip(-1, 1)
         if following == -1:
             result.append(x0)
             continue
@@ -249,18 +250,18 @@ def dpm_step(x_t, t, t_next, eps, alpha_bars):
 
 
 @answers.right("7.3", "NumPy, with a table that ends in 1")
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
+def dpm_step(x_t, t, t_next, eps, alpha_bars, predict_x0):
     table = np.append(alpha_bars.numpy().astype(np.float64), 1.0)
     a, b = (table[s.numpy()][:, None, None, None] for s in (t, t_next))
     with np.errstate(divide="ignore"):
         h = 0.5 * (np.log(b / (1 - b)) - np.log(a / (1 - a)))
-    x0 = np.clip((x_t.numpy() - np.sqrt(1 - a) * eps.numpy()) / np.sqrt(a), -1, 1)
+    x0 = np.clip(predict_x0(x_t, t, eps, alpha_bars).numpy(), -1, 1)
     x = np.sqrt(1 - b) / np.sqrt(1 - a) * x_t.numpy() - np.sqrt(b) * np.expm1(-h) * x0
     return torch.from_numpy(x.astype("float32"))
 
 
 @answers.right("7.3", "logit and float64")
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
+def dpm_step(x_t, t, t_next, eps, alpha_bars, predict_x0):
     table = torch.cat([alpha_bars.double(), alpha_bars.new_ones(1).double()])
     lambdas = torch.logit(table) / 2  # inf at the end
 
@@ -268,14 +269,14 @@ def dpm_step(x_t, t, t_next, eps, alpha_bars):
         return values[step].reshape(len(step), 1, 1, 1)
 
     alpha, sigma = table.sqrt(), (1 - table).sqrt()
-    x0 = torch.clamp((x_t - at(sigma, t) * eps) / at(alpha, t), -1, 1)
+    x0 = torch.clamp(predict_x0(x_t, t, eps, alpha_bars), -1, 1)
     h = at(lambdas, t_next) - at(lambdas, t)
     x = at(sigma, t_next) / at(sigma, t) * x_t + at(alpha, t_next) * -torch.expm1(-h) * x0
     return x.type_as(x_t)
 
 
 @answers.right("7.3", "1 - exp(-h), in float32")
-def dpm_step(x_t, t, t_next, eps, alpha_bars):
+def dpm_step(x_t, t, t_next, eps, alpha_bars, predict_x0):
     def look_up(step):
         found = alpha_bars.take(step.clamp(min=0))
         return torch.where(step >= 0, found, torch.ones_like(found))[..., None, None, None]
@@ -284,7 +285,7 @@ def dpm_step(x_t, t, t_next, eps, alpha_bars):
     lambda_t = 0.5 * torch.log(a) - 0.5 * torch.log(1 - a)
     lambda_next = 0.5 * torch.log(b) - 0.5 * torch.log(1 - b)
     gone = torch.exp(lambda_t - lambda_next)
-    x0 = F.hardtanh((x_t - torch.sqrt(1 - a) * eps) * torch.rsqrt(a))
+    x0 = F.hardtanh(predict_x0(x_t, t, eps, alpha_bars))
     return torch.sqrt(1 - b) * torch.rsqrt(1 - a) * x_t + torch.sqrt(b) * (1 - gone) * x0
 
 
@@ -292,7 +293,7 @@ def dpm_step(x_t, t, t_next, eps, alpha_bars):
 
 
 @answers.right("7.4", "a loop over the images, with Python floats")
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
+def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory=None):
     def half_log_snr(step):
         a = alpha_bars[step].item()
         return math.log(a / (1 - a)) / 2
@@ -301,7 +302,8 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
     for i in range(len(x_t)):
         now, following = t[i].item(), t_next[i].item()
         a = alpha_bars[now].item()
-        x0 = torch.clamp((x_t[i] - math.sqrt(1 - a) * eps[i]) / math.sqrt(a), -1, 1)
+        guess = predict_x0(x_t[i : i + 1], t[i : i + 1], eps[i : i + 1], alpha_bars)[0]
+        x0 = torch.clamp(guess, -1, 1)
         guesses.append(x0)
         if following < 0:
             moved.append(x0)
@@ -316,11 +318,11 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
 
 
 @answers.right("7.4", "a table that ends in 1, in float64, and lambda in the memory")
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
+def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory=None):
     table = F.pad(alpha_bars.double(), (0, 1), value=1.0)
     a, b = (table[s].view(-1, 1, 1, 1) for s in (t, t_next))
     lam, lam_next = torch.logit(a) / 2, torch.logit(b) / 2
-    x0 = ((x_t - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
+    x0 = predict_x0(x_t.double(), t, eps, alpha_bars).clamp(-1, 1)
     D, h = x0, lam_next - lam
     if memory:
         lam_before, x0_before = memory
@@ -331,7 +333,7 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
 
 
 @answers.right("7.4", "DDIM's formula with D, for each kind of step its branch")
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
+def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory=None):
     lands = t_next == -1
     a = alpha_bars[t]
     b = torch.where(lands, torch.ones_like(a), alpha_bars[t_next.clamp(min=0)])
@@ -339,7 +341,7 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
     def wide(values):
         return values[:, None, None, None]
 
-    x0 = ((x_t - wide((1 - a).sqrt()) * eps) / wide(a.sqrt())).clip(-1, 1)
+    x0 = predict_x0(x_t, t, eps, alpha_bars).clip(-1, 1)
     if memory is None:
         D = x0
     else:
@@ -354,7 +356,7 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
 
 
 @answers.right("7.4", "NumPy")
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
+def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory=None):
     table = np.append(alpha_bars.numpy().astype(np.float64), 1.0)
     with np.errstate(divide="ignore"):
         lambdas = 0.5 * np.log(table / (1 - table))
@@ -364,7 +366,7 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
         return values[step].reshape(-1, 1, 1, 1)
 
     a, b = at(table, now), at(table, following)
-    x0 = np.clip((x_t.numpy() - np.sqrt(1 - a) * eps.numpy()) / np.sqrt(a), -1, 1)
+    x0 = np.clip(predict_x0(x_t, t, eps, alpha_bars).numpy(), -1, 1)
     h = at(lambdas, following) - at(lambdas, now)
     D = x0
     if memory is not None:
@@ -377,7 +379,7 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
 
 
 @answers.right("7.4", "first order plus a correction, the memory a dict")
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
+def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory=None):
     def at(step):
         return torch.where(step < 0, 1.0, alpha_bars[step.clamp(min=0)]).view(-1, 1, 1, 1)
 
@@ -385,7 +387,7 @@ def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
         return 0.5 * torch.log(a) - 0.5 * torch.log1p(-a)
 
     a, b = at(t), at(t_next)
-    x0 = F.hardtanh((x_t - (1 - a).sqrt() * eps) / a.sqrt())
+    x0 = F.hardtanh(predict_x0(x_t, t, eps, alpha_bars))
     h = level(b) - level(a)
     pull = -b.sqrt() * torch.expm1(-h)
     x = ((1 - b) / (1 - a)).sqrt() * x_t + pull * x0

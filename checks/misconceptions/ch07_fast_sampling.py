@@ -47,7 +47,7 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 answers.edit(
     "7.1",
     "cut off instead of rounded",
-    ".long() and int() drop what stands behind the point. Round first.",
+    ".long() and int() drop what comes after the point. Round first.",
     ("T / n).round()", "T / n)"),
     ("(n - 1)).round()", "(n - 1))"),
 )
@@ -290,7 +290,7 @@ answers.edit(
 answers.edit(
     "7.2",
     "sigma not squared under the root",
-    "Under the root stand variances: 1 - a_next - sigma^2.",
+    "What is under the root are variances: 1 - a_next - sigma^2.",
     ("sigma**2", "sigma"),
 )
 
@@ -369,7 +369,7 @@ answers.edit(
 answers.edit(
     "7.2",
     "the first image's steps for all",
-    "The images of a batch may stand at different steps: read the table with the whole t.",
+    "The images of a batch may be at different steps: read the table with the whole t.",
     ("(alpha_bars, t)", "(alpha_bars, t[:1])"),
     ("(alpha_bars, t_next)", "(alpha_bars, t_next[:1])"),
 )
@@ -390,11 +390,19 @@ answers.edit(
     "written into the caller's x_t",
     "x_t -= ... changes the tensor that was handed in. x_t - ... makes a new one.",
 )
-def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta=0.0):
-    x_next = ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, eta)
+def ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta=0.0):
+    x_next = ref.ddim_step(x_t, t, t_next, eps, noise, alpha_bars, predict_x0, eta)
     x_t -= (1 - ref.alpha_bar_at(alpha_bars, t)).sqrt() * eps
     return x_next
 
+
+answers.edit(
+    "7.2",
+    "x_0 worked out again, past predict_x0",
+    "You wrote this formula once, in chapter 02, and the step is handed it as predict_x0. Hand "
+    "it another guesser, and it must use that one's guess.",
+    ("predict_x0(x_t, t, eps, alpha_bars)", "((x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
+)
 
 answers.edit(
     "7.2",
@@ -442,8 +450,8 @@ answers.edit(
 answers.edit(
     "7.3",
     "the noise levels upside down",
-    "Noise shrinks from sqrt(1 - a) to sqrt(1 - a_next): the next one stands above, the present "
-    "one below.",
+    "Noise shrinks from sqrt(1 - a) to sqrt(1 - a_next): the next one is above the line, the "
+    "present one below.",
     ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next)"),
 )
 
@@ -527,9 +535,17 @@ answers.edit(
 answers.edit(
     "7.3",
     "the first image's steps for all",
-    "The images of a batch may stand at different steps: read the table with the whole t.",
+    "The images of a batch may be at different steps: read the table with the whole t.",
     ("(alpha_bars, t)", "(alpha_bars, t[:1])"),
     ("(alpha_bars, t_next)", "(alpha_bars, t_next[:1])"),
+)
+
+answers.edit(
+    "7.3",
+    "x_0 worked out again, past predict_x0",
+    "You wrote this formula once, in chapter 02, and the step is handed it as predict_x0. Hand "
+    "it another guesser, and it must use that one's guess.",
+    ("predict_x0(x_t, t, eps, alpha_bars)", "((x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
 )
 
 answers.edit(
@@ -545,40 +561,39 @@ answers.edit(
 
 answers.edit(
     "7.4",
-    "r upside down",
-    "r is the last step's length over this one's. A long step reaches further beyond x_0, so "
-    "1 / (2 r) must grow with h.",
+    "the two lengths exchanged",
+    "The longer this step is, the further away is its middle, and the further D lies beyond x_0. "
+    "The last step's length belongs below the line: it says how fast x_0 changed.",
     ("/ (2 * r)", "* r / 2"),
 )
 
 answers.edit(
     "7.4",
-    "the 2 before r forgotten",
-    "1 / r would be x_0 at the end of the step. Halfway, which stands for the whole of it, it has "
-    "changed by half as much.",
+    "x_0 at the end of the step",
+    "D is x_0 halfway through the step, where it has changed by half as much as at the end.",
     ("(2 * r)", "r"),
 )
 
 answers.edit(
     "7.4",
     "back instead of on",
-    "x_0 minus a part of its change lies between the last guess and this one. D lies beyond: "
-    "(1 + 1 / (2 r)) x_0 - 1 / (2 r) x0_before.",
+    "x_0 minus a part of its change lies between the last guess and this one. D lies beyond x_0: "
+    "it was 0.2, is 0.3 now, and will be more.",
     ("x0 + (x0 - x0_before)", "x0 - (x0 - x0_before)"),
 )
 
 answers.edit(
     "7.4",
     "all steps taken as equally long",
-    "1 / (2 r) is 1/2 only if this step is as long in lambda as the last one. Steps that are equal "
-    "in t are not equal in lambda.",
+    "Half of the last change is right only if this step is as long in lambda as the last one. "
+    "Steps that are equal in t are not equal in lambda.",
     ("(2 * r)", "2"),
 )
 
 answers.edit(
     "7.4",
-    "r measured in t",
-    "The lengths in r are differences of lambda. In t the same two steps may look equally long.",
+    "lengths measured in t",
+    "The steps' lengths are differences of lambda. In t the same two may look equally long.",
     (
         "r = (half_log_snr(a) - half_log_snr(alpha_bar_at(alpha_bars, t_before))) / h",
         "r = ((t_before - t) / (t - t_next)).view(-1, 1, 1, 1)",
@@ -587,7 +602,7 @@ answers.edit(
 
 answers.edit(
     "7.4",
-    "r measured over both steps",
+    "the last step's length measured over both steps",
     "The last step's length is lambda - lambda_before. lambda_next - lambda_before is both steps "
     "together.",
     ("r = (half_log_snr(a) -", "r = (half_log_snr(a_next) -"),
@@ -626,13 +641,13 @@ _kept = {}
     "Another walk's x_0 has nothing to do with this one's. All that a step may know of the past is "
     "the memory that it is handed; with None it is the first.",
 )
-def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, memory=None):
+def dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, memory=None):
     if _kept.get("schedule") is not alpha_bars:  # else one check would disturb another
         _kept.update(schedule=alpha_bars, memory=None)
     before = _kept["memory"]
     if before is not None and before[1].shape != x_t.shape:
         before = None
-    x_next, _kept["memory"] = ref.dpm_2m_step(x_t, t, t_next, eps, alpha_bars, before)
+    x_next, _kept["memory"] = ref.dpm_2m_step(x_t, t, t_next, eps, alpha_bars, predict_x0, before)
     return x_next, _kept["memory"]
 
 
@@ -677,13 +692,13 @@ answers.edit(
     "7.4",
     "the unclipped x_0 remembered",
     "Clip the guess before you use it and before you keep it, or D compares two different things.",
-    ("(t, x0)", "(t, (x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
+    ("(t, x0)", "(t, predict_x0(x_t, t, eps, alpha_bars))"),
 )
 
 answers.edit(
     "7.4",
     "D is clipped",
-    "x_0 is clipped because it stands for an image. D stands for where x_0 is heading, and may lie "
+    "x_0 is clipped because it is a guess of an image. D says where x_0 is heading, and may lie "
     "beyond.",
     ("x0, second_order)", "x0, second_order.clamp(-1, 1))"),
 )
@@ -691,8 +706,8 @@ answers.edit(
 answers.edit(
     "7.4",
     "lambda taken as the whole log-SNR",
-    "lambda compares amplitudes, the log-SNR compares powers. r does not notice the factor 2, "
-    "but e^(-h) does.",
+    "lambda compares amplitudes, the log-SNR compares powers. A quotient of two lengths does not "
+    "notice the factor 2, but e^(-h) does.",
     ("(1 - alpha_bar)) / 2", "(1 - alpha_bar))"),
 )
 
@@ -715,8 +730,16 @@ answers.edit(
     "7.4",
     "values of shape (B,) against images",
     "A (B,) tensor is lined up with the last axis, the image's columns. Give it shape "
-    "(B, 1, 1, 1), or each column instead of each image gets its own r.",
+    "(B, 1, 1, 1), or each column instead of each image gets its own lengths.",
     ("(x0 - x0_before) / (2 * r)", "1 / (2 * r.flatten()) * (x0 - x0_before)"),
+)
+
+answers.edit(
+    "7.4",
+    "x_0 worked out again, past predict_x0",
+    "You wrote this formula once, in chapter 02, and the step is handed it as predict_x0. Hand "
+    "it another guesser, and it must use that one's guess.",
+    ("predict_x0(x_t, t, eps, alpha_bars)", "((x_t - (1 - a).sqrt() * eps) / a.sqrt())"),
 )
 
 answers.edit(
@@ -813,11 +836,11 @@ answers.edit(
     ("= step(x,", "= step(x_T,"),
 )
 
-answers.edit(
+answers.planted(
     "7.5",
-    "the memory is not handed on",
-    "step returns two things. The second is what the next step wants as its memory.",
-    ("noise, memory)", "noise, None)"),
+    "the memory is set back in every step",
+    "What step returned as its memory is None again before the next step is called. A walk begins "
+    "with memory = None once, before its first step.",
 )
 
 
@@ -854,7 +877,7 @@ answers.edit(
     "zeros instead of None",
     "Without a generator step is handed None, which says that there is no noise. Zeros look like "
     "noise, and a step of eta = 1 would go wrong without a word.",
-    ("x_T, None, None, []", "x_T, None, torch.zeros_like(x_T), []"),
+    ("memory, noise = None, None", "memory, noise = None, torch.zeros_like(x_T)"),
 )
 
 answers.edit(

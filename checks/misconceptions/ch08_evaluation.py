@@ -344,12 +344,11 @@ answers.edit(
     ("centred.T @ centred", "(features.T @ features - len(features) * mean[:, None] * mean)"),
 )
 
-answers.edit(
+answers.planted(
     "8.2",
     "only the variances",
     "Features go together: where one is large another tends to be. cov holds a number for every "
-    "pair, the variances are its diagonal.",
-    ("centred.T @ centred / (len(features) - 1)", "torch.diag(features.var(dim=0))"),
+    "pair of them, and the variances are only its diagonal.",
 )
 
 answers.edit(
@@ -614,7 +613,7 @@ def _some(rows, n, generator):
 answers.edit(
     "8.4",
     "the ratio upside down",
-    "Generated images stand above the line, so that a large ratio is a bad one.",
+    "Generated images belong above the line, so that a large ratio is a bad one.",
     ("return distance", "return 1 / distance"),
     (") / distance", ") * distance"),
 )
@@ -638,7 +637,7 @@ answers.edit(
 @answers.wrong(
     "8.4",
     "held-out images compared with generated ones",
-    "Below the line stand two sets of real images, the reference and the held-out ones.",
+    "Below the line belong two sets of real images, the reference and the held-out ones.",
 )
 def distance_ratio(distance, reference, held_out, generated, generator):
     n = _smallest(reference, held_out, generated)
@@ -660,7 +659,7 @@ def distance_ratio(distance, reference, held_out, generated, generator):
 answers.edit(
     "8.4",
     "the reference compared with itself",
-    "Two sets with images in common are too near to each other. Below the line stand reference "
+    "Two sets with images in common are too near to each other. Below the line belong reference "
     "and held-out images, which share none.",
     ("some(held_out)", "some(reference)"),
 )
@@ -1053,7 +1052,7 @@ answers.edit(
 answers.edit(
     "8.6",
     "the farther one first",
-    "The nearest stands in column 0.",
+    "The nearest is in column 0.",
     ("sort(dim=1)", "sort(dim=1, descending=True)"),
 )
 
@@ -1169,7 +1168,7 @@ answers.edit(
 answers.edit(
     "8.6",
     "originals flagged instead of copies",
-    "True stands for a copy.",
+    "True means a copy.",
     ("<= ratio", "> ratio"),
 )
 

@@ -44,15 +44,32 @@ def grids_elsewhere(impl, inputs):
     return {"places": [place_of(lambda case=case: _grid(impl, case)) for case in there]}
 
 
+# What the steps are handed to guess x_0 with
+
+
+def predict_x0(x_t, t, eps, alpha_bars):
+    """Chapter 02's: the x_0 from which the forward process, with this eps, arrives at x_t."""
+    a = alpha_bars[t].view(-1, 1, 1, 1)
+    return (x_t - (1 - a).sqrt() * eps) / a.sqrt()
+
+
+def another_guess(x_t, t, eps, alpha_bars):
+    """A guess of another kind, to which all four arguments matter."""
+    a = alpha_bars[t].view(-1, 1, 1, 1)
+    return 0.3 * x_t - 0.5 * eps + 0.7 * a
+
+
 # 7.2
 
 
-def _ddim(impl, inputs, noise="noise"):
+def _ddim(impl, inputs, noise="noise", predict=predict_x0):
     """One call; `noise` names the input that is handed in as noise, and may be None."""
     option = {"eta": inputs["eta"]} if "eta" in inputs else {}
     names = ("x_t", "t", "t_next", "eps")
     noise = None if noise is None else inputs[noise]
-    return impl.ddim_step(*(inputs[n] for n in names), noise, inputs["alpha_bars"], **option)
+    return impl.ddim_step(
+        *(inputs[n] for n in names), noise, inputs["alpha_bars"], predict, **option
+    )
 
 
 def ddim(impl, inputs):
@@ -63,6 +80,12 @@ def ddim(impl, inputs):
 def ddim_without_noise(impl, inputs):
     """One call with noise of zeros."""
     return {"x": _ddim(impl, {**inputs, "noise": torch.zeros_like(inputs["x_t"])})}
+
+
+def ddim_with_another_guess(impl, inputs):
+    """One call with noise of zeros, x_0 guessed in another way."""
+    inputs = {**inputs, "noise": torch.zeros_like(inputs["x_t"])}
+    return {"x": _ddim(impl, inputs, predict=another_guess)}
 
 
 def ddim_noise_or_none(impl, inputs):
@@ -110,7 +133,7 @@ def ddim_walks(impl, inputs):
 
         def step(x, t, t_next, eps, number, walk=walk, eta=eta, alpha_bars=alpha_bars):
             noise = walk["noise"][number] if "noise" in walk else torch.zeros_like(x)
-            return impl.ddim_step(x, t, t_next, eps, noise, alpha_bars, eta)
+            return impl.ddim_step(x, t, t_next, eps, noise, alpha_bars, predict_x0, eta)
 
         found.append(_walk(inputs, walk, step))
     return {"x": found}
@@ -119,12 +142,17 @@ def ddim_walks(impl, inputs):
 # 7.3
 
 
-def _dpm(impl, inputs):
-    return impl.dpm_step(*(inputs[n] for n in ("x_t", "t", "t_next", "eps", "alpha_bars")))
+def _dpm(impl, inputs, predict=predict_x0):
+    names = ("x_t", "t", "t_next", "eps", "alpha_bars")
+    return impl.dpm_step(*(inputs[n] for n in names), predict)
 
 
 def dpm(impl, inputs):
     return {"x": _dpm(impl, inputs)}
+
+
+def dpm_with_another_guess(impl, inputs):
+    return {"x": _dpm(impl, inputs, another_guess)}
 
 
 def dpm_together_and_alone(impl, inputs):
@@ -138,7 +166,7 @@ def dpm_at_once_and_in_two(impl, inputs):
     def step(x, t, t_next):
         a = inputs["alpha_bars"][t].view(-1, 1, 1, 1)
         eps = (x - a.sqrt() * inputs["x0"]) / (1 - a).sqrt()
-        return impl.dpm_step(x, t, t_next, eps, inputs["alpha_bars"])
+        return impl.dpm_step(x, t, t_next, eps, inputs["alpha_bars"], predict_x0)
 
     x, t, between, t_next = (inputs[n] for n in ("x_t", "t", "t_between", "t_next"))
     return {"once": step(x, t, t_next), "twice": step(step(x, t, between), between, t_next)}
@@ -157,7 +185,7 @@ def dpm_walks(impl, inputs):
         bars = walk["alpha_bars"]
 
         def step(x, t, t_next, eps, number, bars=bars):
-            return impl.dpm_step(x, t, t_next, eps, bars)
+            return impl.dpm_step(x, t, t_next, eps, bars, predict_x0)
 
         found.append(_walk(inputs, walk, step))
     return {"x": found}
@@ -166,15 +194,15 @@ def dpm_walks(impl, inputs):
 # 7.4
 
 
-def _2m(impl, inputs, *memory):
+def _2m(impl, inputs, *memory, predict=predict_x0):
     names = ("x_t", "t", "t_next", "eps", "alpha_bars")
-    return parts(impl.dpm_2m_step(*(inputs[n] for n in names), *memory), 2)
+    return parts(impl.dpm_2m_step(*(inputs[n] for n in names), predict, *memory), 2)
 
 
-def _step_before(impl, inputs):
+def _step_before(impl, inputs, predict=predict_x0):
     """The memory that the step from t_before to t leaves."""
     names = ("x_before", "t_before", "t", "eps_before", "alpha_bars")
-    return parts(impl.dpm_2m_step(*(inputs[n] for n in names)), 2)[1]
+    return parts(impl.dpm_2m_step(*(inputs[n] for n in names), predict), 2)[1]
 
 
 def first_of_2m(impl, inputs):
@@ -192,6 +220,12 @@ def second_of_2m(impl, inputs):
     Its images are not those that the first step made, so that each can be judged alone.
     """
     return {"x": _2m(impl, inputs, _step_before(impl, inputs))[0]}
+
+
+def second_with_another_guess(impl, inputs):
+    """The same, with x_0 guessed in another way in both steps."""
+    memory = _step_before(impl, inputs, another_guess)
+    return {"x": _2m(impl, inputs, memory, predict=another_guess)[0]}
 
 
 def chain_of_2m(impl, inputs):
@@ -235,7 +269,9 @@ def walks_of_2m(impl, inputs):
         bars, memory = walk["alpha_bars"], [None]
 
         def step(x, t, t_next, eps, number, bars=bars, memory=memory):
-            x, memory[0] = parts(impl.dpm_2m_step(x, t, t_next, eps, bars, memory[0]), 2)
+            x, memory[0] = parts(
+                impl.dpm_2m_step(x, t, t_next, eps, bars, predict_x0, memory[0]), 2
+            )
             return x
 
         found.append(_walk(inputs, walk, step))

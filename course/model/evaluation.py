@@ -88,9 +88,12 @@ class Measurement:
 
     values: Values
     real: Values
+    frechet_ratio: float  # of the two Fréchet distances, by chapter 08's distance_ratio
 
     def ratio(self, name: str) -> float:
         """One figure as a multiple of the real images'; `name` is a field of Values."""
+        if name == "frechet":
+            return self.frechet_ratio
         real = getattr(self.real, name)
         return getattr(self.values, name) / real if real else math.nan
 
@@ -112,16 +115,16 @@ class Ruler:
     ):
         """labels: of the images that will be measured, (N,), int64."""
         self.ch08 = impl.chapter("ch08_evaluation")
-        self.labels = labels
+        self.labels, self.seed = labels, seed
         self.judge, self.judge_info = load_network("judge")
         self.features, self.features_info = load_network("features")
         self.training = train_set.batch(slice(None))[0].flatten(1)  # (M, 784)
         self.reference = extract(self.features, matching(train_set, labels, seed))
-        held_out = matching(test_set, labels, seed)
-        self.moments = self.ch08.feature_moments(self.reference)
+        held_out = quantise(matching(test_set, labels, seed))
+        self.held_out = extract(self.features, held_out)
         nearest = self.ch08.two_nearest(held_out.flatten(1), self.training)[:, 0]
         self.close = float(nearest.quantile(CLOSE_QUANTILE))
-        self.real = self.values(held_out)
+        self.real = self.values(held_out, self.held_out)
 
     def measure(self, images: Tensor) -> Measurement:
         """Figures of images (N, 1, 28, 28) that were drawn for the ruler's labels.
@@ -135,19 +138,31 @@ class Ruler:
         if not bool(images.isfinite().all()):
             broken = int((~images.isfinite()).flatten(1).any(dim=1).sum())
             raise CourseError(f"{broken} of {len(images)} images hold infinite values or NaN")
-        return Measurement(self.values(images), self.real)
-
-    def values(self, images: Tensor) -> Values:
-        ch08 = self.ch08
         images = quantise(images.float().cpu())
-        pixels, features = images.flatten(1), extract(self.features, images)
+        features = extract(self.features, images)
+        ratio = self.ch08.distance_ratio(
+            self.frechet,
+            self.reference,
+            self.held_out,
+            features,
+            torch.Generator().manual_seed(self.seed),
+        )
+        return Measurement(self.values(images, features), self.real, float(ratio))
+
+    def frechet(self, a: Tensor, b: Tensor) -> float:
+        """The Fréchet distance of two sets of features."""
+        moments = self.ch08.feature_moments
+        return float(self.ch08.frechet_distance(*moments(a), *moments(b)))
+
+    def values(self, images: Tensor, features: Tensor) -> Values:
+        ch08, pixels = self.ch08, images.flatten(1)
         right, count, worst = ch08.right_by_class(logits(self.judge, images), self.labels)
         near = ch08.two_nearest(pixels, self.training)
         return Values(
             accuracy=self.share(right.sum(), count.sum()),
             by_digit=tuple(self.share(*numbers) for numbers in zip(right, count)),
             worst_digit=int(worst),
-            frechet=float(ch08.frechet_distance(*self.moments, *ch08.feature_moments(features))),
+            frechet=self.frechet(self.reference, features),
             recall=float(ch08.recall(self.reference, features, RECALL_K)),
             coverage=float(ch08.coverage(self.reference, features, COVERAGE_K)),
             nearest=float(near[:, 0].median()),

@@ -4,6 +4,7 @@ import html
 import io
 import json
 import os
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -151,10 +152,18 @@ def _link(exercise: Exercise) -> str:
 
 
 def _line_of(symbol: str, file: Path) -> int:
-    """The line on which a function or class begins; the first if there is none."""
+    """The last line of a function or class, where you write; the first of the file without it.
+
+    JupyterLab scrolls no further than needed, so what is above this line is seen as well.
+    """
     lines = file.read_text(encoding="utf-8").splitlines()
     begins = (f"def {symbol}(", f"class {symbol}(", f"class {symbol}:")
-    return next((n for n, line in enumerate(lines, 1) if line.startswith(begins)), 1)
+    start = next((n for n, line in enumerate(lines) if line.startswith(begins)), None)
+    if start is None:
+        return 1
+    following = (n for n in range(start + 1, len(lines)) if re.match(r"\w|@", lines[n]))
+    end = next(following, len(lines))
+    return max(n for n in range(start, end) if lines[n].strip()) + 1
 
 
 def hint(exercise_id: str) -> None:

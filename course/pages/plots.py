@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Ellipse, Rectangle
 from torch import Tensor
 from torch.nn import functional
 
@@ -133,6 +133,197 @@ def losses_beside_mosaic(
     plot.set_title(title, fontsize=10)
     plot.legend(fontsize=9, loc="upper right")
     draw_mosaic(figure.add_axes([0.57, 0.02, 0.42, 0.89]), rows, row_titles, column_titles)
+    return figure
+
+
+def falling_errors(
+    x: Sequence[int], lines: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, title: str
+) -> Figure:
+    """Errors over the number of steps, on logarithmic scales; lines that coincide are both seen."""
+    figure = Figure(figsize=(6.0, 3.2), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for number, (name, y) in enumerate(lines.items()):
+        axes.plot(
+            x,
+            y,
+            label=name,
+            color=COLOURS[number],
+            linestyle=STYLES[number],
+            marker="os^"[number],
+            markersize=7 - 2 * number,
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(x, [str(n) for n in x])
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    return figure
+
+
+def paths(x: Tensor, panels: Mapping[str, Tensor], xlabel: str, ylabel: str) -> Figure:
+    """Many paths over the same x, side by side: for each panel (len(x), paths). x falls."""
+    figure = Figure(figsize=(8.4, 2.9), dpi=100, layout="constrained")
+    for axes, (name, values) in zip(figure.subplots(1, len(panels), sharey=True), panels.items()):
+        for number, path in enumerate(values.T):
+            axes.plot(x, path, color=COLOURS[number % len(COLOURS)], linewidth=0.9)
+        axes.set_xlim(float(x[0]), float(x[-1]))
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel(xlabel)
+    figure.axes[0].set_ylabel(ylabel)
+    return figure
+
+
+def grids(steps: Mapping[str, Tensor], lambdas: Tensor) -> Figure:
+    """Named grids of steps as rows of dots, over t and over lambda; lambdas is that of every t."""
+    figure = Figure(figsize=(8.4, 2.6), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for row, grid in enumerate(steps.values()):
+        for axes, places in ((left, grid), (right, lambdas[grid])):
+            axes.plot(places, [row] * len(grid), "o", color=COLOURS[row], markersize=5)
+    left.set_yticks(range(len(steps)), list(steps))
+    left.invert_yaxis()
+    left.invert_xaxis()  # the walk goes from left to right
+    left.set_xlabel("t")
+    right.set_xlabel("lambda (half the log-SNR)")
+    figure.suptitle("Four grids of ten steps on the cosine schedule", fontsize=10)
+    return figure
+
+
+def step_on_a_curve(lambdas: Tensor, guess: Tensor, places: tuple[float, float, float]) -> Figure:
+    """The guess of x_0 along a curve, and what a step makes of it from where it begins.
+
+    Args:
+        lambdas, guess: the curve, (N,) each, lambda rising.
+        places: lambda where the last step began, where this one begins, and where it leads.
+    """
+    figure = Figure(figsize=(6.4, 3.2), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(lambdas, guess, color=COLOURS[0], label="the guess along the curve")
+    before, now, after = places
+    then, at_now = (float(guess[(lambdas - place).abs().argmin()]) for place in (before, now))
+    axes.plot(
+        [now, after], [at_now] * 2, STYLES[1], color=COLOURS[1], label="as it is where you are"
+    )
+    slope = (at_now - then) / (now - before)
+    line = [then, at_now + slope * (after - now)]
+    axes.plot(
+        [before, after], line, STYLES[3], color=COLOURS[2], label="if it goes on changing as it did"
+    )
+    axes.plot([before, now], [then, at_now], "o", color=COLOURS[0])
+    names = ("one step ago", "you are here", "the step's end")
+    for place, name in zip((*places, (now + after) / 2), (*names, "middle")):
+        axes.axvline(place, color="grey", linewidth=0.6)
+        style = {"xycoords": axes.get_xaxis_transform(), "fontsize": 8, "rotation": 90}
+        axes.annotate(name, (place, 0.02), ha="right", **style)
+    axes.set(xlim=(before - 0.8, after + 0.6), ylim=(-0.15, 0.75))
+    axes.set(xlabel="lambda", ylabel="guess of x_0")
+    axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def samplers_compared(measured: Mapping[str, Mapping], title: str) -> Figure:
+    """Right digits and Fréchet ratio over the network calls, a line for each sampler.
+
+    Args:
+        measured: benchmarks/results/sampler_quality.json's, one entry for each walk.
+        title: what is above both plots.
+    """
+    figure = Figure(figsize=(8.6, 3.2), dpi=100, layout="constrained")
+    accuracy, likeness = figure.subplots(1, 2)
+    for number, name in enumerate(("ancestral", "ddim", "2m")):
+        walks = [walk for walk in measured.values() if walk["sampler"] == name]
+        walks.sort(key=lambda walk: walk["calls"])
+        calls, right = [[walk[key] for walk in walks] for key in ("calls", "right")]
+        low, high = zip(*(walk["interval"] for walk in walks))
+        style = {
+            "color": COLOURS[number],
+            "linestyle": STYLES[number],
+            "marker": "os^"[number],
+            "markersize": 4,
+            "label": name,
+        }
+        right, low, high = (100 * np.asarray(values) for values in (right, low, high))
+        bars = np.stack([right - low, high - right])
+        accuracy.errorbar(calls, right, bars, capsize=2, elinewidth=0.8, **style)
+        likeness.plot(calls, [walk["frechet_ratio"] for walk in walks], **style)
+    accuracy.set_ylabel("right digits, %")
+    accuracy.set_ylim(91, 100.3)
+    likeness.set_ylabel("Fréchet distance / real")
+    likeness.set_ylim(0, 4.2)
+    likeness.axhline(1, color="grey", linewidth=0.8)
+    likeness.annotate("real images", (5, 0.95), fontsize=8, color="dimgrey", va="top")
+    ticks = [5, 10, 20, 50, 100, 250, 1000]
+    for axes in (accuracy, likeness):
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [str(n) for n in ticks])
+        axes.set_xlim(4, 1250)
+        axes.minorticks_off()
+        axes.set_xlabel("network calls")
+        axes.grid(alpha=0.3)
+    likeness.legend(fontsize=9, loc="upper right")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def pair_of_features(points: Tensor, mean: Tensor, cov: Tensor, names: Sequence[str]) -> Figure:
+    """Two features of many images as dots, and the ellipse of the Gaussian that stands for them.
+
+    Args:
+        points: shape (N, 2).
+        mean, cov: of these two, (2,) and (2, 2); the ellipse reaches two standard deviations far.
+        names: of the two features.
+    """
+    figure = Figure(figsize=(3.4, 3.2), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*points.T, "o", color=COLOURS[0], markersize=2.5, alpha=0.4)
+    values, vectors = torch.linalg.eigh(cov)
+    short, long = (4 * values.clamp(min=0).sqrt()).tolist()
+    angle = float(torch.rad2deg(torch.atan2(vectors[1, 1], vectors[0, 1])))
+    ellipse = Ellipse(mean.tolist(), long, short, angle=angle, fill=False)
+    ellipse.set(color=COLOURS[1], linewidth=2)
+    axes.add_patch(ellipse)
+    axes.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal")
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    return figure
+
+
+def guidance_trade(
+    pictures: Tensor, scales: Sequence[float], lines: Mapping[str, Sequence], w: float, source: str
+) -> Figure:
+    """Digits drawn with one guidance scale, and what was measured over all scales.
+
+    Args:
+        pictures: rows of digits, one grey picture, in 0 ... 255.
+        scales: the guidance scales that were measured.
+        lines: for each scale "right" (value, low, high), "coverage" and "frechet".
+        w: the scale of the pictures, which is marked.
+        source: what the figures were measured on.
+    """
+    figure = Figure(figsize=(7.2, 5.6), dpi=100, layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=[1, 1.3])
+    top.imshow(pictures, cmap="gray", vmin=0, vmax=255)
+    top.axis("off")
+    top.set_title(f"w = {w:g}", fontsize=11)
+    right, low, high = zip(*lines["right"])
+    bottom.fill_between(scales, low, high, color=COLOURS[0], alpha=0.2)
+    style = {"color": COLOURS[0], "marker": "o", "label": "right digits, with their interval"}
+    bottom.plot(scales, right, STYLES[0], **style)
+    style = {"color": COLOURS[2], "marker": "s", "label": "coverage, real images = 1"}
+    bottom.plot(scales, lines["coverage"], STYLES[1], **style)
+    bottom.set(xlabel="guidance scale w", ylabel="share", ylim=(0, 1.05), xticks=[0, 2, 4, 6, 8])
+    bottom.set_yticks([0, 0.5, 1])  # few marks: each takes its time
+    other = bottom.twinx()
+    name = "Fréchet distance, real images = 1 (right axis)"
+    other.plot(scales, lines["frechet"], STYLES[2], color=COLOURS[1], marker="^", label=name)
+    other.set(ylabel="times real against real", ylim=(0, None), yticks=[0, 5, 10])
+    bottom.axvline(w, color="black", linewidth=1)
+    drawn = [*bottom.get_lines()[:2], *other.get_lines()]
+    bottom.legend(drawn, [line.get_label() for line in drawn], fontsize=8, loc="lower right")
+    bottom.set_title(source, fontsize=9)
     return figure
 
 

@@ -272,9 +272,9 @@ def cloud(axes, points: Tensor, groups: Tensor, title: str = "") -> None:
     axes.set_title(title, fontsize=10)
 
 
-def points_figure(points: Tensor, groups: Tensor, title: str = "", size: float = 3.2) -> Figure:
+def points_figure(points: Tensor, groups: Tensor, title: str = "") -> Figure:
     """One cloud of points."""
-    figure = Figure(figsize=(size, size), dpi=100, layout="constrained")
+    figure = Figure(figsize=(3.2, 3.2), dpi=100, layout="constrained")
     cloud(figure.subplots(), points, groups, title)
     return figure
 
@@ -314,9 +314,9 @@ def moment_name(number: int, last: int) -> str:
 
 
 def arrows_figure(
-    network: Network, film: Sequence[Tensor], groups: Tensor, number: int, size: float = 4.2
+    network: Network, film: Sequence[Tensor], groups: Tensor, numbers: Sequence[int]
 ) -> Figure:
-    """One moment of a walk, with arrows that show where the network would move a point.
+    """Moments of a walk side by side, with arrows that show where the network would move a point.
 
     Each arrow points away from the noise that the network sees there, whatever the group. More
     noise makes it longer, up to a limit.
@@ -324,14 +324,17 @@ def arrows_figure(
     Args:
         film: of `sample`.
         groups: of each point, for its colour.
-        number: of the frame; the step that follows it is T - 1 - number.
+        numbers: of the frames; the step that follows frame n is T - 1 - n.
     """
-    figure = points_figure(film[number], groups, moment_name(number, len(film) - 1), size)
+    size = 4.2 if len(numbers) == 1 else 3.1
+    figure = Figure(figsize=(size * len(numbers), size), dpi=100, layout="constrained")
     ticks = torch.linspace(-1.8, 1.8, 15)
     x = torch.cartesian_prod(ticks, ticks).view(-1, 2, 1, 1)  # (225, 2, 1, 1)
-    t = torch.full((len(x),), max(0, network.num_steps - 1 - number))
-    with torch.no_grad():
-        eps = network(x, t, torch.full_like(t, network.null_label)).flatten(1)  # (225, 2)
-    arrows = -eps / eps.norm(dim=1, keepdim=True).clamp(min=1.5)
-    figure.axes[0].quiver(*x.flatten(1).T, *arrows.T, color="0.45", scale=18, width=0.004, zorder=0)
+    for axes, number in zip(figure.subplots(1, len(numbers), squeeze=False)[0], numbers):
+        cloud(axes, film[number], groups, moment_name(number, len(film) - 1))
+        t = torch.full((len(x),), max(0, network.num_steps - 1 - number))
+        with torch.no_grad():
+            eps = network(x, t, torch.full_like(t, network.null_label)).flatten(1)  # (225, 2)
+        arrows = -eps / eps.norm(dim=1, keepdim=True).clamp(min=1.5)
+        axes.quiver(*x.flatten(1).T, *arrows.T, color="0.45", scale=18, width=0.004, zorder=0)
     return figure
