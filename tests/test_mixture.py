@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
 from course import ROOT, CourseError, cli
 from course.grading.mixture import Mixture
@@ -58,6 +59,15 @@ def test_yours_is_called_where_it_passes_and_the_reference_elsewhere(own_code):
     rehearse_training(mixture, PRESETS["laptop"])
     # `q_sample` calls the `gather_at` of its own file, and these calls are counted too.
     assert mixture.calls["q_sample"] == 2 and mixture.calls["gather_at"] >= 2
+
+
+def test_what_the_reference_calls_is_yours_as_well(own_code):
+    """`TimeEmbedding` is given, and makes a `TimeMLP`, which is yours."""
+    (own_code / "ch03_embeddings.py").write_text(
+        "from torch import nn\n\n\nclass TimeMLP(nn.Linear):\n    pass\n"
+    )
+    chapter = Mixture(own_code, {find_exercise_of("TimeMLP")}).chapter("ch03_embeddings")
+    assert isinstance(chapter.TimeEmbedding(4, 8).mlp, nn.Linear)
 
 
 def find_exercise_of(symbol):

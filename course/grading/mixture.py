@@ -8,7 +8,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from course.grading.code import Overlay
 from course.probing.loading import Implementation
 from course.syllabus import Exercise, exercises
 
@@ -27,21 +26,24 @@ class Mixture:
     def __init__(self, folder: Path, yours: Collection[str] = ()):
         self.folder, self.yours = Path(folder), frozenset(yours)
         self.calls: Counter[str] = Counter()
-        self._chapters: dict[str, Overlay] = {}
+        self._chapters: dict[str, ModuleType] = {}
         self._reference = Implementation("solutions")
         self._learner = Implementation(folder)
 
-    def chapter(self, name: str) -> Overlay:
+    def chapter(self, name: str) -> ModuleType:
         """The module of one chapter, for example "ch04_unet"."""
         if name not in self._chapters:
             wanted = [exercise for exercise in exercises() if exercise.chapter == name]
-            theirs = [exercise for exercise in wanted if exercise.id in self.yours]
-            base = self._counting(self._reference.chapter(name), wanted)
-            symbols = {}
-            if theirs:
-                learner = self._counting(self._learner.chapter(name), wanted)
-                symbols = {s: getattr(learner, s) for e in theirs for s in e.symbols}
-            self._chapters[name] = Overlay(base, **symbols)
+            modules = [self._counting(self._reference.chapter(name), wanted)]
+            if any(exercise.id in self.yours for exercise in wanted):
+                modules.append(self._counting(self._learner.chapter(name), wanted))
+            # In both files, so that what they call of their own is the same.
+            for exercise in wanted:
+                source = modules[-1] if exercise.id in self.yours else modules[0]
+                for symbol in exercise.symbols:
+                    for module in modules:
+                        setattr(module, symbol, getattr(source, symbol))
+            self._chapters[name] = modules[0]
         return self._chapters[name]
 
     def _counting(self, module: ModuleType, wanted: list[Exercise]) -> ModuleType:
