@@ -151,6 +151,21 @@ def test_files_and_modules_that_a_page_names_exist(page):
         assert importlib.util.find_spec(module), module
 
 
+# docs/exercises.md
+
+
+def test_the_table_of_exercises_has_each_with_its_minutes_and_whether_runs_call_it():
+    rows = re.findall(
+        r"^\| (\d+\.\d+) \|.* \| (\d+) \| ([^|]+) \|$", read("docs/exercises.md"), re.M
+    )
+
+    def called(exercise):
+        what = exercise.no_run
+        return f"no: {what[0].lower()}{what[1:]}" if what else "yes"
+
+    assert rows == [(e.id, str(e.minutes), called(e)) for e in exercises()]
+
+
 # docs/maintaining.md
 
 
