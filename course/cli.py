@@ -249,7 +249,8 @@ def check(options) -> int:
     for result in results:
         sign = signed(result.status)
         if result.status == NOT_WRITTEN:
-            text = f"{result.exercise.id} {result.exercise.title}: not written yet"
+            exercise = result.exercise
+            text = f"{exercise.id} {exercise.title}: {exercise.in_words(result.status)}"
         else:
             text = result.message
         console.print(Text.assemble(sign, " ", text))

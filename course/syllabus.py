@@ -52,6 +52,10 @@ class Exercise:
         """What there is to do with its functions."""
         return "Mend" if self.fault else "Write"
 
+    def in_words(self, status: str) -> str:
+        """A status of this exercise in words: what is to be mended cannot be "not written"."""
+        return "not mended yet" if self.fault and status == NOT_WRITTEN else status
+
     @property
     def worth(self) -> str:
         """The points in words."""

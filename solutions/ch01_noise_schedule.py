@@ -8,7 +8,7 @@ of them, and the numbers by which any two can be compared.
     alpha_bar_t   the share of the clean image's power that is left after step t
 
 Time runs over t = 0 ... T-1, and t = 0 is already one step of noise. Compute in float64
-and hand out float32: in float32 the first beta of the cosine schedule is off by up to 0.2 %.
+and hand out float32: in float32 some of the cosine schedule's first betas are off by 0.2 %.
 
 Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
 Nichol & Dhariwal 2021, "Improved DDPM"; Kingma et al. 2021, "Variational Diffusion Models".
@@ -139,8 +139,8 @@ def matching_beta_end(num_steps: int, final_alpha_bar: float, beta_start: float 
 def log_snr(alpha_bars: Tensor) -> Tensor:
     """How strong the signal is beside the noise: the natural logarithm of their ratio.
 
-    Of x_t's power the signal has the share alpha_bar_t, and noise has the rest. Both are powers
-    (variances), not amplitudes. Where they are equal the log-SNR is 0.
+    If x_t's power is 1, the signal has alpha_bar_t of it, and noise has the rest. Both are powers
+    (mean squares), not amplitudes. Where they are equal the log-SNR is 0.
 
     Equation:
         SNR_t    = alpha_bar_t / (1 - alpha_bar_t)

@@ -3,8 +3,8 @@
 The forward process q turns an image x_0 into noise, a little at each step. It has no
 parameters: everything here is arithmetic with the schedule's tables.
 
-    x0        clean images, (B, C, H, W), scaled to [-1, 1]
-    x_t       noisy images, after the steps 0 ... t; at t = 0, x_{t-1} is the clean image
+    x0        clean images, (B, C, H, W), scaled to [-1, 1]; never the images after step 0
+    x_t       noisy images, after the steps 0 ... t; at t = 0, x_{t-1} is the clean image x0
     t         the step of each image, (B,), int64, 0 ... T-1
     eps       Gaussian noise with mean 0 and variance 1, shaped like x0
 
@@ -253,8 +253,8 @@ def make_schedule(betas: Tensor) -> NoiseSchedule:
 def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, Tensor]:
     """Where x_{t-1} was, if we know both x_t and x_0: the Gaussian q(x_{t-1} | x_t, x_0).
 
-    The schedule has its weights and its variance ready for every t. At t = 0 the mean is x_0 and
-    the variance is 0: if you know x_0, nothing is left to guess.
+    The schedule has its weights and its variance ready for every t. At t = 0 nothing is left to
+    guess: x_{t-1} is x_0 there, which you know.
 
     Equation:
         mean     = posterior_x0_coef_t * x_0 + posterior_xt_coef_t * x_t

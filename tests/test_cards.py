@@ -4,6 +4,7 @@ import ast
 import html
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,12 @@ def test_a_card_without_a_diagnosis_has_no_field_for_it():
     assert "not written yet" in card(NOT_WRITTEN)._repr_html_()
 
 
+def test_what_is_to_be_mended_is_not_called_unwritten():
+    result = Result(find_exercise("3.2"), (Outcome(NOT_WRITTEN, "the fault is mended"),))
+    text = repr(notebook.Card(result))
+    assert "3.2 An MLP that cannot bend: not mended yet." in text and "Mend TimeMLP" in text
+
+
 def test_two_mistakes_are_told_of():
     text = html.unescape(re.sub("<[^>]+>", " ", card(FAILED, **KNOWN, partly=True)._repr_html_()))
     assert "one cause" in text and "begin with this one" in text
@@ -56,6 +63,13 @@ def shown(monkeypatch, tmp_path):
         return shown.pop()
 
     return label
+
+
+def test_a_box_says_so_if_no_run_calls_the_exercise(shown, monkeypatch):
+    assert "do without it" not in shown()
+    other = replace(find_exercise("1.2"), no_run="A definition")
+    monkeypatch.setattr(notebook, "find_exercise", lambda number: other)
+    assert "A definition; training and drawing do without it" in shown()
 
 
 def test_the_link_opens_the_file_beside_the_notebook_at_the_function(shown, monkeypatch, tmp_path):

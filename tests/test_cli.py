@@ -44,10 +44,13 @@ def test_the_scoreboard_says_what_is_next(learner, capsys):
 def test_check_returns_whether_all_is_well(learner, capsys):
     assert main(["check", "1.1"]) == 1
     assert "1.1 The linear schedule: not written yet" in capsys.readouterr().out
+    assert main(["check", "3.2"]) == 1
+    assert "3.2 An MLP that cannot bend: not mended yet" in capsys.readouterr().out
     solve(learner, "ch01_noise_schedule")
     assert main(["check", "1.1"]) == 0
     assert main(["check", "1"]) == 0
-    assert "14 of 14" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "14 of 14 points" in out and "all" not in out.splitlines()[-1]
     assert main(["check", "01", "--impl", "solutions"]) == 0
 
 

@@ -89,7 +89,11 @@ def test_the_scoreboard_keeps_the_order(root):
     results = [Result(e, (Outcome(PASSED, ""),)) for e in exercises()]
     first, second, total = score_lines(results)
     assert [word for word in first.split() if word.startswith("1.")] == IN_ORDER[:12]
-    assert second.startswith("10 ch10_tenth") and "4 of 4" in second and "28 of 28" in total
+    assert (
+        second.startswith("10 ch10_tenth")
+        and "4 of 4 points" in second
+        and "28 of 28 points" in total
+    )
     shown = list(score_table({}).columns[1].cells)
     assert [title for title in shown if title.startswith("Exercise")] == [
         f"Exercise {i}" for i in IN_ORDER

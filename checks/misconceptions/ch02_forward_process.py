@@ -520,6 +520,18 @@ def joint_noise(step_noise, betas):
     return (weights.reshape(-1, 1, 1, 1, 1) * step_noise).sum(dim=0)
 
 
+answers.edit(
+    "2.3",
+    "each noise with the weight with which it entered",
+    "The root of beta_i is the weight with which noise i enters. Every later step shrinks it with "
+    "the rest of the picture, by the root of its own 1 - beta.",
+    (
+        "walked = q_step(walked, t, eps, betas)",
+        "walked = walked + torch.sqrt(betas[step]) * eps",
+    ),
+)
+
+
 @answers.wrong(
     "2.3",
     "only the last noise",
@@ -922,9 +934,26 @@ answers.edit(
 
 answers.edit(
     "2.5",
+    "1 minus the weight of x_0 as the weight of x_t",
+    "The certainties' shares add up to 1, but these weights hold more: each witness's mean is a "
+    "multiple of its image, sqrt(alpha_bar_{t-1}) x_0 and x_t / sqrt(alpha_t).",
+    ("posterior_xt_coef=xt_coef.float()", "posterior_xt_coef=(1 - x0_coef).float()"),
+)
+
+answers.edit(
+    "2.5",
     "alpha_bar_t instead of alpha_bar_{t-1} in the weight of x_0",
     "The posterior is about x_{t-1}, and x_0 says that it is sqrt(alpha_bar_{t-1}) x_0.",
     ("= alpha_bars_prev.sqrt(), 1", "= alpha_bars.sqrt(), 1"),
+)
+
+answers.edit(
+    "2.5",
+    "alpha_bar_t instead of alpha_bar_{t-1} in all that x_0 says",
+    "From x_0 to x_{t-1} it is a jump over the steps before t. So the mean and the variance of "
+    "what x_0 says are both made with alpha_bar_{t-1}, which at t = 0 is 1.",
+    ("= alpha_bars_prev.sqrt(), 1", "= alpha_bars.sqrt(), 1"),
+    ("1 - alpha_bars_prev, betas", "1 - alpha_bars, betas"),
 )
 
 answers.edit(

@@ -17,7 +17,7 @@ def signed(status: str) -> Text:
 
 
 def score_lines(results: "list[Result]") -> list[str]:
-    """One line a chapter, and one for the sum. Only chapters with results are shown."""
+    """One line a chapter with results, and one for the sum if they are several."""
     lines, earned_sum, possible_sum = [], 0, 0
     for chapter in chapters():
         own = [result for result in results if result.exercise.chapter == chapter.name]
@@ -26,10 +26,12 @@ def score_lines(results: "list[Result]") -> list[str]:
         earned = sum(result.points for result in own)
         possible = sum(result.exercise.points for result in own)
         signs = " ".join(f"{result.exercise.id} {LOOKS[result.status].sign}" for result in own)
-        lines.append(f"{chapter.number} {chapter.title:<22}{earned:>3} of {possible:<3} {signs}")
+        points = f"{possible} points"
+        lines.append(f"{chapter.number} {chapter.title:<22}{earned:>3} of {points:<10} {signs}")
         earned_sum, possible_sum = earned_sum + earned, possible_sum + possible
-    percent = 100 * earned_sum // possible_sum if possible_sum else 0
-    lines.append(f"   {'all':<22}{earned_sum:>3} of {possible_sum:<3} {percent} %")
+    if len(lines) > 1:
+        points, percent = f"{possible_sum} points", 100 * earned_sum // possible_sum
+        lines.append(f"   {'all':<22}{earned_sum:>3} of {points:<10} {percent} %")
     return lines
 
 
@@ -54,7 +56,7 @@ def score_table(statuses: dict[str, str]) -> Table:
                 exercise.title,
                 str(exercise.points),
                 str(exercise.minutes),
-                Text.assemble(signed(status), " ", status),
+                Text.assemble(signed(status), " ", exercise.in_words(status)),
             )
     return table
 

@@ -114,7 +114,7 @@ class Watch:
         sign = signed(result.status)
         if result.status == NOT_WRITTEN:
             names = ", ".join(self.exercise.symbols)
-            text = f"{self.exercise.id} not written yet: {names}"
+            text = f"{self.exercise.id} {self.exercise.in_words(result.status)}: {names}"
         else:
             text = result.message
         out.print(Text.assemble(sign, " ", text))

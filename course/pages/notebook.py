@@ -51,8 +51,11 @@ def use(*symbols: str) -> Any:
         exercise = exercise_of(symbol)
         status = workspace.status(exercise)
         found.append(getattr(code.chapter(exercise.chapter), symbol))
-        whose = "yours" if status == PASSED else f"the reference, for {exercise.id} is {status}"
-        if status not in (PASSED, NOT_WRITTEN):
+        if status == PASSED:
+            whose = "yours"
+        elif status == NOT_WRITTEN:
+            whose = f"the reference, for {exercise.id} is {exercise.in_words(status)}"
+        else:
             whose = f"the reference, for {exercise.id} does not pass yet"
         print(f"{symbol}: {whose}")
     return found[0] if len(found) == 1 else tuple(found)
@@ -110,7 +113,7 @@ def label(exercise_id: str) -> None:
     """Show the label box of an exercise: what, where, how hard, how long, for how many points."""
     exercise = find_exercise(exercise_id)
     names = ", ".join(f"`{symbol}`" for symbol in exercise.symbols)
-    run = f"> {exercise.no_run}: no run needs it  \n" if exercise.no_run else ""
+    run = f"> {exercise.no_run}; training and drawing do without it  \n" if exercise.no_run else ""
     display(
         Markdown(
             f"> **Exercise {exercise.id}: {exercise.title}**  \n"
@@ -192,7 +195,8 @@ class Card:
                 names = result.outcomes[-1].got.removeprefix("not written yet: ")
             done = f"So far {so_far} of its checks pass. " if so_far else ""
             return (
-                f"{LOOKS[NOT_WRITTEN].sign} {exercise.id} {exercise.title}: not written yet.\n"
+                f"{LOOKS[NOT_WRITTEN].sign} {exercise.id} {exercise.title}: "
+                f"{exercise.in_words(result.status)}.\n"
                 f"{done}{exercise.task} {names} in {file}, save, and run this cell again."
             )
         return f"{LOOKS[result.status].sign} {result.message}"

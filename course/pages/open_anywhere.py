@@ -23,7 +23,7 @@ from pathlib import Path
 
 if find_spec("course") is None:
     !git clone --quiet --depth 1 REPOSITORY diffusion-from-scratch
-    # Colab brings the packages, and has its reasons for the versions. --editable needs editables.
+    # Colab brings the packages, in versions that fit it. --editable needs the package editables.
     options = "--no-deps" if "google.colab" in sys.modules else ""
     %pip install --quiet {options} editables --editable diffusion-from-scratch
     sys.path.insert(0, str(Path("diffusion-from-scratch").resolve()))"""
