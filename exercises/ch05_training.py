@@ -287,12 +287,12 @@ def train(
     """
     # Exercise 5.6: its code runs, and something in it is wrong.
     for step, (x0, labels) in enumerate(batches, start=first_step):
-        t, eps = draw_noise(x0, len(alpha_bars), generator)
+        t, eps = draw_noise(x0, len(x0), generator)
         labels = drop_labels(labels, generator)
         x0, t, labels, eps = place(x0), place(t), place(labels), place(eps)
 
         def compute_loss(network, x0=x0, t=t, labels=labels, eps=eps):
-            return diffusion_loss(network, x0, t, labels, eps, alpha_bars, q_sample)
+            return diffusion_loss(network, x0, t, labels, eps, alpha_bars, q_sample, target)
 
         if rate is not None:
             for group in optimizer.param_groups:

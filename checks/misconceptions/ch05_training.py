@@ -1046,9 +1046,17 @@ answers.edit(
 
 answers.planted(
     "5.6",
+    "as many noise levels as images",
+    "draw_noise wants to know how many steps there are, T, which is the length of alpha_bars. The "
+    "number of images it sees by itself.",
+)
+
+answers.edit(
+    "5.6",
     "the target never reaches the loss",
     "The loop is handed a target and tells nobody. diffusion_loss then falls back on its default, "
     "the noise. At the clean end that is almost v; at the noisy end it is something else.",
+    ("alpha_bars, q_sample, target)", "alpha_bars, q_sample)"),
 )
 
 answers.edit(
@@ -1073,14 +1081,6 @@ answers.edit(
     "A generator that is seeded in the loop gives every batch the same steps and noise, and the "
     "network learns these by heart. Seeding is the caller's.",
     ("        t, eps =", "        generator.manual_seed(0)\n        t, eps ="),
-)
-
-answers.edit(
-    "5.6",
-    "as many noise levels as images",
-    "draw_noise wants to know how many steps there are, T, which is the length of alpha_bars. The "
-    "number of images it sees by itself.",
-    ("draw_noise(x0, len(alpha_bars), generator)", "draw_noise(x0, len(x0), generator)"),
 )
 
 answers.edit(
