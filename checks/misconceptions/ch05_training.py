@@ -312,7 +312,7 @@ answers.edit(
 
 answers.edit(
     "5.2",
-    "v with its sign turned",
+    "v with its sign flipped",
     "Where there is little noise v is the noise itself, not its negative. Which way round does the "
     "quarter turn go: from x_0 to eps, or back?",
     ("return alpha_bar.sqrt() * eps -", "return -alpha_bar.sqrt() * eps +"),
@@ -897,6 +897,15 @@ answers.edit(
     "`ema.model = model` makes both the same network, and from then on nothing is averaged. "
     "Load the average's own weights into ema.model.",
     ('ema.model.load_state_dict(state["ema"])', "ema.model = model"),
+)
+
+
+answers.edit(
+    "5.5",
+    "a copy of the model for the average",
+    "A copy of the model holds today's weights, and the average holds what they were over thousands "
+    "of steps. Load the average's own weights into ema.model, which the caller has made.",
+    ('ema.model.load_state_dict(state["ema"])', "ema.model = copy.deepcopy(model)"),
 )
 
 
