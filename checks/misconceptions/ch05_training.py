@@ -903,8 +903,8 @@ answers.edit(
 answers.edit(
     "5.5",
     "a copy of the model for the average",
-    "A copy of the model holds today's weights, and the average holds what they were over thousands "
-    "of steps. Load the average's own weights into ema.model, which the caller has made.",
+    "A copy of the model holds today's weights, and the average holds what they were over "
+    "thousands of steps. Load the average's own weights into ema.model, which the caller has made.",
     ('ema.model.load_state_dict(state["ema"])', "ema.model = copy.deepcopy(model)"),
 )
 

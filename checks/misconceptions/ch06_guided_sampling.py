@@ -640,8 +640,8 @@ answers.edit(
 answers.edit(
     "6.4",
     "quotient and rest exchanged",
-    "divmod(n, num_columns) gives the quotient first: how many full rows come before image n, which "
-    "is its row. The rest is its place in the row, the column.",
+    "divmod(n, num_columns) gives the quotient first: how many full rows come before image n, "
+    "which is its row. The rest is its place in the row, the column.",
     ("row, column = divmod(", "column, row = divmod("),
 )
 
@@ -854,8 +854,8 @@ answers.planted(
 answers.edit(
     "6.5",
     "the level one step after the one kept",
-    "The level that a step comes from is the one kept before it, exactly. One step further on in the "
-    "full schedule is too far: some noise is counted by no step.",
+    "The level that a step comes from is the one kept before it, exactly. One step further on in "
+    "the full schedule is too far: some noise is counted by no step.",
     ("kept[:-1]])", "alpha_bars[timesteps[:-1] + 1]])"),
 )
 
@@ -870,8 +870,8 @@ answers.edit(
 answers.edit(
     "6.5",
     "shifted the wrong way",
-    "`before` holds at place i what was left before step i, so the level kept at place i - 1. Shifted "
-    "the other way, it holds what is left after the next step.",
+    "`before` holds at place i what was left before step i, so the level kept at place i - 1. "
+    "Shifted the other way, it holds what is left after the next step.",
     (
         "torch.cat([torch.ones_like(kept[:1]), kept[:-1]])",
         "torch.cat([kept[1:], torch.ones_like(kept[:1])])",
