@@ -95,7 +95,7 @@ def v_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
 
     Take x_0 and eps as two axes at right angles. Then x_t is a point on the quarter circle that
     leads from x_0 to eps, and v is the point a quarter turn further on. So where there is little
-    noise v is the noise; where there is nothing but noise v is the image with its sign turned.
+    noise v is the noise; where there is nothing but noise v is the image with its sign flipped.
 
     Source: Salimans & Ho 2022, section 4 and appendix D.
 
@@ -154,7 +154,7 @@ class EMA:
         model: the averaged copy, in eval mode, whose parameters need no gradient.
         num_updates: the number of updates made so far.
 
-    A checkpoint puts both back from outside; the next update goes on from them.
+    Both may be set from outside; the next update goes on from what they are then.
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999):
@@ -287,12 +287,12 @@ def train(
     """
     # Exercise 5.6: its code runs, and something in it is wrong.
     for step, (x0, labels) in enumerate(batches, start=first_step):
-        t, eps = draw_noise(x0, len(alpha_bars), generator)
+        t, eps = draw_noise(x0, len(x0), generator)
         labels = drop_labels(labels, generator)
         x0, t, labels, eps = place(x0), place(t), place(labels), place(eps)
 
         def compute_loss(network, x0=x0, t=t, labels=labels, eps=eps):
-            return diffusion_loss(network, x0, t, labels, eps, alpha_bars, q_sample)
+            return diffusion_loss(network, x0, t, labels, eps, alpha_bars, q_sample, target)
 
         if rate is not None:
             for group in optimizer.param_groups:

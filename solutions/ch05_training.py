@@ -105,7 +105,7 @@ def v_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
 
     Take x_0 and eps as two axes at right angles. Then x_t is a point on the quarter circle that
     leads from x_0 to eps, and v is the point a quarter turn further on. So where there is little
-    noise v is the noise; where there is nothing but noise v is the image with its sign turned.
+    noise v is the noise; where there is nothing but noise v is the image with its sign flipped.
 
     Equation:
         v = sqrt(alpha_bar_t) * eps - sqrt(1 - alpha_bar_t) * x_0
@@ -175,7 +175,7 @@ class EMA:
         model: the averaged copy, in eval mode, whose parameters need no gradient.
         num_updates: the number of updates made so far.
 
-    A checkpoint puts both back from outside; the next update goes on from them.
+    Both may be set from outside; the next update goes on from what they are then.
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999):

@@ -140,7 +140,8 @@ def ancestral_sample(
     Args:
         predict_eps: called as predict_eps(x, t) with x (B, C, H, W) and t (B,), int64;
             labels and guidance are already inside it.
-        reverse_step: `p_sample`, called as reverse_step(x, t, eps, noise, schedule).
+        reverse_step: `p_sample` with chapter 02's two functions already filled in, called as
+            reverse_step(x, t, eps, noise, schedule).
         x_T: pure Gaussian noise to begin with, shape (B, C, H, W).
         schedule: the tables, each of shape (T,).
         generator: the source of the fresh noise, on the device of `x_T`.
@@ -168,7 +169,8 @@ def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
 
     Values are brought from [-1, 1] to [0, 1] and clipped there, since a sample may lie a
     little outside. Between neighbours, and around the whole, `gap` white pixels are left; a
-    last row that is not full is filled up with white.
+    last row that is not full is filled up with white. The picture is always num_columns images
+    wide: 2 images in 5 columns make a row of 5, of which 3 are white.
 
     Equation:
         image n is in row n // num_columns and column n % num_columns

@@ -312,7 +312,7 @@ answers.edit(
 
 answers.edit(
     "5.2",
-    "v with its sign turned",
+    "v with its sign flipped",
     "Where there is little noise v is the noise itself, not its negative. Which way round does the "
     "quarter turn go: from x_0 to eps, or back?",
     ("return alpha_bar.sqrt() * eps -", "return -alpha_bar.sqrt() * eps +"),
@@ -900,6 +900,15 @@ answers.edit(
 )
 
 
+answers.edit(
+    "5.5",
+    "a copy of the model for the average",
+    "A copy of the model holds today's weights, and the average holds what they were over "
+    "thousands of steps. Load the average's own weights into ema.model, which the caller has made.",
+    ('ema.model.load_state_dict(state["ema"])', "ema.model = copy.deepcopy(model)"),
+)
+
+
 @answers.wrong(
     "5.5",
     "buffers left out",
@@ -1046,9 +1055,17 @@ answers.edit(
 
 answers.planted(
     "5.6",
+    "as many noise levels as images",
+    "draw_noise wants to know how many steps there are, T, which is the length of alpha_bars. The "
+    "number of images it sees by itself.",
+)
+
+answers.edit(
+    "5.6",
     "the target never reaches the loss",
     "The loop is handed a target and tells nobody. diffusion_loss then falls back on its default, "
     "the noise. At the clean end that is almost v; at the noisy end it is something else.",
+    ("alpha_bars, q_sample, target)", "alpha_bars, q_sample)"),
 )
 
 answers.edit(
@@ -1073,14 +1090,6 @@ answers.edit(
     "A generator that is seeded in the loop gives every batch the same steps and noise, and the "
     "network learns these by heart. Seeding is the caller's.",
     ("        t, eps =", "        generator.manual_seed(0)\n        t, eps ="),
-)
-
-answers.edit(
-    "5.6",
-    "as many noise levels as images",
-    "draw_noise wants to know how many steps there are, T, which is the length of alpha_bars. The "
-    "number of images it sees by itself.",
-    ("draw_noise(x0, len(alpha_bars), generator)", "draw_noise(x0, len(x0), generator)"),
 )
 
 answers.edit(

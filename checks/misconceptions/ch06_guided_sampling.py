@@ -264,6 +264,17 @@ answers.edit(
 
 answers.edit(
     "6.2",
+    "w times the null one on top",
+    "Where the two predictions agree, guidance has nothing to say, and their mixture must be the "
+    "same prediction again: the two weights add up to 1. And it leads away from the null one.",
+    (
+        "(1 + guidance_scale) * eps_cond - guidance_scale * eps_null",
+        "eps_cond + guidance_scale * eps_null",
+    ),
+)
+
+answers.edit(
+    "6.2",
     "w times the conditional one",
     "The conditional prediction gets the weight 1 + w. Only then do the weights add up to 1, and "
     "w = 0 leaves just the conditional prediction.",
@@ -626,6 +637,15 @@ answers.edit(
 )
 
 
+answers.edit(
+    "6.4",
+    "quotient and rest exchanged",
+    "divmod(n, num_columns) gives the quotient first: how many full rows come before image n, "
+    "which is its row. The rest is its place in the row, the column.",
+    ("row, column = divmod(", "column, row = divmod("),
+)
+
+
 @answers.wrong(
     "6.4",
     "rows and columns of the picture swapped",
@@ -678,6 +698,26 @@ answers.edit(
     "no gap at the edge",
     "The gap goes around the whole picture, too: a row of three images has four gaps.",
     ("return grid", "return grid[:, gap : grid.shape[1] - gap, gap : grid.shape[2] - gap]"),
+)
+
+answers.edit(
+    "6.4",
+    "a gap at two edges only",
+    "Three images in a row have four gaps: one before each of them, and one after the last. With "
+    "three, one edge of the picture goes without.",
+    ("num_rows * (height + gap) + gap", "num_rows * (height + gap)"),
+    ("num_columns * (width + gap) + gap", "num_columns * (width + gap)"),
+)
+
+answers.edit(
+    "6.4",
+    "images from the very edge on",
+    "The first image has a gap before it, too, above and to the left. Count the gaps from the edge "
+    "of the picture to its first pixel.",
+    ("num_rows * (height + gap) + gap", "num_rows * (height + gap)"),
+    ("num_columns * (width + gap) + gap", "num_columns * (width + gap)"),
+    ("gap + row * (height", "row * (height"),
+    ("gap + column * (width", "column * (width"),
 )
 
 answers.edit(
@@ -809,6 +849,49 @@ answers.planted(
     "A step of the shorter walk leads from the level kept before it, not from the one that is a "
     "single step away in the full schedule. Divided by that one, each step takes too little noise "
     "away.",
+)
+
+answers.edit(
+    "6.5",
+    "the level one step after the one kept",
+    "The level that a step comes from is the one kept before it, exactly. One step further on in "
+    "the full schedule is too far: some noise is counted by no step.",
+    ("kept[:-1]])", "alpha_bars[timesteps[:-1] + 1]])"),
+)
+
+answers.edit(
+    "6.5",
+    "the level one step before the one kept",
+    "The level that a step comes from is the one kept before it, exactly. One step earlier in the "
+    "full schedule counts some of the noise twice.",
+    ("kept[:-1]])", "alpha_bars[(timesteps[:-1] - 1).clamp(min=0)]])"),
+)
+
+answers.edit(
+    "6.5",
+    "shifted the wrong way",
+    "`before` holds at place i what was left before step i, so the level kept at place i - 1. "
+    "Shifted the other way, it holds what is left after the next step.",
+    (
+        "torch.cat([torch.ones_like(kept[:1]), kept[:-1]])",
+        "torch.cat([kept[1:], torch.ones_like(kept[:1])])",
+    ),
+)
+
+answers.edit(
+    "6.5",
+    "the next level after the first",
+    "kept[1:] are all levels but the first, and the level that a step comes from is one of all but "
+    "the last. Put the 1 in front of kept[:-1].",
+    ("kept[:-1]])", "kept[1:]])"),
+)
+
+answers.edit(
+    "6.5",
+    "all the noise so far in each step",
+    "1 - alpha_bar is the noise of all steps together since the clean image. The beta of one step "
+    "counts only from the level that it comes from.",
+    ("1 - kept / before, timesteps", "1 - kept, timesteps"),
 )
 
 answers.edit(
