@@ -100,6 +100,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--jobs", type=int, help="how many run at a time (default: one a core)")
     sub.add_argument("--seed", type=int, help="of the inputs; drawn afresh if left out")
     sub.add_argument("--seconds", type=float, default=300.0, help="for each (default 300)")
+    sub.add_argument(
+        "--trusted", action="store_true", help="grade also where code cannot be confined"
+    )
 
     sub = command("export", export, "for instructors: an autograder archive for a platform")
     sub.add_argument("platform", choices=["gradescope"], help="gradescope")
@@ -273,6 +276,7 @@ def grade(options) -> int:
         seed=options.seed,
         jobs=options.jobs,
         seconds=options.seconds,
+        trusted=options.trusted,
     )
     if batch.sandbox.warning:
         console.print(marked("warning:", "yellow", batch.sandbox.warning))
@@ -285,7 +289,10 @@ def grade(options) -> int:
     written = write_reports(results, options.out)
     names = ", ".join(path.name for path in written if path.parent == options.out)
     console.print(f"in {options.out}: {names}, and a folder for each platform")
-    return 0
+    problems = [result for result in results if result.problem]
+    for result in problems:
+        console.print(marked("not graded:", "red", f"{result.name}: {result.problem}"))
+    return 1 if problems else 0
 
 
 def export(options) -> int:
