@@ -144,7 +144,10 @@ def _start(values: Callable[[], Iterable]) -> tuple[BaseProcess, Connection]:
     processes = multiprocessing.get_context("fork")
     reading, writing = processes.Pipe(duplex=False)
     child = processes.Process(target=_send_all, args=(values, writing), daemon=True)
+    # Ctrl-C in the middle of this would be lost in what Python does around a fork.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     child.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     writing.close()
     return child, reading
 

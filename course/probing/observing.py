@@ -24,6 +24,8 @@ from course.probing.tampering import Tampered, torch_as_it_was
 
 Evidence = dict[str, Any]
 
+WAIT = 3  # times as long as it may compute, code may take by the clock: others need the machine too
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -43,15 +45,20 @@ def no_result(why: str, out_of_time: bool = False) -> Observation:
 
 
 def observe(
-    probe: Callable[[Any, dict], Evidence], impl: Any, path: str, inputs: dict, seconds: float
+    probe: Callable[[Any, dict], Evidence],
+    impl: Any,
+    path: str,
+    inputs: dict,
+    seconds: float,
+    wait: float = WAIT,
 ) -> Observation:
-    """Run a probe on `impl`, whose code is in the file at `path`, for so many seconds."""
+    """Run a probe on `impl`, whose code is in the file at `path`, within a `time_limit`."""
     handed = copy.deepcopy(inputs)
     evidence, raised, error, unwritten = None, "", "", ""
     try:
         with ctrl_c_gets_through(), torch_as_it_was():
             torch.manual_seed(0)  # code that ignores its generator at least repeats itself
-            with time_limit(seconds):
+            with time_limit(seconds, wait):
                 evidence = probe(impl, handed)
     except OutOfTime:
         why = f"stopped after {seconds:g} seconds. Is there an endless loop?"
@@ -75,11 +82,14 @@ IMPORT_SECONDS = 20.0
 
 
 def import_problem(
-    load: Callable[[], ModuleType], path: Path, seconds: float = IMPORT_SECONDS
+    load: Callable[[], ModuleType],
+    path: Path,
+    seconds: float = IMPORT_SECONDS,
+    wait: float = WAIT,
 ) -> str:
     """Why the chapter file at `path` cannot be imported; empty if it can. `load` imports it."""
     try:
-        with ctrl_c_gets_through(), torch_as_it_was(), time_limit(seconds):
+        with ctrl_c_gets_through(), torch_as_it_was(), time_limit(seconds, wait):
             load()
     except (CannotLoad, Tampered) as error:
         return str(error)
@@ -136,25 +146,22 @@ def ctrl_c_gets_through() -> Iterator[None]:
             raise CtrlC
 
 
-WAIT = 3  # times as long as it may compute, code may take by the clock: others need the machine too
-
-
 @contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float, wait: float = WAIT) -> Iterator[None]:
     """Interrupt the block with OutOfTime once it has computed for so many seconds.
 
-    Code that waits instead is interrupted after WAIT times as long. Limits may be nested.
+    Code that waits instead is interrupted after `wait` times as long. Limits may be nested.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not hasattr(signal, "SIGPROF") or not in_main_thread:
-        with _limit_by_a_thread(WAIT * seconds):
+        with _limit_by_a_thread(wait * seconds):
             yield
         return
 
     def stop(signum, frame):
         raise OutOfTime
 
-    limits = {signal.SIGPROF: (signal.ITIMER_PROF, 1), signal.SIGALRM: (signal.ITIMER_REAL, WAIT)}
+    limits = {signal.SIGPROF: (signal.ITIMER_PROF, 1), signal.SIGALRM: (signal.ITIMER_REAL, wait)}
     before = []
     for number, (timer, times) in limits.items():
         handler = signal.signal(number, stop)

@@ -47,6 +47,7 @@ WATCHED = ("course.probing.", "checks.probes.")
 MAX_FILE = 64 << 20  # bytes of a file that the code writes
 MAX_BROUGHT = 16 << 20  # bytes that the probes of one exercise bring back; the checks' own: 2 MB
 MAX_ALL = 64 << 20  # bytes of all messages
+BUSY = 20  # times as long as it may compute, an exercise waits for a machine that others use
 GRACE = 3.0  # seconds beyond a check's own, for code that swallows its interruption
 START_SECONDS = 60.0  # for what happens in a child before the code is imported
 
@@ -100,9 +101,14 @@ class _Clock:
             self.waited - before.waited,
         )
 
+    @property
+    def own(self) -> float:
+        """What counts against the process: computing, or waiting for something of its own."""
+        return max(self.computed, self.passed - self.waited)
+
     def starved(self, seconds: float) -> bool:
-        """Is it others that used the time up, before the process computed for so many seconds?"""
-        return self.passed > seconds > self.computed and self.waited > self.passed / 2
+        """Is it others that used the time up, and not the process that may have so much?"""
+        return self.passed > seconds and self.own < 0.8 * seconds
 
 
 class _Submission:
@@ -151,20 +157,22 @@ class _Submission:
     def follow(self, exercise: dict, child: "_Child") -> None:
         """Pass on what the child sends: whether the file can be imported, then each check's."""
         seconds = [self.job["import_seconds"], *(check["seconds"] for check in exercise["checks"])]
-        before = self.brought
+        before, slow = self.brought, None
         for number, most in enumerate(seconds):
             got = child.next_message(most)
             starved = got.used.starved(most)
-            self.used += max(got.used.computed, got.used.passed - got.used.waited)
+            self.used += got.used.own
             if got.content is None:
+                if number == 1 and slow:  # a file that can be imported goes on to its checks
+                    self.endless[exercise["chapter"]] = 0, slow
                 self.explain(exercise, number, most, got, child)
                 return
             if self.brought - before + len(got.content) > MAX_BROUGHT:
                 self.give_up(exercise, "all that an exercise may bring back")
                 return
             self.pass_on(exercise, number, got.content, starved)
-            if number == 0 and not starved and max(got.used.computed, got.used.passed) >= most:
-                self.endless[exercise["chapter"]] = 0, got.content
+            if number == 0 and got.used.own >= 0.9 * most:
+                slow = got.content
 
     def explain(
         self, exercise: dict, number: int, most: float, got: "_Message", child: "_Child"
@@ -225,7 +233,8 @@ class _Child:
             used = _Clock.of(self._process).since(start)
             if (message := self._cut_off()) or (ready and not part) or self._is_damaged():
                 return _Message(message, False, used)
-            if used.computed > seconds + GRACE or used.passed > WAIT * seconds + GRACE:
+            waits = used.passed - used.waited > WAIT * seconds + GRACE
+            if used.computed > seconds + GRACE or waits or used.passed > BUSY * seconds + GRACE:
                 return _Message(None, True, used)
 
     def _is_damaged(self) -> bool:
@@ -406,14 +415,15 @@ def _run(
     send(STARTED)
     path = folder / f"{exercise['chapter']}.py"
     loaded = []
-    problem = import_problem(lambda: loaded.append(load_file(path)), path, job["import_seconds"])
+    most = job["import_seconds"]
+    problem = import_problem(lambda: loaded.append(load_file(path)), path, most, BUSY)
     problem = problem or missing_name(loaded[0], tuple(exercise["symbols"]))
     send(pack(problem))
     if problem:
         return
     for check in exercise["checks"]:
         probe = getattr(probes, check["probe"])
-        seen = observe(probe, loaded[0], str(path), check["inputs"], check["seconds"])
+        seen = observe(probe, loaded[0], str(path), check["inputs"], check["seconds"], BUSY)
         try:
             content = pack(vars(seen))
         except TooMuch as error:
