@@ -311,8 +311,9 @@ HOSTILE = [
     ),
     Hostile(
         "reads the solutions from the folder above",
-        top=f"import os; folder = os.open({str(ROOT)!r}, os.O_RDONLY)\n"
-        f"exec(os.read(os.open({'solutions/' + CH01 + '.py'!r}, os.O_RDONLY, dir_fd=folder), 10**6))",
+        top=f"import os; above = os.open({str(ROOT)!r}, os.O_RDONLY)\n"
+        f"file = os.open({'solutions/' + CH01 + '.py'!r}, os.O_RDONLY, dir_fd=above)\n"
+        "exec(os.read(file, 10**6))",
     ),
     Hostile("returns 700,000 sets", body="return [set()] * 700_000", words="too large to keep"),
     Hostile(

@@ -67,9 +67,10 @@ def unpack(content: bytes) -> Any:
         raise Unreadable("too long")
     try:
         tensors = load(content)
-        tree = tensors["tree"].numpy().tobytes()
-        if len(tree) > MAX_TREE or any(value.numel() > MAX_NUMBERS for value in tensors.values()):
-            raise TooMuch("larger than `pack` writes")
+        tree = tensors.pop("tree").numpy().tobytes()
+        kept = all(v.dtype in KEPT_DTYPES and v.numel() <= MAX_NUMBERS for v in tensors.values())
+        if len(tree) > MAX_TREE or not kept:
+            raise TooMuch("more than `pack` writes")
         return _Reader(tensors).value(json.loads(tree, parse_int=_small_int))
     except Exception as error:  # hostile bytes may fail in any way
         raise Unreadable(f"{type(error).__name__}: {error}") from None
