@@ -23,7 +23,7 @@ from course.grading.checking import checks_of, draw_inputs
 from course.grading.code import LocalCode, reference_evidence
 from course.grading.grader import Grader
 from course.probing import worker
-from course.probing.evidence import Unreadable, pack, unpack
+from course.probing.evidence import Unreadable, pack, type_name, unpack
 from course.probing.observing import same
 from course.syllabus import FAILED, PASSED, exercises, select
 from tests.hostile import CH01, HONEST, HONEST_POINTS, HOSTILE, Hostile
@@ -348,7 +348,7 @@ def test_what_is_no_plain_data_crosses_by_its_name():
         pass
 
     value = unpack(pack({"a": [Thing(), (1, None)], 2: torch.zeros(3, dtype=torch.complex64)}))
-    assert type(value["a"][0]).__name__ == "Thing" and value["a"][1] == (1, None)
+    assert type_name(value["a"][0]) == "Thing" and value["a"][1] == (1, None)
     assert value[2].shape == (3,) and value[2].dtype == torch.complex64
 
 

@@ -99,7 +99,7 @@ def test_limits_that_cannot_be_set_are_a_problem(tmp_path, monkeypatch):
     folder = make_class(tmp_path / "class", "ann") / "ann"
     other_worker(monkeypatch, "worker._forbid = None\nworker.main(*sys.argv[1:])")
     with Sandbox(seed=1, wanted=select("1.1")) as box:
-        with pytest.raises(CannotGrade, match="could not be started.*NoneType"):
+        with pytest.raises(CannotGrade, match=r"could not be started: .*NoneType"):
             box.run(folder)
 
 
@@ -166,10 +166,10 @@ def test_what_cannot_be_read_is_a_problem_of_one_submission(tmp_path, monkeypatc
     folder = make_class(tmp_path / "class", "ann", "bob", "eve")
     copyfile = sandbox.shutil.copyfile
 
-    def refuses(source, target):
+    def refuses(source, target, **options):
         if "bob" in str(source):
             raise PermissionError(13, "Permission denied", str(source))
-        return copyfile(source, target)
+        return copyfile(source, target, **options)
 
     monkeypatch.setattr(sandbox.shutil, "copyfile", refuses)
     with_chapters = batch._with_chapters
@@ -288,3 +288,36 @@ def test_an_environment_in_the_course_is_seen_and_the_course_is_not(tmp_path, mo
     assert not {path.name for path in hidden_places()} & {"bin", "lib", "pyvenv.cfg"}
     monkeypatch.setattr(sandbox, "_pythons", lambda: ["/usr", "/opt"])
     assert hidden_places() == [tmp_path, tmp_path / "course"]
+
+
+# Memory
+
+
+def test_as_many_run_at_once_as_there_is_memory_for(monkeypatch):
+    monkeypatch.setattr(batch.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(batch, "memory_here", lambda: batch.memory_needed(3) + 1)
+    assert batch._jobs_that_fit() == 3
+    monkeypatch.setattr(batch, "memory_here", lambda: 1 << 40)
+    assert batch._jobs_that_fit() == 8
+    monkeypatch.setattr(batch, "memory_here", lambda: 256 << 20)
+    with pytest.raises(CourseError, match="here are 256 MB.*build for CPUs"):
+        batch._jobs_that_fit()
+
+
+@pytest.mark.parametrize(
+    "cgroup, file",
+    [
+        ("0::/box", "box/memory.max"),
+        ("0::/", "memory.max"),
+        ("4:memory:/box\n3:cpu:/", "memory/box/memory.limit_in_bytes"),
+    ],
+)
+def test_the_limit_of_a_container_is_known(tmp_path, monkeypatch, cgroup, file):
+    (tmp_path / "cgroup").write_text(cgroup)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(f"{768 << 20}\n")
+    places = {"/sys/fs/cgroup": tmp_path, "/proc/self/cgroup": tmp_path / "cgroup"}
+    monkeypatch.setattr(sandbox, "Path", lambda place: places.get(place, Path(place)))
+    assert sandbox.memory_here() == 768 << 20
+    (tmp_path / file).write_text("max\n")
+    assert sandbox.memory_here() > 768 << 20

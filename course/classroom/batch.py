@@ -23,6 +23,8 @@ from course.classroom.sandbox import (
     Sandbox,
     chapter_file,
     is_litter,
+    memory_here,
+    memory_needed,
 )
 from course.files import write_whole
 from course.grading.apart import Ended, run_many
@@ -121,7 +123,7 @@ class Batch:
         self.wanted, self.kept = wanted, out / "graded"
         self.kept.mkdir(parents=True, exist_ok=True)
         self.seed = self._choose_seed(seed, out / "batch.json")
-        self.jobs = jobs or os.cpu_count() or 1
+        self.jobs = jobs or _jobs_that_fit()
         self.sandbox = Sandbox(
             self.seed, wanted, seconds, patience, jobs=self.jobs, trusted=trusted
         )
@@ -237,6 +239,23 @@ class Batch:
         own = _digest([file for file in files if file])
         which = ",".join(exercise.id for exercise in self.wanted)
         return f"{own}-{self._machinery}-{which}-{self.seed}-{self.sandbox.box.name}"
+
+
+def _jobs_that_fit() -> int:
+    """One job for each core, as far as the memory suffices.
+
+    Raises:
+        CourseError: if it does not suffice for one.
+    """
+    here = memory_here()
+    if memory_needed(1) > here:
+        raise CourseError(
+            f"grading takes some {memory_needed(1) >> 20} MB of memory with this build of PyTorch, "
+            f"and here are {here >> 20} MB. Give the container more, or install PyTorch's build "
+            "for CPUs, which takes less: https://pytorch.org/get-started/locally"
+        )
+    fits = [jobs for jobs in range(1, (os.cpu_count() or 1) + 1) if memory_needed(jobs) <= here]
+    return max(fits)
 
 
 def _shown(name: str) -> str:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from course import PACKAGE, ROOT, CourseError
 from course.grading.checking import Check, checks_of, draw_inputs
 from course.probing.evidence import (
@@ -31,12 +33,14 @@ from course.probing.evidence import (
     unpack,
 )
 from course.probing.observing import IMPORT_SECONDS, Observation, no_result
+from course.probing.text import one_line
 from course.syllabus import Exercise, chapters
 
 NOBODY = 65534
 MAX_SOURCE = 1_000_000  # bytes of a chapter file
 SECONDS = 300.0  # for all exercises of one submission
 MEMORY = 2 << 30  # bytes for the code under test, beyond what Python and torch take
+MEMORY_AT_LEAST = 128 << 20
 BUSY = 4  # times as many seconds may pass by the clock, and START_SECONDS
 START_SECONDS = 120.0
 # Of the system, what Python and its packages may need.
@@ -395,7 +399,7 @@ class Sandbox:
             while (message := read_message(out)) is not None:
                 messages.append(message)
             complaint = errors.read()[-2000:].decode(errors="replace").strip()
-            return messages, f"{end} {complaint}".strip()
+            return messages, one_line(f"{end} {complaint[-400:]}", 500)
 
 
 def _listed(leaks: list[str]) -> str:
@@ -461,26 +465,45 @@ def _job(
 
 def _memory(jobs: int) -> int:
     """How much memory the code of each of so many submissions gets beyond Python and torch."""
-    return max(MEMORY_AT_LEAST, min(MEMORY, memory_here() // jobs - MEMORY_FOR_TORCH))
+    left = (memory_here() - memory_needed(jobs)) // jobs
+    return max(MEMORY_AT_LEAST, min(MEMORY, left))
 
 
-MEMORY_AT_LEAST = 128 << 20
-MEMORY_FOR_TORCH = 400 << 20
+def memory_needed(jobs: int) -> int:
+    """Bytes that grading so many submissions at a time takes, measured with the reference."""
+    first, further = (850, 450) if torch.version.cuda else (530, 280)
+    return (first + further * (jobs - 1)) << 20
 
 
 def memory_here() -> int:
     """Bytes of memory that this process and its children may take, as far as the system tells."""
-    most = [1 << 40]
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
+    most = []
+    for file in _limits_of_memory():
         try:
-            most.append(int(Path("/sys/fs/cgroup", file).read_text()))
-        except (OSError, ValueError):
+            most.append(int(file.read_text()))
+        except (OSError, ValueError):  # there is none, or it is called "max"
             pass
     try:
         most.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (OSError, ValueError):
         pass
-    return min(most)
+    return min(most, default=1 << 40)
+
+
+def _limits_of_memory() -> list[Path]:
+    """The files in which Linux tells a container's limit, in the new and in the old manner."""
+    top, files = Path("/sys/fs/cgroup"), []
+    try:
+        own = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        own = []
+    for line in ["0::/", "0:memory:/", *own]:
+        _, kinds, place = line.split(":", 2)
+        if not kinds:
+            files.append(top / place.strip("/") / "memory.max")
+        elif "memory" in kinds.split(","):
+            files.append(top / "memory" / place.strip("/") / "memory.limit_in_bytes")
+    return files
 
 
 def _sort(messages: list[bytes]) -> dict[tuple[str, Any], tuple[bytes, bool]]:
@@ -493,6 +516,6 @@ def _sort(messages: list[bytes]) -> dict[tuple[str, Any], tuple[bytes, bool]]:
     for label, content in zip(messages[::2], messages[1::2]):
         exercise_id, number, starved = json.loads(label)
         if number == PROBLEM:
-            raise CannotGrade(content.decode(errors="replace"))
+            raise CannotGrade(one_line(content.decode(errors="replace"), 500))
         seen.setdefault((exercise_id, number), (content, starved))
     return seen

@@ -5,6 +5,7 @@ everything runs here.
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -161,6 +162,7 @@ def _end(child: BaseProcess, reading: Connection) -> None:
 def _send_all(values: Callable[[], Iterable], writing: Any) -> None:
     """In the child: send what there is, and leave without waiting for threads of the code's."""
     die_with_parent()
+    gc.freeze()  # otherwise collecting garbage would copy all that the parent holds
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this child
     torch.set_num_threads(1)  # threads do not survive a fork
     try:

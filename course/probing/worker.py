@@ -9,6 +9,7 @@ should not (JSON), then for each observation a label (JSON) and what the probe b
 """
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -64,6 +65,7 @@ def main(folder: str, job_file: str) -> None:
         probes = importlib.import_module(f"checks.probes.{chapter}")
         for name in getattr(probes, "IMPORTED_AT_FIRST_USE", ()):  # here once, not in each child
             importlib.import_module(name)
+    gc.freeze()  # so that no child's garbage collection copies all that is there by now
     limit = functools.partial(_limit, job, folder)
     kit = str(Path(job_file).parent)
     write_message(out, READY)
@@ -410,7 +412,7 @@ def _run(
         limit()
         _forbid(job["hidden"])
     except Exception:
-        send(traceback.format_exc()[-2000:].encode())
+        send(traceback.format_exc()[-400:].encode())
         return
     send(STARTED)
     path = folder / f"{exercise['chapter']}.py"
