@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from course import ROOT, CourseError
 from course.classroom.batch import Batch, find_submissions
@@ -23,7 +24,7 @@ from course.grading.checking import checks_of, draw_inputs
 from course.grading.code import LocalCode, reference_evidence
 from course.grading.grader import Grader
 from course.probing import worker
-from course.probing.evidence import Unreadable, pack, type_name, unpack
+from course.probing.evidence import Other, TooMuch, Unreadable, pack, type_name, unpack
 from course.probing.observing import same
 from course.syllabus import FAILED, PASSED, exercises, select
 from tests.hostile import CH01, HONEST, HONEST_POINTS, HOSTILE, Hostile
@@ -87,7 +88,8 @@ def test_hostile_submissions_get_what_they_earned_and_hurt_nobody(tmp_path, list
     port, connected = listener
     make_bank(tmp_path / "class", port)
     submissions = find_submissions([tmp_path / "class"])
-    batch = Batch(submissions, tmp_path / "out", exercises(), jobs=2, patience=5.0)
+    wanted = (*select("01"), *select("04"))
+    batch = Batch(submissions, tmp_path / "out", wanted, jobs=2, patience=5.0)
     results = {result.name: result for result in batch.grade(quiet=True)}
 
     assert [c for h in HOSTILE if (c := complaint(h, results[h.name]))] == []
@@ -391,3 +393,27 @@ def test_the_sandbox_names_the_same_misconceptions_as_a_learners_own_check(tmp_p
     assert [r.message for r in apart] == [r.message for r in here]
     assert [r.exercise.id for r in apart if r.status == FAILED] == ["1.2", "1.5"]
     assert "the cosine is not squared" in apart[1].message
+
+
+@pytest.mark.parametrize(
+    "value", [["x"] * 60_000, ["x" * 3_000_000], [torch.zeros(400_000, dtype=torch.float64)] * 4]
+)
+def test_evidence_has_bounds_and_the_graders_own_data_has_none(value):
+    with pytest.raises(TooMuch):
+        pack(value)
+    content = pack(value, bounded=False)
+    assert same(unpack(content, bounded=False), value, exact=True)
+    with pytest.raises(Unreadable):
+        unpack(content)
+
+
+def test_numbers_of_many_digits_do_not_cross():
+    assert unpack(pack([10**30, 2**62])) == [Other("very large int"), 2**62]
+    for digits, kept in ((20, True), (4300, False)):
+        tree = bytearray(f'["value", {"1" * digits}]', "ascii")
+        content = save({"tree": torch.frombuffer(tree, dtype=torch.uint8)})
+        if kept:
+            assert unpack(content) == int("1" * digits)
+        else:
+            with pytest.raises(Unreadable, match="so many digits"):
+                unpack(content)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 import traceback
 import zipfile
 from pathlib import Path
@@ -26,7 +27,8 @@ SUFFIXES = (".py", ".toml", ".json", ".ipynb")
 FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "LICENSE-text")
 
 # Gradescope runs this once, when it builds the image. PyTorch's two packages come in one call, so
-# that their versions fit.
+# that their versions fit, and as the build for CPUs: the other takes several times the place and,
+# of a container's 768 MB of memory, too much. Of the rest only what grading needs.
 SETUP = """\
 #!/usr/bin/env bash
 set -eu
@@ -39,9 +41,12 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     python=python3.11
 fi
 "$python" -m venv "$root/venv"
-"$root/venv/bin/pip" install --no-cache-dir torch torchvision -e "$root/source"
-# Where bubblewrap may not be used, submissions run as another user, who may not read these.
-chmod -R go-rwx "$root/source/solutions" "$root/source/checks"
+pip="$root/venv/bin/pip"
+"$pip" install --no-cache-dir torch torchvision --index-url https://download.pytorch.org/whl/cpu
+"$pip" install --no-cache-dir PACKAGES
+"$pip" install --no-cache-dir --no-deps -e "$root/source"
+# Where bubblewrap may not be used, submissions run as another user, who may read nothing of this.
+chmod -R go-rwx "$root/source"
 """
 
 # And this for each submission. The copy counts if Python does not even start.
@@ -49,6 +54,7 @@ RUN = """\
 #!/usr/bin/env bash
 root="${AUTOGRADER_ROOT:-/autograder}"
 mkdir -p "$root/results"
+chmod go-rwx "$root/submission" "$root/results"
 cp "$root/source/grader_failed.json" "$root/results/results.json"
 cd "$root/source"
 "$root/venv/bin/python" -m course.classroom.gradescope
@@ -76,11 +82,19 @@ def export(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     contents = {name: file.read_bytes() for name, file in course_files().items()}
     contents["grader_failed.json"] = json.dumps(grader_failed(), indent=1).encode()
-    scripts = {"setup.sh": SETUP.encode(), "run_autograder": RUN.encode()}
+    packages = " ".join(f"'{package}'" for package in packages_to_grade())
+    setup = SETUP.replace("PACKAGES", packages)
+    scripts = {"setup.sh": setup.encode(), "run_autograder": RUN.encode()}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in sorted((contents | scripts).items()):
             archive.writestr(_entry(name, executable=name in scripts), content)
     return path
+
+
+def packages_to_grade() -> list[str]:
+    """What pip is to install for grading: the extra `grade`, as pyproject.toml lists it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["optional-dependencies"]["grade"]
 
 
 def course_files() -> dict[str, Path]:

@@ -431,7 +431,9 @@ def _fill_kit(kit: Path, job: dict[str, Any]) -> None:
         place = kit / package.name
         shutil.copytree(package / room, place / room, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copyfile(package / "__init__.py", place / "__init__.py")
-    (kit / "job").write_bytes(pack(job))
+    (kit / "job").write_bytes(pack(job, bounded=False))
+    for path in kit.rglob("*"):  # the course's own files may be closed to the sandbox's user
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _job(

@@ -40,38 +40,42 @@ class Unreadable(ValueError):
     """The bytes were not written by `pack`."""
 
 
-def pack(value: Any) -> bytes:
+def pack(value: Any, bounded: bool = True) -> bytes:
     """Plain data (tensors, numbers, strings, lists, tuples, dicts) as bytes.
 
     Of anything else only the name of its type is kept.
 
+    Args:
+        value: what is packed.
+        bounded: refuse what is larger than evidence may be. The grader's own data is not bounded.
+
     Raises:
         TooMuch: if the value is larger than what `unpack` reads.
     """
-    packer = _Packer()
+    packer = _Packer(bounded)
     tree = json.dumps(packer.tree(value)).encode()
     packer.tensors["tree"] = torch.frombuffer(bytearray(tree), dtype=torch.uint8)
     content = save(packer.tensors)
-    if len(tree) > MAX_TREE or len(content) >= MAX_MESSAGE:
+    if bounded and (len(tree) > MAX_TREE or len(content) >= MAX_MESSAGE):
         raise TooMuch(f"a result of {len(content):,} bytes, too large to keep")
     return content
 
 
-def unpack(content: bytes) -> Any:
-    """What `pack` was given.
+def unpack(content: bytes, bounded: bool = True) -> Any:
+    """What `pack` was given, with the same `bounded`.
 
     Raises:
         Unreadable: if it was not `pack` that wrote these bytes.
     """
-    if len(content) > MAX_MESSAGE:
+    if bounded and len(content) > MAX_MESSAGE:
         raise Unreadable("too long")
     try:
         tensors = load(content)
         tree = tensors.pop("tree").numpy().tobytes()
         kept = all(v.dtype in KEPT_DTYPES and v.numel() <= MAX_NUMBERS for v in tensors.values())
-        if len(tree) > MAX_TREE or not kept:
+        if bounded and (len(tree) > MAX_TREE or not kept):
             raise TooMuch("more than `pack` writes")
-        return _Reader(tensors).value(json.loads(tree, parse_int=_small_int))
+        return _Reader(tensors, bounded).value(json.loads(tree, parse_int=_small_int))
     except Exception as error:  # hostile bytes may fail in any way
         raise Unreadable(f"{type(error).__name__}: {error}") from None
 
@@ -122,13 +126,13 @@ def type_name(value: Any) -> str:
 class _Packer:
     """Turns a value into nested lists that JSON can hold: a tag and what belongs to it."""
 
-    def __init__(self):
+    def __init__(self, bounded: bool):
         self.tensors: dict[str, Tensor] = {}
-        self.parts = 0
+        self.bounded, self.parts = bounded, 0
 
     def tree(self, value: Any) -> Any:
         self.parts += 1
-        if self.parts > MAX_PARTS:
+        if self.bounded and self.parts > MAX_PARTS:
             raise TooMuch(f"a result of more than {MAX_PARTS:,} parts, too large to keep")
         if isinstance(value, Tensor):
             return self._tensor(value)
@@ -147,7 +151,8 @@ class _Packer:
         value = value.detach()
         kind = str(value.dtype).removeprefix("torch.")
         plain = value.layout == torch.strided and value.device.type == "cpu"
-        if not plain or value.dtype not in KEPT_DTYPES or value.numel() > MAX_NUMBERS:
+        too_large = self.bounded and value.numel() > MAX_NUMBERS
+        if not plain or value.dtype not in KEPT_DTYPES or too_large:
             return ["odd tensor", [kind, list(value.shape)]]
         name = str(len(self.tensors))
         # A copy of its own, for safetensors refuses tensors that share memory.
@@ -158,12 +163,12 @@ class _Packer:
 class _Reader:
     """Turns the nested lists back; it takes nothing for granted."""
 
-    def __init__(self, tensors: dict[str, Tensor]):
-        self.tensors, self.parts = tensors, 0
+    def __init__(self, tensors: dict[str, Tensor], bounded: bool):
+        self.tensors, self.bounded, self.parts = tensors, bounded, 0
 
     def value(self, tree: Any) -> Any:
         self.parts += 1
-        if self.parts > MAX_PARTS:
+        if self.bounded and self.parts > MAX_PARTS:
             raise TooMuch("more parts than `pack` writes")
         tag, content = tree
         if tag == "tensor":

@@ -59,7 +59,7 @@ def main(folder: str, job_file: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MAX_ALL, 2 * MAX_ALL))
     out = os.fdopen(os.dup(1), "wb")
-    job = unpack(Path(job_file).read_bytes())
+    job = unpack(Path(job_file).read_bytes(), bounded=False)
     given = [e for e in job["exercises"] if Path(folder, f"{e['chapter']}.py").is_file()]
     for chapter in {exercise["chapter"] for exercise in given}:
         probes = importlib.import_module(f"checks.probes.{chapter}")
