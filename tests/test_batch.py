@@ -130,12 +130,17 @@ WITHOUT_BUBBLEWRAP = (
     "os._exit when called",
     "opens a socket",
     "starts processes",
+    "starts programs by the back door",
+    "kills the process above by a descriptor",
+    "reads the solutions by a folder's descriptor",
+    "reads the solutions from the folder above",
     "writes files elsewhere",
 )
 
 
 @pytest.mark.parametrize("name", WITHOUT_BUBBLEWRAP)
 def test_limits_alone_refuse_the_plain_tricks(name, tmp_path, limits_only):
+    """With the audit hook and without: it is not what holds."""
     hostile = next(h for h in HOSTILE if h.name == name)
     replace(hostile, body=hostile.body.replace("PORT", "9")).write(tmp_path / "one")
     results = Grader(limits_only.run(tmp_path / "one"), limits_only.seed).grade(select("01"))
@@ -143,10 +148,21 @@ def test_limits_alone_refuse_the_plain_tricks(name, tmp_path, limits_only):
     assert not (ROOT / "hostile_was_here").exists()
 
 
-@pytest.fixture(scope="module")
-def limits_only():
-    with Sandbox(seed=3, wanted=select("01"), box=Box("limits only")) as sandbox:
-        yield sandbox
+WITHOUT_HOOK = "worker._forbid = lambda hidden: None"
+
+
+@pytest.fixture(scope="module", params=["", WITHOUT_HOOK], ids=["hook", "no hook"])
+def limits_only(request):
+    program = f"import sys\nfrom course.probing import worker\n{request.param}\n"
+    program += "worker.main(*sys.argv[1:])"
+
+    def command(kit, submission):
+        return [sys.executable, "-P", "-c", program, str(submission), str(kit / "job")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("course.classroom.sandbox._worker", command)
+        with Sandbox(seed=3, wanted=select("01"), box=Box("limits only")) as sandbox:
+            yield sandbox
 
 
 COUNTING = """
