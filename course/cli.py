@@ -32,6 +32,7 @@ from course.syllabus import (
     find_chapter,
     find_exercise,
     select,
+    select_all,
 )
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
@@ -94,8 +95,11 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--impl", help="grade another folder, for example solutions")
 
     sub = command("grade", grade, "for instructors: grade many submissions, each in a sandbox")
-    sub.add_argument("folders", nargs="+", type=Path, help="submissions, or folders full of them")
-    sub.add_argument("--only", help="a chapter (01) or an exercise (1.2); all if left out")
+    sub.add_argument(
+        "places", nargs="+", type=Path, help="submissions, or folders or .zip files full of them"
+    )
+    sub.add_argument("--only", help="chapters and exercises, as 01,02 or 1.2; all if left out")
+    sub.add_argument("--one", action="store_true", help="each place is one learner's, all of it")
     sub.add_argument("--out", type=Path, default=Path("grades"), help="results (default grades/)")
     sub.add_argument("--jobs", type=int, help="how many run at a time (default: one a core)")
     sub.add_argument("--seed", type=int, help="of the inputs; drawn afresh if left out")
@@ -259,15 +263,17 @@ def check(options) -> int:
 def grade(options) -> int:
     if options.jobs is not None and options.jobs < 1:
         raise CourseError(f"--jobs must be at least 1, got {options.jobs}")
-    wanted = select(options.only)  # a wrong number is told before anything is graded
+    wanted = select_all(options.only)  # a wrong number is told before anything is graded
     if options.seconds <= 0:
         raise CourseError(f"--seconds must be more than 0, got {options.seconds}")
-    from course.classroom.batch import Batch, find_submissions
+    from course.classroom.batch import Batch
+    from course.classroom.collecting import COPIES, collect
     from course.classroom.reports import table, write_reports
 
     require_writable(options.out / "results.json")
+    collection = collect(options.places, options.out / COPIES, options.one)
     batch = Batch(
-        find_submissions(options.folders),
+        collection,
         options.out,
         wanted,
         seed=options.seed,

@@ -13,8 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from course import ROOT, CourseError
+from course.classroom.collecting import Collection, chapter_file
 from course.classroom.results import ExerciseResult, SubmissionResult
-from course.classroom.sandbox import SECONDS, BoxedCode, Sandbox, chapter_file, is_litter
+from course.classroom.sandbox import SECONDS, BoxedCode, Sandbox
 from course.files import write_whole
 from course.grading.grader import Grader
 from course.probing.observing import OutOfTime, time_limit
@@ -24,55 +25,6 @@ from course.syllabus import FAILED, Exercise, chapters
 SECONDS_TO_JUDGE = 120.0  # one submission, the misconceptions' own evidence included
 
 
-def find_submissions(folders: list[Path]) -> dict[str, Path]:
-    """Submissions by name.
-
-    A folder with chapter files, or with such a folder `exercises` in it, is one submission. In
-    any other folder each folder is one, but for what programs leave there and for the results of
-    an earlier batch. What lies below and is a symbolic link has nothing in it.
-
-    Raises:
-        CourseError: if a folder is missing, or holds neither chapter files nor folders.
-    """
-    found: dict[str, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise CourseError(f"there is no folder {str(folder)!r}; give folders with submissions")
-        folder = folder.resolve()
-        own = _with_chapters(folder)
-        inside = sorted(place for place in folder.iterdir() if _may_be_a_submission(place))
-        if own is None and not inside:
-            raise CourseError(
-                f"{folder} holds no chapter file such as {chapters()[0].name}.py and no folders"
-            )
-        for place in [folder] if own else inside:
-            name, number = place.name, 2
-            while name in found:
-                name, number = f"{place.name} ({number})", number + 1
-            found[name] = _with_chapters(place) or place
-    return found
-
-
-def _may_be_a_submission(place: Path) -> bool:
-    """A folder, but for litter and for the results that a batch keeps."""
-    if not place.is_dir() or is_litter(place.name):
-        return False
-    results = (place / "batch.json").is_file() and (place / "graded").is_dir()
-    return not results or _with_chapters(place) is not None
-
-
-def _with_chapters(folder: Path) -> Path | None:
-    """The folder itself or its `exercises`, whichever has chapter files; None if neither has."""
-    if folder.is_symlink():
-        return None
-    for place in (folder, folder / "exercises"):
-        if not place.is_symlink() and any(
-            chapter_file(place, chapter.name) for chapter in chapters()
-        ):
-            return place
-    return None
-
-
 class Batch:
     """Submissions that are graded on the same inputs, with their results in one folder.
 
@@ -80,7 +32,7 @@ class Batch:
     checks and inputs, is not graded again.
 
     Args:
-        submissions: folders by name.
+        collection: the submissions.
         out: where the results are kept.
         wanted: the exercises that are graded.
         seed: of the inputs; None draws one, or takes that of the batch that goes on here.
@@ -91,7 +43,7 @@ class Batch:
 
     def __init__(
         self,
-        submissions: dict[str, Path],
+        collection: Collection,
         out: Path,
         wanted: tuple[Exercise, ...],
         seed: int | None = None,
@@ -99,7 +51,8 @@ class Batch:
         seconds: float = SECONDS,
         patience: float = math.inf,
     ):
-        self.submissions, self.wanted, self.kept = submissions, wanted, out / "graded"
+        self.submissions, self.problems = collection.folders, collection.problems
+        self.wanted, self.kept = wanted, out / "graded"
         self.kept.mkdir(parents=True, exist_ok=True)
         self.seed = self._choose_seed(seed, out / "batch.json")
         self.jobs = jobs or os.cpu_count() or 1
@@ -121,9 +74,7 @@ class Batch:
     def grade(self, quiet: bool = False) -> list[SubmissionResult]:
         """Grade what is not graded yet; all results, in the order of the names."""
         results = {name: result for name in self.submissions if (result := self._known(name))}
-        empty = [name for name, folder in self.submissions.items() if not _with_chapters(folder)]
-        for name in empty:
-            problem = f"no chapter file in it: {chapters()[0].name}.py and the others"
+        for name, problem in self.problems.items():
             results[name] = self._failed(name, problem)
         left = [name for name in self.submissions if name not in results]
         bar = tqdm(total=len(self.submissions), initial=len(results), unit="", disable=quiet)

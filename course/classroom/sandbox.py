@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from course import PACKAGE, ROOT, CourseError
+from course.classroom.collecting import chapter_file
 from course.grading.checking import Check, checks_of, draw_inputs
 from course.probing.evidence import Unreadable, pack, read_message, unpack
 from course.probing.observing import IMPORT_SECONDS, Observation, no_result
@@ -26,7 +27,6 @@ from course.probing.worker import READY
 from course.syllabus import Exercise, chapters
 
 NOBODY = 65534
-MAX_SOURCE = 1_000_000  # bytes of a chapter file
 SECONDS = 300.0  # for all exercises of one submission
 HIDDEN = (ROOT / "solutions", ROOT / "checks")  # from the submission
 
@@ -63,19 +63,6 @@ class BoxedCode:
         if isinstance(rest, Observation):
             return rest
         return no_result("the submission ended the grading, or used up its time, before this")
-
-
-def chapter_file(folder: Path, chapter: str) -> Path | None:
-    """A submission's file for a chapter; None if it is missing, a link, or unreasonably large."""
-    path = folder / f"{chapter}.py"
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_SOURCE:
-        return None
-    return path
-
-
-def is_litter(name: str) -> bool:
-    """Is a folder of this name left by a program, so that no learner's work is in it?"""
-    return name.startswith(".") or name in ("__MACOSX", "__pycache__")
 
 
 @dataclass(frozen=True)
