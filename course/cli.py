@@ -100,6 +100,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--only", help="chapters and exercises, as 01,02 or 1.2; all if left out")
     sub.add_argument("--one", action="store_true", help="each place is one learner's, all of it")
+    sub.add_argument("--roster", type=Path, help="CSV of the class: columns id and name")
+    sub.add_argument("--rules", type=Path, help="TOML: late days, attempts, points for checks")
     sub.add_argument("--out", type=Path, default=Path("grades"), help="results (default grades/)")
     sub.add_argument("--jobs", type=int, help="how many run at a time (default: one a core)")
     sub.add_argument("--seed", type=int, help="of the inputs; drawn afresh if left out")
@@ -268,8 +270,11 @@ def grade(options) -> int:
         raise CourseError(f"--seconds must be more than 0, got {options.seconds}")
     from course.classroom.batch import Batch
     from course.classroom.collecting import COPIES, collect
+    from course.classroom.gradebook import NOT_SUBMITTED, read_roster, read_rules, settle
     from course.classroom.reports import table, write_reports
 
+    rules = read_rules(options.rules)
+    roster = read_roster(options.roster) if options.roster else []
     require_writable(options.out / "results.json")
     collection = collect(options.places, options.out / COPIES, options.one)
     batch = Batch(
@@ -287,11 +292,17 @@ def grade(options) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on with what is in {options.out}")
         return 130
+    results = settle(results, collection.submissions, rules, roster, wanted)
     console.print(table(results))
-    written = write_reports(results, options.out)
+    for note in collection.notes:
+        console.print(marked("note:", "yellow", note))
+    for result in results:
+        if result.notes and not result.problem:
+            console.print(marked("note:", "yellow", f"{result.name}: {result.notes}"))
+    written = write_reports(results, options.out, roster)
     names = ", ".join(path.name for path in written if path.parent == options.out)
-    console.print(f"in {options.out}: {names}, and a folder for each platform")
-    return 0
+    console.print(f"in {options.out}: {names}, feedback/, and a folder for each platform")
+    return 1 if any(result.problem not in ("", NOT_SUBMITTED) for result in results) else 0
 
 
 def export(options) -> int:

@@ -102,7 +102,11 @@ class Batch:
         try:
             code, seconds = future.result()
             with time_limit(SECONDS_TO_JUDGE):
-                found = Grader(code, self.seed).grade(self.wanted)
+                grader = Grader(code, self.seed)
+                found = [
+                    ExerciseResult.of(one, grader.checks_passed(one.exercise.id))
+                    for one in grader.grade(self.wanted)
+                ]
         except OutOfTime:
             return self._failed(name, "judging what it gave back took too long")
         except (CourseError, CancelledError) as error:
@@ -112,7 +116,7 @@ class Batch:
             return self._failed(name, text)
         result = SubmissionResult(
             name=name,
-            exercises=tuple(_clipped(ExerciseResult.of(one)) for one in found),
+            exercises=tuple(_clipped(one) for one in found),
             seed=self.seed,
             seconds=round(seconds + time.monotonic() - start, 2),
             sandbox=self.sandbox.box.name,

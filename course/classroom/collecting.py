@@ -91,6 +91,7 @@ class Submission:
     found: dict[str, str]  # by chapter: where its file comes from
     notes: tuple[str, ...] = ()  # what else an instructor should know about it
     learner: str = ""  # the number that Canvas or Moodle gave
+    called: str = ""  # as it was handed in; several attempts have it in common
     submitted: datetime | None = None  # when the newest of its files was written
 
     @property
@@ -280,6 +281,7 @@ def _copy(work: Place, name: str, folder: Path) -> Submission:
         {chapter: shown(where) for chapter, where in sorted(found.items())},
         tuple(dict.fromkeys(shown(note) for note in notes)),
         work.learner,
+        shown(work.name),
         max((when for when in times if when), default=None),
     )
 
