@@ -1,6 +1,7 @@
 """The `course` command."""
 
 import argparse
+import importlib
 import os
 import re
 import shlex
@@ -108,7 +109,10 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--seconds", type=float, default=300.0, help="for each (default 300)")
 
     sub = command("export", export, "for instructors: an autograder archive for a platform")
-    sub.add_argument("platform", choices=["gradescope"], help="gradescope")
+    platforms = ["gradescope", "prairielearn", "classroom50"]
+    sub.add_argument("platform", choices=platforms, help=", ".join(platforms))
+    sub.add_argument("--only", help="chapters and exercises, as 01,02 or 1.2; all if left out")
+    sub.add_argument("--rules", type=Path, help="TOML: points for checks")
     sub.add_argument("--out", type=Path, default=Path("."), help="folder to write it to")
 
     sub = command("export-model", export_model, "for maintainers: a run's model becomes what ships")
@@ -306,9 +310,9 @@ def grade(options) -> int:
 
 
 def export(options) -> int:
-    from course.classroom import gradescope
-
-    console.print(f"wrote {gradescope.export(options.out)}")
+    platform = importlib.import_module(f"course.classroom.{options.platform}")
+    written = platform.export(options.out, options.only, options.rules)
+    console.print(f"wrote {written}; it holds the solutions, so keep it from learners")
     return 0
 
 
