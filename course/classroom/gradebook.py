@@ -89,7 +89,7 @@ def read_rules(path: Path | None) -> Rules:
         given = tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:
         raise CourseError(f"{path} cannot be read: {error}") from None
-    known = {field.name for field in fields(Rules)}
+    known = sorted(field.name for field in fields(Rules))
     for name, value in given.items():
         if name not in known:
             raise CourseError(f"{path}: there is no rule {name}; there are {', '.join(known)}")
