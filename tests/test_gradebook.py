@@ -262,8 +262,9 @@ def test_without_a_roster_a_platforms_own_numbers_are_enough():
 def test_a_class_from_the_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     work = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
-    # Without the errors that are asked for, so that some checks pass and others do not.
-    wrong = work + "\n\ndef linear_betas(n, a=1e-4, b=0.02):\n    return torch.linspace(a, b, n)\n"
+    # Another default, so that some checks pass and others do not.
+    wrong = work.replace("beta_end: float = 0.02", "beta_end: float = 0.03", 1)
+    assert wrong != work
     for name, text in (("ada", wrong), ("ada-2", work)):
         (tmp_path / "class" / name).mkdir(parents=True)
         (tmp_path / "class" / name / f"{CH01}.py").write_text(text, encoding="utf-8")
