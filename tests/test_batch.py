@@ -1,7 +1,6 @@
 """course grade: strangers' code gets what it earned, and hurts nobody."""
 
 import csv
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ import torch
 from safetensors.torch import save
 
 from course import ROOT, CourseError
-from course.classroom.batch import Batch, find_submissions
+from course.classroom.batch import Batch
 from course.classroom.results import SubmissionResult
 from course.classroom.sandbox import Box, Sandbox
 from course.cli import main
@@ -27,6 +26,7 @@ from course.probing import worker
 from course.probing.evidence import Other, TooMuch, Unreadable, pack, type_name, unpack
 from course.probing.observing import same
 from course.syllabus import FAILED, PASSED, exercises, select
+from tests.collected import find_submissions
 from tests.hostile import CH01, HONEST, HONEST_POINTS, HOSTILE, Hostile
 
 
@@ -281,36 +281,6 @@ def test_a_folder_without_chapters_is_told_and_stops_nothing(tmp_path):
     )
     assert [(r.name, r.points) for r in results] == [("a", 2), ("empty", 0)]
     assert "no chapter file in it" in results[1].problem
-
-
-def test_submissions_are_found_by_what_is_in_the_folders(tmp_path):
-    make_class(tmp_path / "first", "ann", "bob")
-    make_class(tmp_path / "second", "ann")
-    make_class(tmp_path / "third" / "eve", "exercises")
-    found = find_submissions([tmp_path / n for n in ("first", "second", "third")])
-    assert list(found) == ["ann", "bob", "ann (2)", "eve"]
-    assert found["eve"].name == "exercises"
-    assert find_submissions([tmp_path / "first" / "ann"]).keys() == {"ann"}
-    for bad in ("nowhere", "first/ann/empty"):
-        (tmp_path / "first" / "ann" / "empty").mkdir(exist_ok=True)
-        with pytest.raises(CourseError, match="no folder|no chapter file"):
-            find_submissions([tmp_path / bad])
-
-
-def test_litter_and_earlier_results_are_no_submissions(tmp_path):
-    folder = make_class(tmp_path / "class", "ann")
-    for name in ("__MACOSX", "__pycache__", ".git", ".ipynb_checkpoints"):
-        (folder / name).mkdir()
-        (folder / name / "ch01_noise_schedule.py").write_text("", encoding="utf-8")
-    Batch(find_submissions([folder]), folder / "grades", wanted=select("1.1"))
-    Batch(find_submissions([folder]), folder / "ann's grades", wanted=select("1.1"))
-    (folder / "graded").mkdir()  # a name alone is not enough
-    assert list(find_submissions([folder])) == ["ann", "graded"]
-    shutil.copytree(folder / "grades", folder / "ann", dirs_exist_ok=True)
-    assert list(find_submissions([folder])) == ["ann", "graded"]
-    (tmp_path / "litter" / ".git").mkdir(parents=True)
-    with pytest.raises(CourseError, match="no folders"):
-        find_submissions([tmp_path / "litter"])
 
 
 IMPORTS = {

@@ -15,14 +15,13 @@ import torch
 from tqdm import tqdm
 
 from course import PACKAGE, ROOT, CourseError
+from course.classroom.collecting import Collection, chapter_file
 from course.classroom.results import ExerciseResult, SubmissionResult
 from course.classroom.sandbox import (
     BUSY,
     SECONDS,
     START_SECONDS,
     Sandbox,
-    chapter_file,
-    is_litter,
     memory_here,
     memory_needed,
 )
@@ -39,55 +38,6 @@ MEMORY_TO_JUDGE = 1 << 30  # bytes, for one submission
 MACHINERY = (ROOT / "checks", ROOT / "solutions", PACKAGE / "grading", PACKAGE / "probing")
 
 
-def find_submissions(folders: list[Path]) -> dict[str, Path]:
-    """Submissions by name.
-
-    A folder with chapter files, or with such a folder `exercises` in it, is one submission. In
-    any other folder each folder is one, but for what programs leave there and for the results of
-    an earlier batch. What lies below and is a symbolic link has nothing in it.
-
-    Raises:
-        CourseError: if a folder is missing, or holds neither chapter files nor folders.
-    """
-    found: dict[str, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise CourseError(f"there is no folder {str(folder)!r}; give folders with submissions")
-        folder = folder.resolve()
-        own = _with_chapters(folder)
-        inside = sorted(place for place in folder.iterdir() if _may_be_a_submission(place))
-        if own is None and not inside:
-            raise CourseError(
-                f"{folder} holds no chapter file such as {chapters()[0].name}.py and no folders"
-            )
-        for place in [folder] if own else inside:
-            name, number = place.name, 2
-            while name in found:
-                name, number = f"{place.name} ({number})", number + 1
-            found[name] = _with_chapters(place) or place
-    return found
-
-
-def _may_be_a_submission(place: Path) -> bool:
-    """A folder, but for litter and for the results that a batch keeps."""
-    if not place.is_dir() or is_litter(place.name):
-        return False
-    results = (place / "batch.json").is_file() and (place / "graded").is_dir()
-    return not results or _with_chapters(place) is not None
-
-
-def _with_chapters(folder: Path) -> Path | None:
-    """The folder itself or its `exercises`, whichever has chapter files; None if neither has."""
-    if folder.is_symlink():
-        return None
-    for place in (folder, folder / "exercises"):
-        if not place.is_symlink() and any(
-            chapter_file(place, chapter.name) for chapter in chapters()
-        ):
-            return place
-    return None
-
-
 class Batch:
     """Submissions that are graded on the same inputs, with their results in one folder.
 
@@ -96,7 +46,7 @@ class Batch:
     is tried again the next time.
 
     Args:
-        submissions: folders by name.
+        collection: the submissions.
         out: where the results are kept.
         wanted: the exercises that are graded.
         seed: of the inputs; None draws one, or takes that of the batch that goes on here.
@@ -108,7 +58,7 @@ class Batch:
 
     def __init__(
         self,
-        submissions: dict[str, Path],
+        collection: Collection,
         out: Path,
         wanted: tuple[Exercise, ...],
         seed: int | None = None,
@@ -117,9 +67,7 @@ class Batch:
         patience: float = math.inf,
         trusted: bool = False,
     ):
-        self.submissions: dict[str, Path] = {}
-        for name, folder in submissions.items():
-            self.submissions[_free(_shown(name), self.submissions)] = folder
+        self.submissions, self.problems = collection.folders, collection.problems
         self.wanted, self.kept = wanted, out / "graded"
         self.kept.mkdir(parents=True, exist_ok=True)
         self.seed = self._choose_seed(seed, out / "batch.json")
@@ -166,9 +114,8 @@ class Batch:
     def _at_once(self, name: str) -> SubmissionResult | None:
         """The result if it is known without running anything."""
         try:
-            if not _with_chapters(self.submissions[name]):
-                problem = f"no chapter file in it: {chapters()[0].name}.py and the others"
-                return self._failed(name, problem)
+            if name in self.problems:
+                return self._failed(name, self.problems[name])
             return self._known(name)
         except OSError as error:
             return self._failed(name, f"{error.filename} cannot be read: {error.strerror}")
@@ -188,10 +135,14 @@ class Batch:
         start = time.monotonic()
         code = self.sandbox.run(self.submissions[name])
         _limit_judging()
-        found = Grader(code, self.seed).grade(self.wanted)
+        grader = Grader(code, self.seed)
+        found = [
+            ExerciseResult.of(one, grader.checks_passed(one.exercise.id))
+            for one in grader.grade(self.wanted)
+        ]
         return SubmissionResult(
             name=name,
-            exercises=tuple(_clipped(ExerciseResult.of(one)) for one in found),
+            exercises=tuple(_clipped(one) for one in found),
             seed=self.seed,
             seconds=round(time.monotonic() - start, 2),
             sandbox=self.sandbox.box.name,
@@ -232,7 +183,7 @@ class Batch:
         return result if result.key == self._key(name) else None
 
     def _file(self, name: str) -> Path:
-        return self.kept / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+        return self.kept / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.json"
 
     def _key(self, name: str) -> str:
         files = [chapter_file(self.submissions[name], chapter.name) for chapter in chapters()]
@@ -256,19 +207,6 @@ def _jobs_that_fit() -> int:
         )
     fits = [jobs for jobs in range(1, (os.cpu_count() or 1) + 1) if memory_needed(jobs) <= here]
     return max(fits)
-
-
-def _shown(name: str) -> str:
-    """A name that can be written everywhere: what cannot be printed is spelled out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def _free(name: str, taken: dict[str, Path]) -> str:
-    """The name, with a number if it is taken."""
-    number, free = 2, name
-    while free in taken:
-        number, free = number + 1, f"{name} ({number})"
-    return free
 
 
 def _limit_judging() -> None:

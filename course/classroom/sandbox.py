@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from course import PACKAGE, ROOT, CourseError
+from course.classroom.collecting import chapter_file, why_no_chapter_file
 from course.grading.checking import Check, checks_of, draw_inputs
 from course.probing.evidence import (
     DONE,
@@ -37,7 +38,6 @@ from course.probing.text import one_line
 from course.syllabus import Exercise, chapters
 
 NOBODY = 65534
-MAX_SOURCE = 1_000_000  # bytes of a chapter file
 SECONDS = 300.0  # for all exercises of one submission
 MEMORY = 2 << 30  # bytes for the code under test, beyond what Python and torch take
 MEMORY_AT_LEAST = 128 << 20
@@ -74,7 +74,7 @@ class BoxedCode:
     def problem(self, exercise: Exercise) -> str:
         """Why the exercise's functions cannot be had; empty if they can."""
         if not chapter_file(self.folder, exercise.chapter):
-            return _why_not(self.path(exercise.chapter))
+            return why_no_chapter_file(self.path(exercise.chapter))
         content, starved = self._seen.get((exercise.id, 0), (None, False))
         if content is None:
             return self._rest(exercise.id).raised
@@ -131,30 +131,6 @@ def _observation(content: bytes, starved: bool, inputs: dict) -> Observation:
     if value["out_of_time"] and starved:
         raise CannotGrade(TOO_BUSY)
     return Observation(**value)
-
-
-def chapter_file(folder: Path, chapter: str) -> Path | None:
-    """A submission's file for a chapter; None if it is missing, a link, or unreasonably large."""
-    path = folder / f"{chapter}.py"
-    return None if _why_not(path) else path
-
-
-def _why_not(path: Path) -> str:
-    """Why a path is no chapter file; empty if it is one."""
-    if path.is_symlink():
-        return f"{path.name} is a symbolic link, and links are not followed: submit the file itself"
-    if not path.exists():
-        return f"{path.name} is not in the submission"
-    if not path.is_file():
-        return f"{path.name} is no file"
-    if path.stat().st_size > MAX_SOURCE:
-        return f"{path.name} is larger than {MAX_SOURCE:,} bytes: submit the code alone"
-    return ""
-
-
-def is_litter(name: str) -> bool:
-    """Is a folder of this name left by a program, so that no learner's work is in it?"""
-    return name.startswith(".") or name in ("__MACOSX", "__pycache__")
 
 
 @dataclass(frozen=True)
