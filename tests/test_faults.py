@@ -165,10 +165,11 @@ def test_time_that_others_took_is_not_the_codes():
 
 def test_what_cannot_be_read_is_a_problem_of_one_submission(tmp_path, monkeypatch):
     folder = make_class(tmp_path / "class", "ann", "bob")
+    (folder / "bob" / f"{CH01}.py").write_text(f"{SOLUTION}\n# this one\n", encoding="utf-8")
     copyfile = sandbox.shutil.copyfile
 
     def refuses(source, target, **options):
-        if "bob" in str(source):
+        if "# this one" in Path(source).read_text(encoding="utf-8"):
             raise PermissionError(13, "Permission denied", str(source))
         return copyfile(source, target, **options)
 
