@@ -12,7 +12,7 @@ import pytest
 from course import ROOT, CourseError
 from course.classroom import batch, sandbox
 from course.classroom.batch import Batch, find_submissions
-from course.classroom.sandbox import CannotGrade, Sandbox, hidden_places
+from course.classroom.sandbox import Box, CannotGrade, Sandbox, hidden_places
 from course.cli import main
 from course.grading.apart import Ended, run_many
 from course.probing.observing import OutOfTime, time_limit
@@ -223,6 +223,21 @@ def test_what_verdicts_depend_on_is_in_the_key(tmp_path, monkeypatch, place):
         monkeypatch.setattr(batch.platform, "python_version", lambda: "2.7")
     assert before != key()
     assert ROOT / "checks" in batch.MACHINERY and ROOT / "course/grading" in batch.MACHINERY
+
+
+def test_what_a_killed_grader_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    for name in ("grading-killed", "grading-of-another-program"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "grading-killed" / "lock").touch()
+    with Sandbox(seed=1, wanted=select("1.1"), box=Box("limits only")) as first:
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "grading-of-another-program",
+            Path(first._scratch.name).name,
+        }
+        with Sandbox(seed=1, wanted=select("1.1"), box=Box("limits only")):
+            assert first.kit.is_dir(), "a grader that is at work keeps its folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["grading-of-another-program"]
 
 
 # Where code cannot be confined
