@@ -647,7 +647,7 @@ def test_walk_builds_no_graph(got, ref, inputs):
     inputs=walk_inputs,
     call=SIX_THREE + ", x_T and the schedule on another device than the CPU",
     seconds=SECONDS,
-    free=("t",),
+    free=("t", "noise"),
 )
 def test_walk_works_on_any_device(got, ref, inputs):
     """t and the noise are made where the images are, on whatever device"""

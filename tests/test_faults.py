@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from course import ROOT, CourseError
 from course.classroom import batch, sandbox
 from course.classroom.batch import Batch
-from course.classroom.sandbox import CannotGrade, Sandbox, hidden_places
+from course.classroom.sandbox import Box, CannotGrade, Sandbox, hidden_places
 from course.cli import main
 from course.grading.apart import Ended, run_many
+from course.probing.observing import OutOfTime, time_limit
 from course.probing.worker import _Clock
 from course.syllabus import select
 from tests.collected import find_submissions
@@ -215,6 +217,21 @@ def test_what_verdicts_depend_on_is_in_the_key(tmp_path, monkeypatch, place):
     assert ROOT / "checks" in batch.MACHINERY and ROOT / "course/grading" in batch.MACHINERY
 
 
+def test_what_a_killed_grader_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    for name in ("grading-killed", "grading-of-another-program"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "grading-killed" / "lock").touch()
+    with Sandbox(seed=1, wanted=select("1.1"), box=Box("limits only")) as first:
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "grading-of-another-program",
+            Path(first._scratch.name).name,
+        }
+        with Sandbox(seed=1, wanted=select("1.1"), box=Box("limits only")):
+            assert first.kit.is_dir(), "a grader that is at work keeps its folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["grading-of-another-program"]
+
+
 # Where code cannot be confined
 
 
@@ -313,3 +330,51 @@ def test_the_limit_of_a_container_is_known(tmp_path, monkeypatch, cgroup, file):
     assert sandbox.memory_here() == 768 << 20
     (tmp_path / file).write_text("max\n")
     assert sandbox.memory_here() > 768 << 20
+
+
+# Time limits
+
+
+def endless() -> None:
+    while True:
+        pass
+
+
+def test_a_limit_inside_another_leaves_the_outer_one_on():
+    with pytest.raises(OutOfTime):
+        with time_limit(0.5):
+            with time_limit(30.0):
+                pass
+            endless()
+    assert signal.getitimer(signal.ITIMER_PROF) == signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_code_that_waits_has_a_limit_too():
+    start = time.monotonic()
+    with pytest.raises(OutOfTime):
+        with time_limit(0.2, wait=2.0):
+            time.sleep(30)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("where", ["a thread", "Windows"])
+def test_there_is_a_limit_where_no_signals_come(monkeypatch, where):
+    ended = []
+
+    def run():
+        try:
+            with time_limit(0.1, wait=2.0):
+                endless()
+        except OutOfTime:
+            ended.append("out of time")
+        with time_limit(30.0):
+            ended.append("another block is not interrupted")
+
+    if where == "Windows":
+        monkeypatch.delattr(signal, "SIGPROF")
+        run()
+    else:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(60)
+    assert ended == ["out of time", "another block is not interrupted"]

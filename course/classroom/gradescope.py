@@ -51,7 +51,8 @@ RUN = """\
 #!/usr/bin/env bash
 root="${AUTOGRADER_ROOT:-/autograder}"
 mkdir -p "$root/results"
-chmod go-rwx "$root/submission" "$root/results"
+chmod go-rwx "$root/submission"
+chmod go-w "$root/results"
 cp "$root/source/grader_failed.json" "$root/results/results.json"
 cd "$root/source"
 "$root/venv/bin/python" -m course.classroom.gradescope

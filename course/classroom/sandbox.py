@@ -6,6 +6,7 @@ does not even see them; without, Linux refuses them. What holds is tried in the 
 before anything is graded, and where something does not hold, only trusted code is graded.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -22,6 +23,7 @@ import torch
 
 from course import PACKAGE, ROOT, CourseError
 from course.classroom.collecting import chapter_file, why_no_chapter_file
+from course.files import locked
 from course.grading.checking import Check, checks_of, draw_inputs
 from course.probing.evidence import (
     DONE,
@@ -257,7 +259,10 @@ class Sandbox:
                 "grade them in the Windows Subsystem for Linux (WSL)"
             )
         self.seed, self.seconds = seed, seconds
-        self._scratch = tempfile.TemporaryDirectory(prefix="grading-")
+        _remove_what_was_left()
+        self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH)
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(locked(Path(self._scratch.name) / LOCK))
         self.kit = Path(self._scratch.name) / "kit"
         self.kit.mkdir()
         for folder in (self.kit, self.kit.parent):
@@ -270,6 +275,7 @@ class Sandbox:
         return self
 
     def __exit__(self, *_) -> None:
+        self._held.close()
         self._scratch.cleanup()
 
     @property
@@ -376,6 +382,20 @@ class Sandbox:
                 messages.append(message)
             complaint = errors.read()[-2000:].decode(errors="replace").strip()
             return messages, one_line(f"{end} {complaint[-400:]}", 500)
+
+
+SCRATCH, LOCK = "grading-", "lock"  # a folder in the system's temporary one, and a file in it
+
+
+def _remove_what_was_left() -> None:
+    """Remove the folders of graders that were killed: nobody holds their lock any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            own = folder.lstat().st_uid == os.geteuid() and not folder.is_symlink()
+            if own and (folder / LOCK).is_file():
+                with locked(folder / LOCK) as free:
+                    if free:
+                        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listed(leaks: list[str]) -> str:
