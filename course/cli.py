@@ -275,6 +275,7 @@ def grade(options) -> int:
     wanted = select_all(options.only)  # a wrong number is told before anything is graded
     if options.seconds <= 0:
         raise CourseError(f"--seconds must be more than 0, got {options.seconds}")
+    from course.classroom.alike import find_alike
     from course.classroom.batch import Batch
     from course.classroom.collecting import COPIES, collect
     from course.classroom.gradebook import NOT_SUBMITTED, read_roster, read_rules, settle
@@ -300,6 +301,7 @@ def grade(options) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on with what is in {options.out}")
         return 130
+    alike = find_alike(collection.folders, results)
     results = settle(results, collection.submissions, rules, roster, wanted)
     console.print(table(results))
     for note in collection.notes:
@@ -307,7 +309,7 @@ def grade(options) -> int:
     for result in results:
         if result.notes and not result.problem:
             console.print(marked("note:", "yellow", f"{result.name}: {result.notes}"))
-    written = write_reports(results, options.out, roster)
+    written = write_reports(results, options.out, roster, alike)
     names = ", ".join(path.name for path in written if path.parent == options.out)
     console.print(f"in {options.out}: {names}, feedback/, and a folder for each platform")
     problems = [result for result in results if result.problem not in ("", NOT_SUBMITTED)]

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
 import pytest
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 
 from course.classroom.class_report import chapter_scores, class_report
@@ -26,6 +27,7 @@ from course.grading.answers import misconceptions_of
 from course.grading.checking import checks_of
 from course.probing.text import clip, one_line, printable
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, chapters, exercises
+from tests.browser import CHROMIUM, FLAGS
 
 ALL = tuple(exercises())
 LAST = ALL[-1]
@@ -530,6 +532,30 @@ def test_the_page_can_be_read_by_everyone():
     (svg,) = [attributes for tag, attributes in elements if tag == "svg"]
     assert svg["role"] == "img" and svg["aria-labelledby"]
     assert "prefers-color-scheme: dark" in raw and "width=device-width" in raw
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_reports_columns_are_neither_cut_nor_broken(tmp_path, width):
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    long = submission("Bartholomew Featherstonehaugh-Cholmondeley III", deduction=2.25)
+    (tmp_path / "page.html").write_text(class_report([*the_class(), long]), encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto((tmp_path / "page.html").as_uri())
+        table_, room = page.eval_on_selector(
+            ".wide", "wide => [wide.scrollWidth, wide.clientWidth]"
+        )
+        lines = page.eval_on_selector_all(
+            ".wide td, .share small", "all => all.map(one => one.getClientRects().length)"
+        )
+        height = page.eval_on_selector(".wide tr:last-child bdi", "name => name.offsetHeight")
+        body = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+    assert body == width and (table_ == room or width < 1000)  # a narrow screen scrolls the table
+    assert set(lines) == {1}
+    assert height < 4 * 1.5 * 14  # words are not broken into letters
 
 
 # On the screen

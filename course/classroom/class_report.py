@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 
+from course.classroom.alike import Alike
 from course.classroom.page import CLASSES, page, section, table, text
 from course.classroom.results import ExerciseResult, SubmissionResult, tidy
 from course.grading.answers import misconceptions_of
@@ -44,8 +45,13 @@ def chapter_scores(result: SubmissionResult) -> list[ChapterScore]:
     return scores
 
 
-def class_report(results: list[SubmissionResult]) -> str:
-    """The whole page. Submissions that could not be graded are listed, but count nowhere else."""
+def class_report(results: list[SubmissionResult], alike: list[Alike] | None = None) -> str:
+    """The whole page. Submissions that could not be graded are listed, but count nowhere else.
+
+    Args:
+        results: what was found.
+        alike: submissions whose code is the same; None if that was not looked for.
+    """
     graded = [result for result in results if not result.problem]
     sections = [
         _overview(results, graded),
@@ -55,6 +61,7 @@ def class_report(results: list[SubmissionResult]) -> str:
         _unrecognised(graded),
         _not_graded(results),
         _submissions(results),
+        "" if alike is None else _alike(alike),
     ]
     return page("Class report: Diffusion from scratch", "\n".join(sections))
 
@@ -231,11 +238,35 @@ def _chapter_cell(score: ChapterScore) -> str:
     return f'<span class="{CLASSES[score.status]}">{sign} {score.fraction}</span>'
 
 
+def _alike(alike: list[Alike]) -> str:
+    rows = [
+        (_bdi(row.one), _bdi(row.other), text(clip(", ".join(row.exercises), 300)))
+        for row in alike[:LONGEST_LIST]
+    ]
+    return section(
+        "Code that is alike",
+        "<p>This is no verdict. After names, comments and layout are taken away, the code of these "
+        "is the same. Short functions are left out; of the others, too, several learners may well "
+        "have written the same lines. Look at them before you say anything.</p>"
+        + table(
+            "The same code, those with most in common first",
+            ("submission", "like", "exercises"),
+            rows,
+            none="No two are alike.",
+        )
+        + (f"<p>{len(alike)} pairs in all.</p>" if len(alike) > LONGEST_LIST else ""),
+    )
+
+
 # Pieces of cells
 
 
 def _name(result: SubmissionResult) -> str:
-    return f"<bdi>{text(one_line(result.name, 80) or '(no name)')}</bdi>"
+    return _bdi(result.name)
+
+
+def _bdi(name: str) -> str:
+    return f"<bdi>{text(one_line(name, 80) or '(no name)')}</bdi>"
 
 
 def _share(count: int, total: int) -> str:

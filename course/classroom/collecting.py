@@ -28,6 +28,8 @@ MAX_ARCHIVE = 100_000_000  # of an archive inside another, or inside a learner's
 MAX_UNPACKED = 1_000_000_000  # what is looked at in one archive
 MAX_ENTRIES = 100_000  # files of an archive; folders and files of a folder
 MAX_DEPTH = 12  # folders in folders
+MOST_NOTEBOOKS = 50  # of one learner that are looked at
+MOST_VERSIONS = 20  # of one learner's chapter that are looked at
 MAX_NESTED = 3  # archives in archives
 COPIES = "collected"  # folder for copies, in a folder of results
 LIMITS = {".py": MAX_SOURCE, ".ipynb": MAX_NOTEBOOK, ".zip": MAX_ARCHIVE}
@@ -57,6 +59,15 @@ class File:
     read: Callable[[], bytes]
     size: int
     when: datetime | None
+    path: Path | None = None  # where it lies on the disk, if it does
+
+    @functools.cached_property
+    def chapters(self) -> dict[str, str]:
+        """For a notebook: the chapters' files that it holds."""
+        try:
+            return chapter_files_of(_within(self, MAX_NOTEBOOK))
+        except (OSError, Refused):
+            return {}
 
 
 @dataclass
@@ -191,16 +202,24 @@ def why_no_chapter_file(path: Path) -> str:
 # Whose work is what
 
 
-def _works_in(place: Place) -> tuple[list[Place], list[str]]:
-    """The places that are one learner's work each, and what was left out."""
+def _works_in(place: Place, around: Place | None = None) -> tuple[list[Place], list[str]]:
+    """The places that are one learner's work each, and what was left out.
+
+    Args:
+        place: a class or one learner's work.
+        around: the folder that holds nothing but `place`, if there is one.
+    """
     learners, loose = _by_learner(place)
     if not any(_has_work(one) or one.said() for one in learners.values()):
+        notebooks = [Place(n[:-6], {n: place.files[n]}) for n in loose if _suffix(n) == ".ipynb"]
+        if around is None and _overlap(notebooks):  # one for each learner
+            return notebooks, [f"{n} is left out" for n in loose if _suffix(n) != ".ipynb"]
         if _has_work(place) or place.notes:
             return [place], []
         return [learners[name] for name in sorted(learners)], []
     if len(learners) == 1 and not loose:
         (only,) = learners.values()
-        inner, left_out = _works_in(only)
+        inner, left_out = _works_in(only, place)
         if _overlap(inner):  # a folder around the class
             return inner, left_out
     left_out = [f"{name} is in no learner's folder, so it is left out" for name in loose]
@@ -236,24 +255,26 @@ def _by_learner(place: Place) -> tuple[dict[str, Place], list[str]]:
     return learners, loose
 
 
+def _work_in(place: Place) -> Iterator[tuple[tuple[str, ...], str, File, str]]:
+    """What may be chapters' files: the folders above, the name, the file, and the chapter."""
+    notebooks = 0
+    for above, folder in place.walk():
+        for name, file in folder.files.items():
+            notebooks += _suffix(name) == ".ipynb"
+            if _suffix(name) == ".py" or notebooks <= MOST_NOTEBOOKS:
+                for chapter in _chapters_of(file, name):
+                    yield above, name, file, chapter
+
+
 def _has_work(place: Place) -> bool:
-    return any(
-        _chapters_of(file, name)
-        for _, folder in place.walk()
-        for name, file in folder.files.items()
-    )
+    return any(_work_in(place))
 
 
 def _overlap(works: list[Place]) -> bool:
     """Do several of these hold the same chapter, as the works of several learners do?"""
     seen: set[str] = set()
     for work in works:
-        own = {
-            chapter
-            for _, folder in work.walk()
-            for name, file in folder.files.items()
-            for chapter in _chapters_of(file, name)
-        }
+        own = {chapter for *_, chapter in _work_in(work)}
         if seen & own:
             return True
         seen |= own
@@ -267,7 +288,7 @@ def _copy(work: Place, name: str, folder: Path) -> Submission:
     """Choose one file for each chapter, and write them into `folder`."""
     found, texts, times, notes = {}, {}, [], work.said()
     for chapter, candidates in _candidates(work).items():
-        for file in candidates:
+        for file in candidates[:MOST_VERSIONS]:
             try:
                 text = _text_of(file, chapter)
             except (OSError, Refused) as error:
@@ -308,19 +329,17 @@ def _candidates(work: Place) -> dict[str, list[File]]:
     others; of two versions of a file the later one counts.
     """
     ranked: dict[str, list[tuple[tuple, File]]] = {}
-    for above, place in work.walk():
-        for name, file in place.files.items():
-            for chapter in _chapters_of(file, name):
-                rank = (
-                    _suffix(name) == ".ipynb",
-                    bool(above),
-                    above[-1:] != ("exercises",),
-                    len(above),
-                    above,
-                    -_version(name),
-                    name,
-                )
-                ranked.setdefault(chapter, []).append((rank, file))
+    for above, name, file, chapter in _work_in(work):
+        rank = (
+            _suffix(name) == ".ipynb",
+            bool(above),
+            above[-1:] != ("exercises",),
+            len(above),
+            above,
+            -_version(name),
+            name,
+        )
+        ranked.setdefault(chapter, []).append((rank, file))
     return {
         chapter: [file for _, file in sorted(found, key=lambda pair: pair[0])]
         for chapter, found in sorted(ranked.items())
@@ -330,10 +349,7 @@ def _candidates(work: Place) -> dict[str, list[File]]:
 def _chapters_of(file: File, name: str) -> list[str]:
     """The chapters that a file may hold."""
     if _suffix(name) == ".ipynb":
-        try:
-            return sorted(chapter_files_of(_within(file, MAX_NOTEBOOK)))
-        except (OSError, Refused):
-            return []
+        return sorted(file.chapters)
     match = _name_pattern().fullmatch(unicodedata.normalize("NFC", name))
     return [match["chapter"].lower()] if match else []
 
@@ -354,7 +370,7 @@ def _version(name: str) -> int:
 
 def _text_of(file: File, chapter: str) -> bytes:
     if _suffix(file.where) == ".ipynb":
-        return chapter_files_of(_within(file, MAX_NOTEBOOK))[chapter].encode()
+        return file.chapters[chapter].encode()
     return _within(file, MAX_SOURCE)
 
 
@@ -368,7 +384,9 @@ class Refused(Exception):
 def _open(path: Path, results: Path) -> Place:
     """What the instructor named, without the folder for results."""
     if not path.exists():
-        raise CourseError(f"there is no {str(path)!r}; give folders or .zip files with submissions")
+        raise CourseError(
+            f"there is no folder or file {str(path)!r}; give folders or .zip files with submissions"
+        )
     path = path.resolve()
     if path.is_dir():
         return _read_folder(path, path.name, results)
@@ -377,7 +395,7 @@ def _open(path: Path, results: Path) -> Place:
     place = Place(path.stem)
     file = _file_of(path, path.name)
     if _suffix(path.name) == ".zip":
-        _read_archive(lambda: path.open("rb"), path.stem, path.name, into=place)
+        _read_archive(file, place)
     else:
         place.files[path.name] = file
     return place
@@ -426,7 +444,7 @@ def _is_result(path: Path) -> bool:
 def _file_of(path: Path, where: str) -> File:
     status = path.stat()
     when = datetime.fromtimestamp(status.st_mtime).astimezone()
-    return File(where, path.read_bytes, status.st_size, when)
+    return File(where, path.read_bytes, status.st_size, when, path)
 
 
 def _add_archive(place: Place, name: str, file: File, nested: int) -> None:
@@ -435,21 +453,23 @@ def _add_archive(place: Place, name: str, file: File, nested: int) -> None:
     while stem in place.folders:
         stem += ".zip"
     inner = place.folders[stem] = Place(stem, archive=name)
-    try:
-        content = _within(file, MAX_ARCHIVE)
-    except (OSError, Refused) as error:
-        inner.notes.append(f"{file.where}: {_why(error)}")
-        return
-    _read_archive(lambda: io.BytesIO(content), stem, file.where, inner, nested)
+    if file.size > MAX_ARCHIVE:
+        inner.notes.append(f"{file.where}: it has more than {MAX_ARCHIVE:,} bytes")
+    else:
+        _read_archive(file, inner, nested)
 
 
-def _read_archive(opened: Callable, name: str, where: str, into: Place, nested: int = 0) -> None:
+@functools.lru_cache(maxsize=4)  # files of one archive are read one after the other
+def _opened(file: File) -> zipfile.ZipFile:
+    return zipfile.ZipFile(file.path or io.BytesIO(_within(file, MAX_ARCHIVE)))
+
+
+def _read_archive(file: File, into: Place, nested: int = 0) -> None:
     """Take what an archive holds into a place; what is wrong with it becomes a note there."""
     try:
         if nested == MAX_NESTED:
             raise Refused("archives in archives in archives")
-        archive = zipfile.ZipFile(opened())
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        entries = [entry for entry in _opened(file).infolist() if not entry.is_dir()]
         parts = {entry.filename: _parts(entry.filename) for entry in entries}
         wanted = [e for e in entries if _is_wanted(e, parts[e.filename])]
         if len(entries) > MAX_ENTRIES:
@@ -457,18 +477,18 @@ def _read_archive(opened: Callable, name: str, where: str, into: Place, nested: 
         if sum(entry.file_size for entry in wanted) > MAX_UNPACKED:
             raise Refused(f"more than {MAX_UNPACKED:,} bytes when unpacked")
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, Refused) as error:
-        into.notes.append(f"{where}: the archive is refused ({_why(error)})")
+        into.notes.append(f"{file.where}: the archive is refused ({_why(error)})")
         return
     for entry in wanted:
         *above, last = parts[entry.filename]
         place = into
         for step in above:
             place = place.folders.setdefault(step, Place(step))
-        file = _entry_of(archive, entry, "/".join((where, *parts[entry.filename])))
+        inside = _entry_of(file, entry, "/".join((file.where, *parts[entry.filename])))
         if _suffix(last) == ".zip":
-            _add_archive(place, last, file, nested + 1)
+            _add_archive(place, last, inside, nested + 1)
         else:
-            place.files[last] = file
+            place.files[last] = inside
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -490,7 +510,7 @@ def _is_wanted(entry: zipfile.ZipInfo, parts: tuple[str, ...]) -> bool:
     return not link and _suffix(parts[-1]) in LIMITS and not any(map(is_litter, parts))
 
 
-def _entry_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> File:
+def _entry_of(archive: File, entry: zipfile.ZipInfo, where: str) -> File:
     try:
         when = datetime(*entry.date_time).astimezone()
     except (ValueError, OverflowError):
@@ -500,7 +520,7 @@ def _entry_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> F
         try:
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise Refused("it is compressed in a way that is not read here")
-            with archive.open(entry) as opened:
+            with _opened(archive).open(entry) as opened:
                 return opened.read(entry.file_size)  # and no more, whatever it unpacks to
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
             raise Refused(f"it cannot be unpacked ({_why(error)})") from None

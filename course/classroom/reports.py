@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from course.classroom.alike import Alike
 from course.classroom.class_report import chapter_scores, class_report
 from course.classroom.feedback import feedback_page
 from course.classroom.gradebook import Learner, canvas_csv, cell, moodle_csv, to_csv
@@ -28,7 +29,10 @@ RESULTS_VERSION = 1  # changes when a field of results.json changes its meaning 
 
 
 def write_reports(
-    results: list[SubmissionResult], folder: Path, roster: list[Learner] | None = None
+    results: list[SubmissionResult],
+    folder: Path,
+    roster: list[Learner] | None = None,
+    alike: list[Alike] | None = None,
 ) -> list[Path]:
     """Write every report on these submissions.
 
@@ -44,7 +48,7 @@ def write_reports(
         "grades.csv": grades_csv(results),
         "results.json": results_json(results),
         "junit.xml": junit_xml(results),
-        "class_report.html": class_report(results),
+        "class_report.html": class_report(results, alike),
     }
     if any(result.learner for result in results):
         texts["canvas.csv"] = canvas_csv(results, roster or [])
