@@ -22,7 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from course import ROOT
-from course.classroom.batch import Batch, find_submissions
+from course.classroom.batch import Batch
+from course.classroom.collecting import collect
 from course.classroom.results import SubmissionResult
 from course.grading.answers import Answer, equivalents_of, misconceptions_of
 from course.grading.source import names_used
@@ -189,9 +190,9 @@ def main() -> int:
         folder = Path(place) / "class"
         folder.mkdir()
         expected = make_class(folder, options.size, random.Random(options.seed))
-        batch = Batch(
-            find_submissions([folder]), Path(place) / "out", wanted=exercises(), jobs=options.jobs
-        )
+        out = Path(place) / "out"
+        collection = collect([folder], out / "collected")
+        batch = Batch(collection, out, wanted=exercises(), jobs=options.jobs)
         start = time.monotonic()
         results = batch.grade()
         seconds = time.monotonic() - start

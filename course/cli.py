@@ -1,6 +1,7 @@
 """The `course` command."""
 
 import argparse
+import importlib
 import os
 import re
 import shlex
@@ -34,6 +35,7 @@ from course.syllabus import (
     find_chapter,
     find_exercise,
     select,
+    select_all,
 )
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
@@ -97,15 +99,26 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--impl", help="grade another folder, for example solutions")
 
     sub = command("grade", grade, "for instructors: grade many submissions, each in a sandbox")
-    sub.add_argument("folders", nargs="+", type=Path, help="submissions, or folders full of them")
-    sub.add_argument("--only", help="a chapter (01) or an exercise (1.2); all if left out")
+    sub.add_argument(
+        "places", nargs="+", type=Path, help="submissions, or folders or .zip files full of them"
+    )
+    sub.add_argument("--only", help="chapters and exercises, as 01,02 or 1.2; all if left out")
+    sub.add_argument("--one", action="store_true", help="each place is one learner's, all of it")
+    sub.add_argument("--roster", type=Path, help="CSV of the class: columns id and name")
+    sub.add_argument("--rules", type=Path, help="TOML: late days, attempts, points for checks")
     sub.add_argument("--out", type=Path, default=Path("grades"), help="results (default grades/)")
     sub.add_argument("--jobs", type=int, help="how many run at a time (default: one a core)")
     sub.add_argument("--seed", type=int, help="of the inputs; drawn afresh if left out")
     sub.add_argument("--seconds", type=float, default=300.0, help="for each (default 300)")
+    sub.add_argument(
+        "--trusted", action="store_true", help="grade also where code cannot be confined"
+    )
 
     sub = command("export", export, "for instructors: an autograder archive for a platform")
-    sub.add_argument("platform", choices=["gradescope"], help="gradescope")
+    platforms = ["gradescope", "prairielearn", "classroom50"]
+    sub.add_argument("platform", choices=platforms, help=", ".join(platforms))
+    sub.add_argument("--only", help="chapters and exercises, as 01,02 or 1.2; all if left out")
+    sub.add_argument("--rules", type=Path, help="TOML: points for checks")
     sub.add_argument("--out", type=Path, default=Path("."), help="folder to write it to")
 
     sub = command("export-model", export_model, "for maintainers: a run's model becomes what ships")
@@ -263,20 +276,27 @@ def check(options) -> int:
 def grade(options) -> int:
     if options.jobs is not None and options.jobs < 1:
         raise CourseError(f"--jobs must be at least 1, got {options.jobs}")
-    wanted = select(options.only)  # a wrong number is told before anything is graded
+    wanted = select_all(options.only)  # a wrong number is told before anything is graded
     if options.seconds <= 0:
         raise CourseError(f"--seconds must be more than 0, got {options.seconds}")
-    from course.classroom.batch import Batch, find_submissions
+    from course.classroom.alike import find_alike
+    from course.classroom.batch import Batch
+    from course.classroom.collecting import COPIES, collect
+    from course.classroom.gradebook import NOT_SUBMITTED, read_roster, read_rules, settle
     from course.classroom.reports import table, write_reports
 
+    rules = read_rules(options.rules)
+    roster = read_roster(options.roster) if options.roster else []
     require_writable(options.out / "results.json")
+    collection = collect(options.places, options.out / COPIES, options.one)
     batch = Batch(
-        find_submissions(options.folders),
+        collection,
         options.out,
         wanted,
         seed=options.seed,
         jobs=options.jobs,
         seconds=options.seconds,
+        trusted=options.trusted,
     )
     if batch.sandbox.warning:
         console.print(marked("warning:", "yellow", batch.sandbox.warning))
@@ -285,17 +305,27 @@ def grade(options) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on with what is in {options.out}")
         return 130
+    alike = find_alike(collection.folders, results)
+    results = settle(results, collection.submissions, rules, roster, wanted)
     console.print(table(results))
-    written = write_reports(results, options.out)
+    for note in collection.notes:
+        console.print(marked("note:", "yellow", note))
+    for result in results:
+        if result.notes and not result.problem:
+            console.print(marked("note:", "yellow", f"{result.name}: {result.notes}"))
+    written = write_reports(results, options.out, roster, alike)
     names = ", ".join(path.name for path in written if path.parent == options.out)
-    console.print(f"in {options.out}: {names}, and a folder for each platform")
-    return 0
+    console.print(f"in {options.out}: {names}, feedback/, and a folder for each platform")
+    problems = [result for result in results if result.problem not in ("", NOT_SUBMITTED)]
+    for result in problems:
+        console.print(marked("not graded:", "red", f"{result.name}: {result.problem}"))
+    return 1 if problems else 0
 
 
 def export(options) -> int:
-    from course.classroom import gradescope
-
-    console.print(f"wrote {gradescope.export(options.out)}")
+    platform = importlib.import_module(f"course.classroom.{options.platform}")
+    written = platform.export(options.out, options.only, options.rules)
+    console.print(f"wrote {written}; it holds the solutions, so keep it from learners")
     return 0
 
 

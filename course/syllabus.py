@@ -231,6 +231,13 @@ def select(which: str | None) -> tuple[Exercise, ...]:
     return find_chapter(which).exercises
 
 
+def select_all(which: str | None) -> tuple[Exercise, ...]:
+    """The exercises meant by several such, like "01,02" or "01,2.3", in order."""
+    parts = [part.strip() for part in which.split(",")] if which is not None else [None]
+    wanted = {exercise.id for part in parts for exercise in select(part)}
+    return tuple(exercise for exercise in exercises() if exercise.id in wanted)
+
+
 def exercise_of(symbol: str) -> Exercise:
     """The exercise in which `symbol` is written.
 

@@ -99,7 +99,7 @@ def test_check_names_a_misconception(learner, capsys):
         (["sample", "--run", "nothing"], "there is no model at"),
         (["sample", "--out", "digits.docx"], "--out must end in .png or .jpg or .gif"),
         (["train", "--preset", "smoke", "--name", "../x"], "the name of a folder in runs/"),
-        (["grade", "nowhere"], "there is no folder 'nowhere'"),
+        (["grade", "nowhere"], "there is no folder or file 'nowhere'"),
         (["grade", ".", "--only", "99"], "there is no chapter '99'"),
         (["grade", ".", "--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["grade", ".", "--seconds", "0"], "--seconds must be more than 0"),

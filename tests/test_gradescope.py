@@ -5,14 +5,15 @@ import os
 import stat
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from course import ROOT
-from course.classroom import gradescope
-from course.classroom.gradescope import course_files
+from course.classroom import exporting, gradescope
+from course.classroom.exporting import GRADER_FAILED, course_files
 from course.syllabus import chapters
 
 CHAPTER_FILES = [f"{chapter.name}.py" for chapter in chapters()]
@@ -128,8 +129,15 @@ def test_setup_installs_into_its_own_environment(unpacked):
     calls = log.read_text().splitlines()
     assert any(call.startswith("apt-get install") and "bubblewrap" in call for call in calls)
     assert f"python3 -m venv {unpacked}/venv" in calls
-    (pip,) = [call for call in calls if call.startswith("pip install")]
-    assert "torch torchvision" in pip and pip.endswith(f"-e {unpacked}/source")
+    first, second, third = [call for call in calls if call.startswith("pip install")]
+    assert "torch torchvision" in first and first.endswith("/cpu")
+    assert "mlxtend" in second and "jupyter" not in second
+    assert third.endswith(f"--no-deps -e {unpacked}/source")
+
+
+def test_the_extra_for_grading_is_a_part_of_what_the_course_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(gradescope.packages_to_grade()) < set(project["dependencies"])
 
 
 # The run
@@ -142,7 +150,7 @@ def run_script(root: Path) -> subprocess.CompletedProcess:
 
 def test_results_say_so_when_python_does_not_start(unpacked):
     assert run_script(unpacked).returncode == 0
-    assert results_in(unpacked) == gradescope.grader_failed()
+    assert results_in(unpacked) == gradescope.message(GRADER_FAILED)
     assert "grader's fault" in results_in(unpacked)["output"]
 
 
@@ -150,7 +158,7 @@ def test_the_script_runs_the_archives_own_copy(unpacked):
     write_files(unpacked, "venv/bin/python")
     (unpacked / "venv/bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (unpacked / "venv/bin/python").chmod(0o755)
-    marked = unpacked / "source/course/classroom/gradescope.py"
+    marked = unpacked / "source/course/classroom/exporting.py"
     marked.write_text(marked.read_text().replace("Nothing could be graded", "From the archive"))
     assert run_script(unpacked).returncode == 0
     assert results_in(unpacked)["output"].startswith("From the archive: there is no chapter file")
@@ -162,10 +170,10 @@ def pretend_grade(monkeypatch, act) -> list[list[str]]:
 
     def run(command, cwd):
         commands.append(command)
-        act(Path(command[4]), Path(command[6]))
+        act(Path(command[5]), Path(command[7]))
         return subprocess.CompletedProcess(command, 1)  # as when not all exercises pass
 
-    monkeypatch.setattr(gradescope.subprocess, "run", run)
+    monkeypatch.setattr(exporting.subprocess, "run", run)
     return commands
 
 
@@ -180,8 +188,8 @@ def test_the_result_of_course_grade_is_handed_over(unpacked, monkeypatch):
     assert gradescope.main() == 0
     assert results_in(unpacked)["score"] == 7
     (command,) = commands
-    assert command[:4] == [sys.executable, "-m", "course.cli", "grade"]
-    assert command[4:6] == [str(unpacked / "submission/my work/exercises"), "--out"]
+    assert command[:5] == [sys.executable, "-m", "course.cli", "grade", "--one"]
+    assert command[5:7] == [str(unpacked / "submission"), "--out"] and len(command) == 8
     assert [path.name for path in (unpacked / "results").iterdir()] == ["results.json"]
 
 
@@ -199,7 +207,7 @@ def test_a_grader_that_breaks_is_not_the_learners_fault(unpacked, monkeypatch, c
     write_files(unpacked / "submission", CHAPTER_FILES[0])
     pretend_grade(monkeypatch, act)
     assert gradescope.main() == 0
-    assert results_in(unpacked) == gradescope.grader_failed()
+    assert results_in(unpacked) == gradescope.message(GRADER_FAILED)
     assert "Traceback" in capsys.readouterr().err  # for the instructors
 
 
@@ -209,7 +217,7 @@ def test_results_are_there_while_grading_still_runs(unpacked, monkeypatch):
     write_files(unpacked / "submission", CHAPTER_FILES[0])
     pretend_grade(monkeypatch, lambda folder, out: seen.append(results_in(unpacked)))
     gradescope.main()
-    assert seen == [gradescope.grader_failed()]
+    assert seen == [gradescope.message(GRADER_FAILED)]
 
 
 def test_no_chapter_file_is_told_to_the_learner(unpacked, monkeypatch):
@@ -219,32 +227,3 @@ def test_no_chapter_file_is_told_to_the_learner(unpacked, monkeypatch):
     assert commands == []
     assert all(name in results_in(unpacked)["output"] for name in CHAPTER_FILES)
     assert "fault" not in results_in(unpacked)["output"]
-
-
-@pytest.mark.parametrize(
-    "files, found",
-    [
-        (["{0}", "{1}"], "."),
-        (["{0}", "exercises/{0}", "exercises/{1}"], "."),
-        (["exercises/{1}"], "exercises"),
-        (["homework/{0}", "notes.txt"], "homework"),
-        (["course/exercises/{0}", "old/{0}"], "course/exercises"),
-        (["b/c/{0}", "z/{0}"], "z"),
-        (["b/{0}", "a/{0}"], "a"),
-        (["solutions/{0}", "checks/misconceptions/{0}", "exercises/{0}"], "exercises"),
-        (["__MACOSX/{0}", ".course/backup/{0}", "solutions/{0}", "checks/equivalents/{0}"], None),
-        (["chess.py", "test_{0}", "a/{0}.bak"], None),
-        ([], None),
-    ],
-)
-def test_the_folder_with_the_chapters_is_found(tmp_path, files, found):
-    write_files(tmp_path, *(name.format(*CHAPTER_FILES) for name in files))
-    expected = None if found is None else tmp_path / found
-    assert gradescope.find_chapters(tmp_path) == expected
-
-
-def test_a_link_is_no_chapter_file(tmp_path):
-    """The grader refuses links; taking one for a submission would look like the grader's fault."""
-    write_files(tmp_path, "mine.py", "real/" + CHAPTER_FILES[1])
-    (tmp_path / CHAPTER_FILES[0]).symlink_to(tmp_path / "mine.py")
-    assert gradescope.find_chapters(tmp_path) == tmp_path / "real"

@@ -3,13 +3,17 @@
 import csv
 import json
 import re
+import statistics
+import unicodedata
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
 import pytest
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 
 from course.classroom.class_report import chapter_scores, class_report
+from course.classroom.feedback import feedback_page
 from course.classroom.reports import (
     classroom50,
     file_names,
@@ -23,6 +27,7 @@ from course.grading.answers import misconceptions_of
 from course.grading.checking import checks_of
 from course.probing.text import clip, one_line, printable
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, chapters, exercises
+from tests.browser import CHROMIUM, FLAGS
 
 ALL = tuple(exercises())
 LAST = ALL[-1]
@@ -104,7 +109,7 @@ def test_every_report_is_written_and_named(tmp_path):
         f"{service}/{name}.json"
         for service in services
         for name in ("ada", "bob", "cy", "di", "ed")
-    }
+    } | {f"feedback/{name}.html" for name in ("ada", "bob", "cy", "di", "ed")}
     assert all(path.is_file() for path in paths)
     bob = json.loads((tmp_path / "new/out/gradescope/bob.json").read_text(encoding="utf-8"))
     assert bob == gradescope(the_class()[1])
@@ -123,7 +128,8 @@ def test_csv_has_the_points_of_every_exercise(tmp_path):
     with open(tmp_path / "grades.csv", encoding="utf-8", newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     ids = [exercise.id for exercise in ALL]
-    assert list(rows["ada"]) == ["name", "points", "max_points", "percent", *ids, "problem"]
+    last = ["late_days", "deduction", "notes", "problem"]
+    assert list(rows["ada"]) == ["name", "id", "points", "max_points", "percent", *ids, *last]
     assert list(rows) == ["ada", "bob", "cy", "di", "ed"]
     assert rows["ada"]["points"] == str(TOTAL) and rows["ada"]["percent"] == "100.0"
     lost = sum(e.points for e in ALL if e.id in ("1.2", "1.4"))
@@ -131,16 +137,31 @@ def test_csv_has_the_points_of_every_exercise(tmp_path):
     assert rows["bob"]["max_points"] == str(TOTAL)
     assert float(rows["bob"]["percent"]) == pytest.approx(100 * (TOTAL - lost) / TOTAL, abs=0.05)
     assert rows["bob"]["1.2"] == "0" and rows["bob"]["1.1"] == str(ALL[0].points)
-    assert rows["ed"]["problem"] == "killed: too much memory" and rows["ed"]["points"] == "0"
+    assert rows["ed"]["problem"] == "killed: too much memory"
+    assert rows["ed"]["points"] == rows["ed"]["percent"] == rows["ed"]["1.1"] == ""
 
 
-@pytest.mark.parametrize("name", ["=cmd()", "+1", "-1+2", "@SUM(A1)", "\t=cmd()", "\x00=cmd()"])
-def test_no_cell_is_a_formula(tmp_path, name):
-    write_reports([submission(name, problem=f"{name}|calc")], tmp_path)
-    with open(tmp_path / "grades.csv", encoding="utf-8", newline="") as file:
-        (row,) = csv.DictReader(file)
-    for cell in (row["name"], row["problem"]):
-        assert cell.startswith("'") and cell.lstrip("'\t")[0] in "=+-@"
+FORMULAS = [
+    "=cmd()", "+1", "-1+2", "@SUM(A1)", "\t=cmd()", "\x00=cmd()", "a;=cmd|calc!A0", "a\t=1", "a,@1",
+    "＝1+1", "＋1", "－1", "＠x", "a; ＝1", "a\r=1", "a\n=cmd", "a\r\n+1", "−1",
+    "\"=1", "b;\"=1", "''=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_no_cell_is_a_formula_at_whatever_a_spreadsheet_splits(tmp_path, name, delimiter):
+    given = submission(name, problem=f"{name}|calc", learner=name, notes=name)
+    write_reports([given], tmp_path)
+    for file in ("grades.csv", "canvas.csv", "moodle.csv"):
+        text = (tmp_path / file).read_text(encoding="utf-8")
+        assert len(text.splitlines()) == 2 + (file == "canvas.csv"), "a name ends a line"
+        rows = csv.reader(
+            [line.replace('"', "") for line in text.splitlines()], delimiter=delimiter
+        )
+        for cell in (cell for row in rows for cell in row):
+            cell = unicodedata.normalize("NFKC", cell.strip()).replace("−", "-")
+            assert not cell.startswith(tuple("=+-@")), cell
 
 
 def test_results_json_holds_everything_unchanged(tmp_path):
@@ -178,10 +199,36 @@ def test_junit_counts_what_passed_failed_and_was_not_written(tmp_path):
         assert len(suite.findall("testcase/failure")) == int(suite.get("failures"))
         assert len(suite.findall("testcase/skipped")) == int(suite.get("skipped"))
     assert root.get("failures") == str(3 + n) and root.get("tests") == str(5 * n + 1)
+    check_against_the_schema(root)
     failure = suites["bob"].find("testcase/failure")
     assert failure.get("message") == checks_of("1.2")[0].title
     assert failure.text == "1.2 is wrong\n  looks like it"
     assert suites["ed"].find("testcase/error").text == "killed: too much memory"
+
+
+# What Jenkins's schema (junit-10.xsd of its xunit plugin) allows: an element's attributes, those it
+# must have, and the elements in it.
+SUITE = {"name", "tests", "failures", "errors"}
+MORE = {"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"}
+OUTCOME = ({"type", "message"}, set(), set())
+JENKINS = {
+    "testsuites": (SUITE | {"time"}, set(), {"testsuite"}),
+    "testsuite": (SUITE | MORE, SUITE, {"testsuite", "properties", "testcase", "system-out"}),
+    "testcase": ({"name", "time", "classname", "group"}, {"name"}, {"skipped", "error", "failure"}),
+    "skipped": OUTCOME,
+    "error": OUTCOME,
+    "failure": OUTCOME,
+}
+
+
+def check_against_the_schema(element: ET.Element) -> None:
+    allowed, needed, inside = JENKINS[element.tag]
+    assert needed <= set(element.keys()) <= allowed, element.tag
+    if "time" in element.keys():
+        assert re.fullmatch(r"\d{1,3}(,?\d{3})*\.\d*", element.get("time"))
+    for child in element:
+        assert child.tag in inside
+        check_against_the_schema(child)
 
 
 def test_junit_keeps_to_what_xml_allows(tmp_path):
@@ -239,6 +286,8 @@ def test_classroom50_fields(monkeypatch):
     monkeypatch.setenv("REVIEW_URL", "")
     content = classroom50(the_class()[1])
     assert set(content) == {"schema", "score", "max-score", "tests"}
+    whole = classroom50(submission("x", {"1.1": FAILED}, deduction=0.5))
+    assert whole["score"] == sum(t["score"] for t in whole["tests"]) == TOTAL - ALL[0].points
     assert content["schema"] == "classroom50/result/v1"
     assert (content["score"], content["max-score"]) == (the_class()[1].points, TOTAL)
     assert [test["passed"] for test in content["tests"]].count(False) == 2
@@ -288,7 +337,7 @@ def test_file_names_are_safe_and_differ():
 def test_submissions_of_one_name_get_a_file_each(tmp_path):
     results = [submission("a/b"), submission("a b", {"1.1": FAILED}), submission("x" * 10_000)]
     paths = write_reports(results, tmp_path)
-    assert len(set(paths)) == len(paths) == 4 + 3 * len(results)
+    assert len(set(paths)) == len(paths) == 4 + 4 * len(results)
     assert all(path.resolve().is_relative_to(tmp_path.resolve()) for path in paths)
     scores = [
         json.loads((tmp_path / f"gradescope/{name}.json").read_text(encoding="utf-8"))["score"]
@@ -385,9 +434,44 @@ def test_the_class_report_lists_what_could_not_be_graded_and_leaves_it_out_of_th
         "submissions": "5",
         "not graded": "1",
         f"median of {TOTAL} points": f"{(points[1] + points[2]) / 2:g}",
-        f"mean of {TOTAL} points": f"{sum(points) / 4:.1f}",
+        f"mean of {TOTAL} points": f"{sum(points) / 4:.2f}",
         "with all points": "1",
     }
+
+
+def test_report_and_csv_have_the_same_means(tmp_path):
+    half = submission("half", {"1.2": FAILED}, deduction=1.25, late_days=2)
+    write_reports([*the_class(), half], tmp_path)
+    with open(tmp_path / "grades.csv", encoding="utf-8", newline="") as file:
+        points = [float(row["points"]) for row in csv.DictReader(file) if row["points"]]
+    page = (tmp_path / "class_report.html").read_text(encoding="utf-8")
+    assert f"<dt>mean of {TOTAL} points</dt><dd>{statistics.fmean(points):.2f}</dd>" in page
+    assert f"<dd>{statistics.median(points):g}</dd>" in page and len(points) == 5
+
+
+# The page for a learner
+
+
+def test_a_learner_reads_points_messages_and_what_was_left_out(tmp_path):
+    late = {"deduction": 3.5, "late_days": 2, "notes": "old/ch01.py is left out"}
+    bob = submission("Bob", {"1.2": (FAILED, KNOWN.name, "1.2 is wrong <b>")}, **late)
+    write_reports([submission("ada"), bob], tmp_path)
+    raw = (tmp_path / "feedback" / "Bob.html").read_text(encoding="utf-8")
+    page = Page(raw)
+    assert f"{bob.points} of {TOTAL} points" in page.text and "ada" not in page.text
+    assert "2 days late, which costs 3.5 points." in page.text
+    assert "old/ch01.py is left out" in page.text and "1.2 is wrong <b>" in page.text
+    for exercise in ALL:
+        assert f"{exercise.id} {exercise.title}" in page.text
+    assert "default-src 'none'" in raw and "<b>" not in raw
+    assert "could not be graded" in feedback_page(submission("ed", problem="why"))
+
+
+def test_nothing_of_a_submission_becomes_html_in_feedback():
+    hostile = submission(HOSTILE, {"1.1": (FAILED, HOSTILE, HOSTILE)}, notes=HOSTILE)
+    raw = feedback_page(hostile)
+    assert "<img" not in raw and "&lt;img" in raw and "{main}" in raw
+    assert raw.count("<main>") == 1
 
 
 def test_the_class_report_lists_every_submission():
@@ -397,7 +481,7 @@ def test_the_class_report_lists_every_submission():
     assert rows[0][1:4] == [f"{TOTAL}/{TOTAL}", "100 %", f"✔ {chapter_one}/{chapter_one}"]
     assert rows[3][1:4] == [f"0/{TOTAL}", "0 %", f"○ 0/{chapter_one}"]
     assert rows[1][3].startswith("✘") and rows[1][4].startswith("✔")
-    assert rows[4][1:4] == [f"0/{TOTAL}", "not graded", ""]
+    assert rows[4][1:4] == ["", "not graded", ""]
 
 
 def test_the_histogram_counts_by_tens():
@@ -450,20 +534,58 @@ def test_the_page_can_be_read_by_everyone():
     assert "prefers-color-scheme: dark" in raw and "width=device-width" in raw
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_reports_columns_are_neither_cut_nor_broken(tmp_path, width):
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    long = submission("Bartholomew Featherstonehaugh-Cholmondeley III", deduction=2.25)
+    (tmp_path / "page.html").write_text(class_report([*the_class(), long]), encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto((tmp_path / "page.html").as_uri())
+        table_, room = page.eval_on_selector(
+            ".wide", "wide => [wide.scrollWidth, wide.clientWidth]"
+        )
+        lines = page.eval_on_selector_all(
+            ".wide td, .share small", "all => all.map(one => one.getClientRects().length)"
+        )
+        height = page.eval_on_selector(".wide tr:last-child bdi", "name => name.offsetHeight")
+        body = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+    assert body == width and (table_ == room or width < 1000)  # a narrow screen scrolls the table
+    assert set(lines) == {1}
+    assert height < 4 * 1.5 * 14  # words are not broken into letters
+
+
 # On the screen
 
 
-def test_the_table_shows_points_signs_and_problems():
-    results = [*the_class(), submission("[red]" + HOSTILE)]
-    console = Console(width=200, no_color=True)
+def shown(results: list[SubmissionResult], width: int) -> list[str]:
+    console = Console(width=width, no_color=True)
     with console.capture() as capture:
         console.print(table(results))
-    head, *lines = capture.get().splitlines()
+    return capture.get().splitlines()
+
+
+def test_the_table_shows_points_signs_and_problems():
+    head, *lines = shown([*the_class(), submission("[red]" + HOSTILE)], 200)
     assert head.split()[:4] == ["name", "points", "%", "01"]
     assert lines[0].split()[:3] == ["ada", f"{TOTAL}/{TOTAL}", "100"]
     assert "✘" in lines[1] and lines[3].count("○") == len(chapters())
-    assert "killed: too much memory" in lines[4]
+    assert lines[4].split()[:3] == ["ed", "–", "–"]
     assert lines[5].startswith("[red]</script>") and "\x1b" not in lines[5]
+    assert lines[6] == "not graded: ed: killed: too much memory"
+
+
+def test_the_table_keeps_points_and_reasons_at_80_columns():
+    reason = "the process for the submission did not start, and this is a long reason why " * 3
+    partly = submission("bob " * 20, {"1.2": FAILED}, deduction=0.25)
+    lines = shown([submission("ada"), partly, submission("ed", problem=reason)], 80)
+    assert all(len(line) <= 80 for line in lines)
+    assert f" {TOTAL}/{TOTAL} " in lines[1] and f" {partly.points}/{TOTAL} " in lines[2]
+    assert lines[1].count("✔") == len(chapters()) and lines[1].rstrip().endswith("1.5")
+    assert " ".join(" ".join(lines[4:]).split()) == f"not graded: ed: {reason.strip()}"
 
 
 def test_a_chapter_passes_only_as_a_whole():

@@ -1,17 +1,17 @@
 """The report on a whole class: one HTML page that needs no script and no network."""
 
-import html
 import statistics
 from collections import Counter
 from dataclasses import dataclass
 
-from course.classroom.results import ExerciseResult, SubmissionResult
+from course.classroom.alike import Alike
+from course.classroom.page import CLASSES, page, section, table, text
+from course.classroom.results import ExerciseResult, SubmissionResult, tidy
 from course.grading.answers import misconceptions_of
-from course.probing.text import clip, one_line, percent, printable
-from course.syllabus import FAILED, LOOKS, NOT_WRITTEN, PASSED, Chapter, chapters, find_exercise
+from course.probing.text import clip, one_line, percent
+from course.syllabus import FAILED, LOOKS, Chapter, chapters, find_exercise
 
 LONGEST_LIST = 25  # of misconceptions and of checks: the page is for deciding what to teach again
-CLASSES = {PASSED: "passed", FAILED: "failed", NOT_WRITTEN: "not-written"}  # of the style sheet
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ChapterScore:
 
     chapter: Chapter
     status: str  # PASSED if all exercises pass, NOT_WRITTEN if none is written, else FAILED
-    points: int
+    points: float
     max_points: int
 
     @property
@@ -39,13 +39,19 @@ def chapter_scores(result: SubmissionResult) -> list[ChapterScore]:
         if own:
             statuses = {exercise.status for exercise in own}
             status = statuses.pop() if len(statuses) == 1 else FAILED
-            points, possible = sum(e.points for e in own), sum(e.max_points for e in own)
+            points = tidy(sum(e.points for e in own))
+            possible = sum(e.max_points for e in own)
             scores.append(ChapterScore(chapter, status, points, possible))
     return scores
 
 
-def class_report(results: list[SubmissionResult]) -> str:
-    """The whole page. Submissions that could not be graded are listed, but count nowhere else."""
+def class_report(results: list[SubmissionResult], alike: list[Alike] | None = None) -> str:
+    """The whole page. Submissions that could not be graded are listed, but count nowhere else.
+
+    Args:
+        results: what was found.
+        alike: submissions whose code is the same; None if that was not looked for.
+    """
     graded = [result for result in results if not result.problem]
     sections = [
         _overview(results, graded),
@@ -55,9 +61,9 @@ def class_report(results: list[SubmissionResult]) -> str:
         _unrecognised(graded),
         _not_graded(results),
         _submissions(results),
+        "" if alike is None else _alike(alike),
     ]
-    style = _STYLE.replace("{colours}", _colours())
-    return _PAGE.replace("{style}", style).replace("{main}", "\n".join(sections))
+    return page("Class report: Diffusion from scratch", "\n".join(sections))
 
 
 def _overview(results: list[SubmissionResult], graded: list[SubmissionResult]) -> str:
@@ -68,16 +74,16 @@ def _overview(results: list[SubmissionResult], graded: list[SubmissionResult]) -
         "submissions": str(len(results)),
         "not graded": str(len(results) - len(graded)),
         f"median of {possible} points": f"{statistics.median(points):g}" if points else "none",
-        f"mean of {possible} points": f"{statistics.mean(points):.1f}" if points else "none",
+        f"mean of {possible} points": f"{statistics.fmean(points):.2f}" if points else "none",
         "with all points": str(full),
     }
     items = "".join(
-        f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts.items()
+        f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items()
     )
     sandboxes = Counter(result.sandbox for result in graded)
     ran = ", ".join(f"{one_line(name, 60)} ({count})" for name, count in sandboxes.most_common())
     seeds = ", ".join(str(seed) for seed in sorted({result.seed for result in graded}))
-    ran_in = f"<p>Code ran in: {_text(ran)}. Seed: {_text(seeds)}.</p>" if graded else ""
+    ran_in = f"<p>Code ran in: {text(ran)}. Seed: {text(seeds)}.</p>" if graded else ""
     return f"<dl class='facts'>{items}</dl>{ran_in}"
 
 
@@ -94,7 +100,7 @@ def _distribution(graded: list[SubmissionResult]) -> str:
             f'<text class="count" x="{88 + width:.1f}" y="{y + 14}">{bins[i]}</text>'
         )
     words = "; ".join(f"{label}: {bins[i]}" for i, label in enumerate(labels))
-    return _section(
+    return section(
         "Distribution of points",
         "<p>How many submissions reached which part of the points.</p>"
         '<svg class="histogram" viewBox="0 0 340 248" role="img" '
@@ -112,11 +118,11 @@ def _exercises(graded: list[SubmissionResult]) -> str:
         if any(rows):
             head = f"{chapter.number} {chapter.title}"
             groups.append(
-                f'<tbody><tr><th scope="rowgroup" colspan="4" class="chapter">{_text(head)}</th>'
+                f'<tbody><tr><th scope="rowgroup" colspan="4" class="chapter">{text(head)}</th>'
                 f"</tr>{''.join(rows)}</tbody>"
             )
-    columns = "".join(f'<th scope="col">{LOOKS[s].sign} {_text(s)}</th>' for s in CLASSES)
-    return _section(
+    columns = "".join(f'<th scope="col">{LOOKS[s].sign} {text(s)}</th>' for s in CLASSES)
+    return section(
         "Exercises",
         '<table class="heat"><caption>Submissions that passed, failed or did not write each '
         "exercise. The stronger a cell's colour, the larger its part of the class.</caption>"
@@ -135,7 +141,7 @@ def _exercise_row(exercise_id: str, counts: Counter) -> str:
             f'<td class="{css}" style="--share:{count / total:.3f}">{_share(count, total)}</td>'
         )
     title = f"{exercise_id} {find_exercise(exercise_id).title}"
-    return f'<tr><th scope="row">{_text(title)}</th>{"".join(cells)}</tr>'
+    return f'<tr><th scope="row">{text(title)}</th>{"".join(cells)}</tr>'
 
 
 def _misconceptions(graded: list[SubmissionResult]) -> str:
@@ -144,14 +150,14 @@ def _misconceptions(graded: list[SubmissionResult]) -> str:
     )
     rows = []
     for (exercise_id, name), count in met.most_common(LONGEST_LIST):
-        what = f"<strong>{_text(one_line(name, 200))}</strong>"
+        what = f"<strong>{text(one_line(name, 200))}</strong>"
         helps = [known.help for known in misconceptions_of(exercise_id) if known.name == name]
         if helps:
-            what += f"<br>{_text(helps[0])}"
-        rows.append((_text(exercise_id), what, _share(count, len(graded))))
-    return _section(
+            what += f"<br>{text(helps[0])}"
+        rows.append((text(exercise_id), what, _share(count, len(graded))))
+    return section(
         "Misconceptions met most",
-        _table(
+        table(
             "Recognised misunderstandings, with what the learner was told",
             ("exercise", "misconception", "submissions"),
             rows,
@@ -171,13 +177,13 @@ def _unrecognised(graded: list[SubmissionResult]) -> str:
     rows = []
     for (exercise_id, check), found in ordered[:LONGEST_LIST]:
         example = (
-            f"{_text(one_line(check, 200))}<details><summary>one of the messages</summary>"
-            f"<pre>{_text(clip(found[0].message, 1000))}</pre></details>"
+            f"{text(one_line(check, 200))}<details><summary>one of the messages</summary>"
+            f"<pre>{text(clip(found[0].message, 1000))}</pre></details>"
         )
-        rows.append((_text(exercise_id), example, _share(len(found), len(graded))))
-    return _section(
+        rows.append((text(exercise_id), example, _share(len(found), len(graded))))
+    return section(
         "Failing checks without a recognised misconception",
-        _table(
+        table(
             "Checks that failed most where the mistake has no name yet",
             ("exercise", "check", "submissions"),
             rows,
@@ -189,11 +195,11 @@ def _unrecognised(graded: list[SubmissionResult]) -> str:
 
 def _not_graded(results: list[SubmissionResult]) -> str:
     rows = [
-        (_name(result), _text(clip(result.problem, 1000))) for result in results if result.problem
+        (_name(result), text(clip(result.problem, 1000))) for result in results if result.problem
     ]
-    return _section(
+    return section(
         "Submissions that could not be graded",
-        _table("Not graded, and why", ("submission", "reason"), rows, none="All could be graded."),
+        table("Not graded, and why", ("submission", "reason"), rows, none="All could be graded."),
     )
 
 
@@ -208,8 +214,8 @@ def _submissions(results: list[SubmissionResult]) -> str:
         f"<p>In all and by chapter: {passed} all exercises pass, {failed} some do not, "
         f"{not_written} nothing is written.</p>"
     )
-    content = _table("Points", headings, rows, none="There are no submissions.")
-    return _section(
+    content = table("Points", headings, rows, none="There are no submissions.")
+    return section(
         "Submissions",
         f'{legend}<div class="wide" role="region" aria-label="Submissions" tabindex="0">'
         f"{content}</div>",
@@ -220,7 +226,7 @@ def _submission_row(result: SubmissionResult, numbers: list[str]) -> tuple[str, 
     scores = {score.chapter.number: _chapter_cell(score) for score in chapter_scores(result)}
     return (
         _name(result),
-        f"{result.points}/{result.max_points}",
+        "" if result.problem else f"{result.points}/{result.max_points}",
         "not graded" if result.problem else f"{percent(result.points, result.max_points)} %",
         *(scores.get(number, "") for number in numbers),
         f"{result.seconds:.1f} s",
@@ -232,123 +238,42 @@ def _chapter_cell(score: ChapterScore) -> str:
     return f'<span class="{CLASSES[score.status]}">{sign} {score.fraction}</span>'
 
 
-# Pieces of HTML
+def _alike(alike: list[Alike]) -> str:
+    rows = [
+        (_bdi(row.one), _bdi(row.other), text(clip(", ".join(row.exercises), 300)))
+        for row in alike[:LONGEST_LIST]
+    ]
+    return section(
+        "Code that is alike",
+        "<p>This is no verdict. After names, comments and layout are taken away, the code of these "
+        "is the same. Short functions are left out; of the others, too, several learners may well "
+        "have written the same lines. Look at them before you say anything.</p>"
+        + table(
+            "The same code, those with most in common first",
+            ("submission", "like", "exercises"),
+            rows,
+            none="No two are alike.",
+        )
+        + (f"<p>{len(alike)} pairs in all.</p>" if len(alike) > LONGEST_LIST else ""),
+    )
 
 
-def _text(text: str) -> str:
-    """The text as HTML. Everything that is not written in this file goes through here."""
-    return html.escape(printable(text))
+# Pieces of cells
 
 
 def _name(result: SubmissionResult) -> str:
-    return f"<bdi>{_text(one_line(result.name, 80) or '(no name)')}</bdi>"
+    return _bdi(result.name)
+
+
+def _bdi(name: str) -> str:
+    return f"<bdi>{text(one_line(name, 80) or '(no name)')}</bdi>"
 
 
 def _share(count: int, total: int) -> str:
-    return f"{count} <small>({round(100 * count / total)} %)</small>"
+    return f'<span class="share">{count} <small>({round(100 * count / total)} %)</small></span>'
 
 
 def _left_out(count: int) -> str:
     if count <= LONGEST_LIST:
         return ""
     return f"<p>{count - LONGEST_LIST} more are left out here; all are in results.json.</p>"
-
-
-def _section(heading: str, content: str) -> str:
-    return f"<section><h2>{_text(heading)}</h2>{content}</section>"
-
-
-def _table(caption: str, headings: tuple[str, ...], rows: list[tuple], none: str) -> str:
-    """A table whose cells are HTML already; the first of each row heads it."""
-    if not rows:
-        return f"<p>{_text(none)}</p>"
-    head = "".join(f'<th scope="col">{_text(heading)}</th>' for heading in headings)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f"<table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
-
-
-def _colours() -> str:
-    """The colour of each status as a variable of the style sheet: red, green and blue."""
-    rgb = {
-        status: " ".join(map(str, bytes.fromhex(LOOKS[status].colour[1:]))) for status in CLASSES
-    }
-    return " ".join(f"--{CLASSES[status]}: {numbers};" for status, numbers in rgb.items())
-
-
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1b1b1b; --quiet: #595959;
-  --line: #cfcfcf; {colours}
-  --passed-ink: #00598c; --failed-ink: #a34700; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #15181c; --ink: #e8e8e8; --quiet: #a8a8a8; --line: #3d434a;
-    --passed-ink: #6cc1f2; --failed-ink: #ff9c57; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 1rem/1.5 system-ui, sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 0.5rem 0 1rem; }
-h2 { font-size: 1.25rem; line-height: 1.3; margin: 2.2rem 0 0.5rem; }
-small, caption, .facts dt { color: var(--quiet); font-size: 0.875rem; }
-.facts { display: flex; flex-wrap: wrap; gap: 0.75rem; margin: 0 0 1rem; }
-.facts div { border: 1px solid var(--line); border-radius: 4px; padding: 0.5rem 0.9rem;
-  flex: 1 0 8.5rem; }
-.facts dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
-.histogram { display: block; width: 100%; max-width: 28rem; }
-.histogram text { font-size: 12px; fill: var(--ink); }
-.histogram .bar { fill: rgb(var(--passed)); }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 0 0 0.5rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.35rem 0.5rem;
-  border-bottom: 1px solid var(--line); }
-td, bdi { overflow-wrap: anywhere; }
-tbody th { font-weight: normal; }
-small { white-space: nowrap; }
-.heat td { width: 17%; background: rgb(var(--colour) / calc(0.55 * var(--share))); }
-.heat td small { color: inherit; }
-.heat .chapter { font-weight: bold; padding-top: 1rem; }
-.passed { --colour: var(--passed); }
-.failed { --colour: var(--failed); }
-.not-written { --colour: var(--not-written); }
-span.passed { color: var(--passed-ink); }
-span.failed { color: var(--failed-ink); }
-span.not-written { color: var(--quiet); }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.8125rem; margin: 0.3rem 0;
-  border-left: 3px solid var(--line); padding-left: 0.6rem; }
-summary { cursor: pointer; color: var(--quiet); font-size: 0.875rem; }
-.wide { overflow-x: auto; }
-.wide td { white-space: nowrap; }
-.wide th[scope=row], .wide th:first-child { position: sticky; left: 0; background: var(--paper);
-  min-width: 7rem; max-width: 18rem; }
-@media (max-width: 40rem) {
-  main { padding: 0.75rem; }
-  th, td { padding: 0.35rem 0.3rem; }
-  thead th { font-size: 0.8125rem; }
-  .heat td { width: 19%; }
-  td small { display: block; } }
-"""
-
-# The policy forbids the page to run or load anything, should something ever slip through.
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Class report: Diffusion from scratch</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>Class report: Diffusion from scratch</h1>
-{main}
-</main>
-</body>
-</html>
-"""

@@ -1,34 +1,45 @@
 """What grading found, as files for people and for other programs, and as a table."""
 
-import csv
-import io
 import json
+import math
 import os
 import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from course.classroom.alike import Alike
 from course.classroom.class_report import chapter_scores, class_report
+from course.classroom.feedback import feedback_page
+from course.classroom.gradebook import Learner, canvas_csv, cell, moodle_csv, to_csv
 from course.classroom.results import ExerciseResult, SubmissionResult
 from course.files import write_whole
 from course.probing.text import LONGEST_MESSAGE, clip, one_line, percent, printable
 from course.syllabus import FAILED, LOOKS, NOT_WRITTEN, PASSED, chapters, exercises, find_exercise
 
 RESULTS_SCHEMA = "diffusion-from-scratch/results"
+LONGEST_CELL = 2000  # characters; a spreadsheet's limit is 32,767
 RESULTS_VERSION = 1  # changes when a field of results.json changes its meaning or goes
 
 
-def write_reports(results: list[SubmissionResult], folder: Path) -> list[Path]:
+def write_reports(
+    results: list[SubmissionResult],
+    folder: Path,
+    roster: list[Learner] | None = None,
+    alike: list[Alike] | None = None,
+) -> list[Path]:
     """Write every report on these submissions.
 
-    Into `folder` go grades.csv, results.json, junit.xml and class_report.html, and for each
-    submission gradescope/NAME.json, prairielearn/NAME.json and classroom50/NAME.json. Files of the
-    same names are replaced, others are left alone.
+    Into `folder` go grades.csv, results.json, junit.xml and class_report.html; where learners' ids
+    are known canvas.csv and moodle.csv; and for each submission feedback/NAME.html,
+    gradescope/NAME.json, prairielearn/NAME.json and classroom50/NAME.json. Files of the same names
+    are replaced, others are left alone.
 
     Returns:
         the files written.
@@ -37,9 +48,13 @@ def write_reports(results: list[SubmissionResult], folder: Path) -> list[Path]:
         "grades.csv": grades_csv(results),
         "results.json": results_json(results),
         "junit.xml": junit_xml(results),
-        "class_report.html": class_report(results),
+        "class_report.html": class_report(results, alike),
     }
+    if any(result.learner for result in results):
+        texts["canvas.csv"] = canvas_csv(results, roster or [])
+        texts["moodle.csv"] = moodle_csv(results, roster or [])
     for name, result in zip(file_names(results), results):
+        texts[f"feedback/{name}.html"] = feedback_page(result)
         for service, form in SERVICES.items():
             texts[f"{service}/{name}.json"] = json.dumps(form(result), indent=1, ensure_ascii=False)
     return [_write(folder / name, text) for name, text in texts.items()]
@@ -55,34 +70,35 @@ def _write(path: Path, text: str) -> Path:
 
 
 def grades_csv(results: list[SubmissionResult]) -> str:
-    """One row a submission: the sum, each exercise's points, and why it could not be graded."""
+    """One row a submission: the sum, each exercise's points, and why it could not be graded.
+
+    What could not be graded has no points, so that the columns' means are those of the report.
+    """
     ids = [e.id for e in exercises() if any(e.id == own.id for r in results for own in r.exercises)]
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(["name", "points", "max_points", "percent", *ids, "problem"])
+    head = ["name", "id", "points", "max_points", "percent", *ids]
+    rows = [[*head, "late_days", "deduction", "notes", "problem"]]
     for result in results:
         points = {exercise.id: exercise.points for exercise in result.exercises}
-        writer.writerow(
-            [
-                _no_formula(result.name),
-                result.points,
-                result.max_points,
-                _exact_percent(result),
-                *(points.get(exercise_id, "") for exercise_id in ids),
-                _no_formula(result.problem),
-            ]
+        figures = [
+            result.points,
+            result.max_points,
+            _exact_percent(result),
+            *(points.get(exercise_id, "") for exercise_id in ids),
+            result.late_days,
+            result.deduction,
+        ]
+        if result.problem:
+            figures = ["", result.max_points, *[""] * (len(figures) - 2)]
+        words = [clip(result.notes, LONGEST_CELL), clip(result.problem, LONGEST_CELL)]
+        rows.append(
+            [cell(result.name), cell(result.learner), *figures, *(cell(text) for text in words)]
         )
-    return file.getvalue()
-
-
-def _no_formula(text: str) -> str:
-    """The text such that no spreadsheet takes it for a formula."""
-    text = printable(text)
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+    return to_csv(rows)
 
 
 def _exact_percent(result: SubmissionResult) -> float:
-    return round(100 * result.points / result.max_points, 1) if result.max_points else 0.0
+    """Rounded down to tenths: 100 means all."""
+    return math.floor(1000 * result.points / result.max_points) / 10 if result.max_points else 0.0
 
 
 def results_json(results: list[SubmissionResult]) -> str:
@@ -113,7 +129,7 @@ def junit_xml(results: list[SubmissionResult]) -> str:
     root = ET.Element("testsuites", name="Diffusion from scratch")
     for result in results:
         _add_suite(root, result)
-    for count in ("tests", "failures", "errors", "skipped"):
+    for count in ("tests", "failures", "errors"):  # its schema has no `skipped` here
         root.set(count, str(sum(int(suite.get(count)) for suite in root)))
     ET.indent(root)
     return ET.tostring(root, encoding="utf-8", xml_declaration=True).decode()
@@ -209,6 +225,8 @@ def prairielearn(result: SubmissionResult) -> dict:
 CLASSROOM50_FIELDS = {
     "classroom": "CLASSROOM",
     "assignment": "ASSIGNMENT",
+    "assignment_type": "ASSIGNMENT_TYPE",
+    "owner": "OWNER",
     "submission": "SUBMISSION_TAG",
     "commit": "COMMIT_URL",
     "release": "RELEASE_URL",
@@ -229,16 +247,18 @@ def classroom50(result: SubmissionResult) -> dict:
     }
     if "commit" in identity:
         identity.setdefault("review", identity["commit"])
+        identity["datetime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "schema": "classroom50/result/v1",
         **identity,
-        "score": result.points,
+        # Whole points are all that it takes.
+        "score": sum(int(exercise.points) for exercise in result.exercises),
         "max-score": result.max_points,
         "tests": [
             {
                 "test-name": _title(exercise),
                 "passed": exercise.status == PASSED,
-                "score": exercise.points,
+                "score": int(exercise.points),
                 "max-score": exercise.max_points,
                 "message": clip(exercise.message, LONGEST_MESSAGE),
             }
@@ -286,39 +306,42 @@ def _safe(name: str) -> str:
 # On the screen
 
 
-def table(results: list[SubmissionResult]) -> Table:
-    """A row a submission: sum, chapters, seconds, and why it could not be graded."""
+def table(results: list[SubmissionResult]) -> Group:
+    """A row a submission with its sum and chapters; below, why some could not be graded.
+
+    It fits into 80 columns, where long names are cut.
+    """
     found = {exercise.id for result in results for exercise in result.exercises}
     shown = [c for c in chapters() if any(exercise.id in found for exercise in c.exercises)]
-    grid = Table(box=None, pad_edge=False)
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("name", overflow="ellipsis", no_wrap=True, max_width=30)
-    grid.add_column("points", justify="right", no_wrap=True)
-    grid.add_column("%", justify="right", no_wrap=True)
+    grid.add_column("points", justify="right", no_wrap=True, min_width=7)
+    grid.add_column("%", justify="right", no_wrap=True, min_width=3)
     for chapter in shown:
-        grid.add_column(chapter.number, no_wrap=True)
-    grid.add_column("seconds", justify="right", no_wrap=True)
-    grid.add_column("problem", overflow="fold")
+        grid.add_column(chapter.number, no_wrap=True, min_width=2)
+    grid.add_column("seconds", justify="right", no_wrap=True, min_width=7)
     for result in results:
         grid.add_row(*_table_row(result, [chapter.number for chapter in shown]))
-    return grid
+    reasons = [
+        Text.assemble(
+            (f"not graded: {one_line(result.name, 200)}", LOOKS[FAILED].style),
+            f": {one_line(result.problem, 1000)}",
+        )
+        for result in results
+        if result.problem
+    ]
+    return Group(grid, *reasons)
 
 
 def _table_row(result: SubmissionResult, numbers: list[str]) -> list[Text]:
-    scores = {score.chapter.number: score for score in chapter_scores(result)}
-    cells = [
-        Text(
-            f"{LOOKS[scores[number].status].sign} {scores[number].fraction}",
-            style=LOOKS[scores[number].status].style,
-        )
-        if number in scores
-        else Text("")
-        for number in numbers
-    ]
+    statuses = {score.chapter.number: score.status for score in chapter_scores(result)}
+    looks = [LOOKS[statuses[number]] if number in statuses else None for number in numbers]
+    points = f"{result.points}/{result.max_points}"
+    part = str(percent(result.points, result.max_points))
     return [
         Text(one_line(result.name, 200)),
-        Text(f"{result.points}/{result.max_points}"),
-        Text(str(percent(result.points, result.max_points))),
-        *cells,
+        Text("–" if result.problem else points),
+        Text("–" if result.problem else part),
+        *(Text(look.sign, style=look.style) if look else Text("") for look in looks),
         Text(f"{result.seconds:.1f}"),
-        Text(one_line(result.problem, 200), style=LOOKS[FAILED].style),
     ]

@@ -104,6 +104,16 @@ class Grader:
             self._results[exercise_id] = Result(exercise, tuple(self._outcomes(exercise)))
         return self._results[exercise_id]
 
+    def checks_passed(self, exercise_id: str) -> int:
+        """How many of an exercise's checks pass, those behind the first failure among them."""
+        result = self.grade_exercise(exercise_id)
+        if result.status == NOT_WRITTEN or self.code.problem(result.exercise):
+            return 0
+        seen = [(check, self.code.observe(check, self.seed)) for check in checks_of(exercise_id)]
+        return sum(
+            not one.unwritten and failure_of(check, one, self.seed) is None for check, one in seen
+        )
+
     def _outcomes(self, exercise: Exercise) -> Iterator[Outcome]:
         if problem := self.code.problem(exercise):
             yield Outcome(

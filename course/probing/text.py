@@ -32,6 +32,6 @@ def one_line(text: str, length: int) -> str:
     return clip(" ".join(printable(text).split()), length)
 
 
-def percent(part: int, whole: int) -> int:
+def percent(part: float, whole: int) -> int:
     """Whole percents, rounded down as on the scoreboard: 100 means all."""
-    return 100 * part // whole if whole else 0
+    return int(100 * part // whole) if whole else 0
