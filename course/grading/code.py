@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from course.grading.answers import Answer
 from course.grading.checking import Check, draw_inputs
-from course.probing.loading import Implementation
+from course.probing.loading import Implementation, load_file
 from course.probing.observing import (
     Evidence,
     Observation,
@@ -90,6 +90,13 @@ def answer_code(answer: Answer) -> LoadedCode:
     """The reference, but for the symbols that the answer replaces."""
     chapter = reference().chapter(find_exercise(answer.exercise).chapter)
     return LoadedCode(Overlay(chapter, **answer.symbols), answer.file)
+
+
+def answer_in_file(answer: Answer) -> LoadedCode:
+    """The same in a file: the reference's other functions call the answer's, as a learner's do."""
+    module = load_file(reference().path(find_exercise(answer.exercise).chapter))
+    vars(module).update(answer.symbols)
+    return LoadedCode(module, answer.file)
 
 
 @functools.cache
