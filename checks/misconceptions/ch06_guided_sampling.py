@@ -560,6 +560,14 @@ answers.edit(
 
 answers.edit(
     "6.3",
+    "the generator is seeded again at every step",
+    "Set back at every step, it gives the same noise every time. Seeding belongs to the caller, and "
+    "the generator goes on by itself from one step to the next.",
+    ("        noise = ", "        generator.manual_seed(0)\n        noise = "),
+)
+
+answers.edit(
+    "6.3",
     "a graph through all steps",
     "Nothing is trained here. Without torch.no_grad() every network call of the walk stays in "
     "memory, ready for a backward pass that never comes.",

@@ -273,6 +273,13 @@ answers.edit(
 
 answers.edit(
     "7.2",
+    "eta = 1 unless another is named",
+    "Without eta the step is the one without dice: its default is 0, and noise may then be None.",
+    ("eta: float = 0.0", "eta: float = 1.0"),
+)
+
+answers.edit(
+    "7.2",
     "the variance where the standard deviation belongs",
     "Noise that is multiplied by s has the variance s^2. sigma is the standard deviation: sigma "
     "before the noise, sigma^2 only under the root before eps.",

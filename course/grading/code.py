@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from course import CourseError
 from course.grading.answers import Answer
 from course.grading.checking import Check, draw_inputs
 from course.probing.loading import Implementation, load_file
@@ -106,8 +107,17 @@ def reference() -> LocalCode:
 
 @functools.lru_cache(maxsize=512)
 def reference_evidence(check: Check, seed: int) -> Evidence:
-    """What the reference brings back on the same inputs."""
+    """What the reference brings back on the same inputs.
+
+    Raises:
+        CourseError: if the reference does not come to an end in time, so that nothing can be said.
+    """
     seen = reference().observe(check, seed)
+    if seen.out_of_time:
+        raise CourseError(
+            f"exercise {check.exercise} cannot be judged now: on this machine the reference itself "
+            f"takes more than {check.seconds:g} seconds. Try again when less is running on it."
+        )
     if seen.raised or seen.changed:
         raise RuntimeError(f"the reference fails {check.title!r}: {seen.raised} {seen.changed}")
     return seen.evidence
