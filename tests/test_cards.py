@@ -37,12 +37,6 @@ def test_a_card_without_a_diagnosis_has_no_field_for_it():
     assert "not written yet" in card(NOT_WRITTEN)._repr_html_()
 
 
-def test_two_mistakes_are_told_of():
-    text = html.unescape(re.sub("<[^>]+>", " ", card(FAILED, **KNOWN, partly=True)._repr_html_()))
-    assert "one cause" in text and "begin with this one" in text
-    assert "begin with this one" in repr(card(FAILED, **KNOWN, partly=True))
-
-
 @pytest.fixture
 def shown(monkeypatch, tmp_path):
     """The text of the box of exercise 1.2, for a learner in a new folder."""

@@ -561,7 +561,7 @@ answers.edit(
 answers.edit(
     "6.3",
     "the generator is seeded again at every step",
-    "Set back at every step, it gives the same noise every time. Seeding belongs to the caller, and "
+    "Set back at every step, it gives the same noise every time. Seeding belongs to the caller; "
     "the generator goes on by itself from one step to the next.",
     ("        noise = ", "        generator.manual_seed(0)\n        noise = "),
 )

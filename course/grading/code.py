@@ -19,6 +19,10 @@ from course.probing.observing import (
 from course.syllabus import Exercise, find_exercise
 
 
+class NoVerdict(CourseError):
+    """Nothing can be said of the code now; its text says why, and what to do."""
+
+
 class Code(Protocol):
     """What a grader needs of the code under test, wherever that code runs."""
 
@@ -110,11 +114,11 @@ def reference_evidence(check: Check, seed: int) -> Evidence:
     """What the reference brings back on the same inputs.
 
     Raises:
-        CourseError: if the reference does not come to an end in time, so that nothing can be said.
+        NoVerdict: if the reference does not come to an end in time, so that nothing can be said.
     """
     seen = reference().observe(check, seed)
     if seen.out_of_time:
-        raise CourseError(
+        raise NoVerdict(
             f"exercise {check.exercise} cannot be judged now: on this machine the reference itself "
             f"takes more than {check.seconds:g} seconds. Try again when less is running on it."
         )
