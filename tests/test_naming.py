@@ -13,7 +13,7 @@ from course.grading.answers import misconceptions_of
 from course.grading.checking import checks_of, listed
 from course.grading.code import LoadedCode, LocalCode, NoVerdict, Overlay, answer_code
 from course.grading.grader import Grader, Outcome, judge
-from course.grading.recognition import recognise, same_mistake
+from course.grading.recognition import recognise, same_result
 from course.pages import notebook
 from course.probing.observing import no_result
 from course.syllabus import FAILED, PASSED, chapters, exercises, find_exercise
@@ -143,14 +143,21 @@ def test_a_mistake_is_named_before_the_other_function_is_written(empty_exercises
     assert outcome.misconception == "the signal alone"
 
 
-def test_the_same_mistake_is_off_in_the_same_way():
+def test_two_mistakes_are_one_if_they_are_off_in_the_same_way():
     right = {"a": torch.linspace(0, 1, 5), "b": [0.5, "x"]}
-    known = {"a": torch.linspace(0, 1, 5) + 1e-5, "b": [0.5, "x"]}
-    near = {"a": torch.linspace(0, 1, 5) + 1.001e-5, "b": [0.5, "x"]}
-    other = {"a": torch.linspace(0, 1, 5) + 2e-5, "b": [0.5, "x"]}
-    assert same_mistake(known, known, right) and same_mistake(near, known, right)
-    assert not same_mistake(other, known, right)
-    assert same_mistake({"b": ["y"]}, {"b": ["y"]}, {"b": ["x"]})
+
+    def off(by, word="x"):
+        return {"a": torch.linspace(0, 1, 5) + by, "b": [0.5, word]}
+
+    for size in (1e-5, 1.0, 1e3):
+        assert same_result(off(size), off(1.001 * size), right, fails=True)
+        assert not same_result(off(size), off(1.1 * size), right, fails=True)
+        assert not same_result(off(size), off(-size), right, fails=True)
+        assert not same_result(off(size), off(size, "y"), right, fails=True)
+    assert same_result(off(1e-8, "y"), off(0.0, "y"), right, fails=True)
+    assert same_result(off(1e-4), off(-1e-4), right, fails=False)
+    assert not same_result(off(1e-2), off(0.0), right, fails=False)
+    assert not same_result({"a": right["a"].double()}, right, right, fails=False)
 
 
 # Messages

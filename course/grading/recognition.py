@@ -1,7 +1,7 @@
 """Recognise a misunderstanding: the known wrong answer that does just what the code does.
 
-A name says more than what was seen, so it needs more: the same observation on every check of the
-exercise, not only on the one that fails first.
+A name says more than what was seen, so it needs more: every check of the exercise has to see the
+same, not only the one that fails first.
 """
 
 import functools
@@ -87,7 +87,7 @@ def recognise(
 ) -> Answer | None:
     """The known wrong answer that does just what the code does, on every check of the exercise.
 
-    Checks of what is not written yet do not count.
+    Checks of what is not written yet do not count. If there are several, there is none.
 
     Args:
         code: the code under test.
@@ -103,67 +103,91 @@ def recognise(
     fits = [c for c in fits if _does_the_same(check, seen, c, seed)]
     for other in checks_of(check.exercise):
         if fits and other is not check:
-            seen_there = code.observe(other, seed)
-            if not seen_there.unwritten:
-                fits = [c for c in fits if _does_the_same(other, seen_there, c, seed)]
-    answers = {c.index: c.answer for c in fits}
-    return answers.popitem()[1] if len(answers) == 1 else None
+            there = code.observe(other, seed)
+            if not there.unwritten:
+                fits = [c for c in fits if _does_the_same(other, there, c, seed)]
+    return fits[0].answer if len({c.index for c in fits}) == 1 else None
 
 
 def _does_the_same(check: Check, seen: Observation, candidate: Candidate, seed: int) -> bool:
-    """Did the code and a known wrong answer do the same in one check, and fare the same?"""
-    known = _observation(check, candidate, seed)
-    if not same_observation(seen, known):
-        return False
+    """Do the code and a known wrong answer do the same in one check, and fare the same?"""
+    known, right = _observation(check, candidate, seed), reference_evidence(check, seed)
     fails = failure_of(check, seen, seed) is not None
-    if fails != _fails(check, candidate, seed):
-        return False
-    return not fails or same_mistake(seen.evidence, known.evidence, reference_evidence(check, seed))
+    return (
+        fails == _fails(check, candidate, seed)
+        and seen.error == known.error
+        and seen.changed == known.changed
+        and not seen.unwritten
+        and same_result(seen.evidence, known.evidence, right, fails)
+    )
 
 
 # Comparing
 
-
-def same_observation(a: Observation, b: Observation) -> bool:
-    """Did the same thing happen?"""
-    return (
-        a.error == b.error
-        and a.changed == b.changed
-        and not a.unwritten
-        and same(a.evidence, b.evidence)
-    )
-
-
-def same_mistake(seen: Any, known: Any, right: Any) -> bool:
-    """Are two pieces of evidence, alike up to rounding, off from the right one in the same way?
-
-    A mistake may be as small as a rounding error. So their distance from each other may be a
-    twentieth of their distance from the right one, or what float32 rounds in any case.
-    """
-    apart = off = rounding = 0.0
-    for one, other, target in _numbers(seen, known, right):
-        scale = float(target.abs().max()) or 1.0
-        apart += float(((one - other) / scale).square().sum())
-        off += float(((other - target) / scale).square().sum())
-        rounding += ROUNDING**2 * target.numel()
-    return off <= rounding or apart <= max(0.05**2 * off, rounding)
-
-
+APART = 0.02  # how far two mistakes may be from each other, as a share of how far they are off
+PASSED = 1e-3  # how far two right results may be from each other, as a share of the largest value
 ROUNDING = 2e-7  # of float32, as a share of the largest value
 
 
-def _numbers(seen: Any, known: Any, right: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The parts of the evidence that are finite floating-point numbers in all three."""
-    parts = (seen, known, right)
-    if all(isinstance(part, dict) for part in parts):
-        for key in seen.keys() & known.keys() & right.keys():
-            yield from _numbers(seen[key], known[key], right[key])
-    elif all(isinstance(part, list | tuple) for part in parts):
-        for three in zip(*parts):
-            yield from _numbers(*three)
-    elif all(isinstance(part, float) for part in parts):
-        yield from _numbers(*(torch.tensor(part, dtype=torch.float64) for part in parts))
-    elif all(isinstance(part, Tensor) and part.device.type == "cpu" for part in parts):
-        fits = seen.shape == known.shape == right.shape and seen.numel() > 0
-        if fits and all(part.is_floating_point() and part.isfinite().all() for part in parts):
-            yield seen.double(), known.double(), right.double()
+def same_result(seen: Any, known: Any, right: Any, fails: bool) -> bool:
+    """Are two pieces of evidence alike?
+
+    A mistake may be as small as a rounding error, or so large that rounding shows. So where a check
+    fails, the distance between the two is compared with their distance from the right one.
+    """
+    parts = list(_parts(seen, known, right))
+    if not all(alike for alike, _ in parts):
+        return False
+    apart = off = rounding = 0.0
+    for _, numbers in parts:
+        if numbers is not None:
+            one, other, target = numbers
+            scale = float(target.abs().max()) or 1.0
+            apart += float(((one - other) / scale).square().sum())
+            off += float(((other - target) / scale).square().sum())
+            rounding += ROUNDING**2 * target.numel()
+    passed = rounding * (PASSED / ROUNDING) ** 2
+    if not fails or off <= rounding:  # or the mistake is not in the numbers
+        return apart <= passed
+    return apart <= max(APART**2 * off, rounding)
+
+
+Numbers = tuple[Tensor, Tensor, Tensor]
+
+
+def _parts(seen: Any, known: Any, right: Any) -> Iterator[tuple[bool, Numbers | None]]:
+    """For each part of the evidence, whether two are alike; numbers are left to be compared.
+
+    Numbers are compared where all three are finite floating-point numbers of one shape.
+    """
+    three = (seen, known, right)
+    if isinstance(seen, dict) and isinstance(known, dict):
+        yield seen.keys() == known.keys(), None
+        for key in seen.keys() & known.keys():
+            yield from _parts(
+                seen[key], known[key], right.get(key) if isinstance(right, dict) else None
+            )
+    elif isinstance(seen, list | tuple) and isinstance(known, list | tuple):
+        yield len(seen) == len(known), None
+        rest = list(right) if isinstance(right, list | tuple) else []
+        rest += [None] * len(seen)
+        for one, other, target in zip(seen, known, rest):
+            yield from _parts(one, other, target)
+    elif all(isinstance(part, float) for part in three):
+        yield from _parts(*(torch.tensor(part, dtype=torch.float64) for part in three))
+    elif all(isinstance(part, Tensor) for part in three) and _comparable(*three):
+        yield seen.dtype == known.dtype, (seen.double(), known.double(), right.double())
+    else:
+        yield same(seen, known), None
+
+
+def _comparable(*tensors: Tensor) -> bool:
+    """Do these tensors hold finite floating-point numbers, as many each?"""
+    return all(
+        part.device.type == "cpu"
+        and part.shape == tensors[0].shape
+        and part.numel() > 0
+        and part.is_floating_point()
+        and bool(part.isfinite().all())
+        for part in tensors
+    )
