@@ -45,7 +45,7 @@ def compute_alpha_bars(betas):
         ),
         ("return linear_betas(num_steps)", "calls itself without end"),
         ("return [0.1] * num_steps", "a list"),
-        ("return None", "NoneType"),
+        ("return None", "is its `return` missing?"),
         ("return torch.full((num_steps,), float('nan'))", "NaN in 7 of 7 places"),
         ("return torch.full((num_steps,), float('inf'))", "infinity in 7 of 7 places"),
         ("return torch.zeros(num_steps, dtype=torch.float64)", "dtype torch.float64"),
