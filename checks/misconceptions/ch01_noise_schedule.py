@@ -499,6 +499,13 @@ answers.edit(
 
 answers.edit(
     "1.4",
+    "the logarithm to base 2",
+    "Use the natural logarithm, torch.log. Only then does the sigmoid give alpha_bar back.",
+    ("torch.log(", "torch.log2("),
+)
+
+answers.edit(
+    "1.4",
     "decibels",
     "10 log10 is the engineer's scale. The diffusion literature uses the natural logarithm.",
     ("torch.log(", "10 * torch.log10("),

@@ -505,6 +505,13 @@ answers.edit(
 
 answers.edit(
     "6.3",
+    "nothing put into the film",
+    "film begins as an empty list, and each frame that film_steps asks for is appended to it.",
+    ("film.append(x)", "pass"),
+)
+
+answers.edit(
+    "6.3",
     "every step in the film",
     "Only the steps in film_steps are kept. A walk may have a thousand, and frames take memory.",
     ("if step in film_steps:\n            film.append(x)", "film.append(x)"),
