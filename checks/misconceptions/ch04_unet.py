@@ -553,6 +553,13 @@ answers.edit(
 
 answers.edit(
     "4.3",
+    "a group for every channel",
+    "nn.GroupNorm takes the number of groups first: `groups`, and the channels second.",
+    ("nn.GroupNorm(groups, channels)", "nn.GroupNorm(channels, channels)"),
+)
+
+answers.edit(
+    "4.3",
     "no shortcut",
     "Attention adds to x what the pixels learn from each other. Without x in the sum, the image "
     "itself is lost.",

@@ -820,6 +820,13 @@ answers.planted(
 
 answers.edit(
     "6.5",
+    "0 before the first step",
+    "Before the first step there is no noise yet, so alpha_bar is 1.",
+    ("torch.ones_like(kept[:1])", "torch.zeros_like(kept[:1])"),
+)
+
+answers.edit(
+    "6.5",
     "the betas of the full schedule as they are",
     "A beta of the full schedule leads over one of its steps. A step of the shorter walk leads "
     "over many of them, and all their noise has to be in its beta.",
