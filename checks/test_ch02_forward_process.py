@@ -284,7 +284,7 @@ def test_step_adds_noise_of_variance_beta(got, ref, inputs):
         variance,
         beta,
         "on empty images, noise of variance beta_t (eps itself has variance 1)",
-        lambda b: f"variance {variance[b]:.4f} at t = {t[b]}, where beta_t = {beta[b].item():.4f}",
+        lambda b: f"variance {variance[b]:.4g} at t = {t[b]}, where beta_t = {beta[b].item():.4f}",
     )
     require_close(
         got["noise"],
@@ -324,7 +324,7 @@ def test_step_keeps_a_variance_of_one(got, ref, inputs):
             variance,
             torch.ones(len(variance)),
             "each step to add as much variance as it takes away, so that 1 stays 1",
-            lambda b, v=variance, t=step: f"variance {v[b]:.4f} after the step t = {t}",
+            lambda b, v=variance, t=step: f"variance {v[b]:.4g} after the step t = {t}",
         )
     # What is left of x_0 in the end is its projection, for all noise is orthogonal to it.
     left = (got["states"][-1].double() * inputs["x0"].double()).mean(dim=(1, 2, 3))
@@ -443,7 +443,7 @@ def test_sample_has_the_right_variance(got, ref, inputs):
         1 - alpha_bar,
         "pixels with variance 1 - alpha_bar_t around their mean (eps itself has variance 1)",
         lambda b: (
-            f"variance {variance[b]:.4f} at t = {t[b]}, where 1 - alpha_bar_t = "
+            f"variance {variance[b]:.4g} at t = {t[b]}, where 1 - alpha_bar_t = "
             f"{1 - alpha_bar[b].item():.4f}"
         ),
     )
@@ -578,7 +578,7 @@ def test_joint_noise_has_variance_one(got, ref, inputs):
         variance,
         torch.ones(len(variance)),
         "an eps of variance 1, as q_sample expects it",
-        lambda b: f"variance {variance[b]:.4f} in image {b}",
+        lambda b: f"variance {variance[b]:.4g} in image {b}",
     )
 
 
@@ -992,6 +992,11 @@ SCHEDULE_CALL = "make_schedule(betas), betas of shape (8,)"
 @check("2.5", probe=probes.schedule, inputs=schedule_betas, call=SCHEDULE_CALL)
 def test_schedule_tables_of_the_forward_process(got, ref, inputs):
     """betas, alphas and alpha_bars belong together"""
+    require(
+        "betas" in got,
+        "a NoiseSchedule, which holds the tables by their names",
+        got.get("returned", "something else"),
+    )
     require_close(got["betas"], inputs["betas"], "the betas that were handed in", "betas")
     require_close(got["alphas"], ref["alphas"], "alpha_t = 1 - beta_t", "alphas")
     require_close(
@@ -1211,7 +1216,7 @@ def test_posterior_variance_obeys_bayes_rule(got, ref, inputs):
         "a variance with which the certainties (1 / variance) of the two witnesses, x_0 and x_t, "
         "add up",
         lambda b: (
-            f"variance {variance[b].item():.4f} at t = {inputs['t'][b]}, where beta_t = "
+            f"variance {variance[b].item():.4g} at t = {inputs['t'][b]}, where beta_t = "
             f"{beta[b].item():.4f}"
         ),
     )

@@ -28,7 +28,7 @@ from checks.theory import (
     tables_of,
     walk_answers,
 )
-from course.grading.checking import brief, check, require, require_close, require_tensor
+from course.grading.checking import brief, check, listed, require, require_close, require_tensor
 
 
 def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
@@ -521,7 +521,7 @@ def _require_visits(got: dict, wanted: list[int]) -> None:
         require(
             seen == wanted,
             f"{name} to be called with t = {', '.join(map(str, wanted))}",
-            f"calls with t = {', '.join(map(str, seen)) or 'nothing'}",
+            f"calls with t = {listed(seen) or 'nothing'}",
         )
 
 

@@ -171,7 +171,7 @@ def require_images_and_film(got: dict, inputs: dict) -> None:
     require(
         got["film"] == "a list",
         "a pair (x_0, film), where film is a list",
-        "something that is not such a pair",
+        "None" if got["x0"] is None else "something that is not such a pair",
     )
     require_tensor(got["x0"], "x_0", tuple(inputs["x_T"].shape))
 

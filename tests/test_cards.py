@@ -45,12 +45,6 @@ def test_what_is_to_be_mended_is_not_called_unwritten():
     assert "3.2 An MLP that cannot bend: not mended yet." in text and "Mend TimeMLP" in text
 
 
-def test_two_mistakes_are_told_of():
-    text = html.unescape(re.sub("<[^>]+>", " ", card(FAILED, **KNOWN, partly=True)._repr_html_()))
-    assert "one cause" in text and "begin with this one" in text
-    assert "begin with this one" in repr(card(FAILED, **KNOWN, partly=True))
-
-
 @pytest.fixture
 def shown(monkeypatch, tmp_path):
     """The text of the box of exercise 1.2, for a learner in a new folder."""

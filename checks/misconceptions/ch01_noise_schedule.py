@@ -156,6 +156,13 @@ answers.edit(
 
 answers.edit(
     "1.2",
+    "clipped at 0.9999 unless another limit is named",
+    "The default of max_beta is 0.999: the last step leaves a thousandth of the power, not less.",
+    ("max_beta: float = 0.999", "max_beta: float = 0.9999"),
+)
+
+answers.edit(
+    "1.2",
     "clipped at 0.02",
     "0.02 is where the linear schedule ends. The cosine schedule's betas grow to max_beta.",
     ("max=max_beta", "max=0.02"),
@@ -525,6 +532,13 @@ answers.edit(
 
 answers.edit(
     "1.4",
+    "the logarithm to base 2",
+    "Use the natural logarithm, torch.log. Only then does the sigmoid give alpha_bar back.",
+    ("torch.log(", "torch.log2("),
+)
+
+answers.edit(
+    "1.4",
     "decibels",
     "10 log10 is the engineer's scale. The diffusion literature uses the natural logarithm.",
     ("torch.log(", "10 * torch.log10("),
@@ -581,6 +595,14 @@ answers.edit(
     "Near 1/2 the ratio is nearly 1, and float32 rounds away the little by which it differs. Turn "
     "alpha_bars into float64 first.",
     ("alpha_bars.double()", "alpha_bars"),
+)
+
+answers.edit(
+    "1.4",
+    "the ratio rounded before its logarithm",
+    "Near 1/2 the ratio is nearly 1, and float32 rounds away the little by which it differs. Take "
+    "the logarithm in float64, then round.",
+    ("torch.log(signal / noise).float()", "torch.log((signal / noise).float())"),
 )
 
 answers.edit("1.4", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))

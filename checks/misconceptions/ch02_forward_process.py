@@ -177,6 +177,13 @@ def gather_at(values, t, ndim):
 
 answers.edit(
     "2.2",
+    "plus under the root",
+    "The two weights share a power of 1: what the noise gets, the image loses.",
+    ("torch.sqrt(1 - beta) * x_prev", "torch.sqrt(1 + beta) * x_prev"),
+)
+
+answers.edit(
+    "2.2",
     "the noise multiplied by its variance",
     "beta_t is the variance of the noise. Noise is multiplied by its standard deviation, the root.",
     ("torch.sqrt(beta)", "beta"),
@@ -293,6 +300,13 @@ def q_step(x_prev, t, eps, betas):
 
 # 2.3
 
+
+answers.edit(
+    "2.3",
+    "plus under the root",
+    "The two weights share a power of 1: what the noise gets, the image loses.",
+    ("torch.sqrt(1 - alpha_bar) * eps", "torch.sqrt(1 + alpha_bar) * eps"),
+)
 
 answers.edit(
     "2.3",

@@ -30,6 +30,20 @@ def _embed(t, omega):
 
 answers.edit(
     "3.1",
+    "divided by the frequency",
+    "An angle is time times frequency. Divided by it, the slow waves are the fast ones.",
+    ("* omega[None, :]", "/ omega[None, :]"),
+)
+
+answers.edit(
+    "3.1",
+    "i taken for the frequency",
+    "i only counts the frequencies. How fast each wave is, omega says.",
+    ("* omega[None, :]", "* i[None, :]"),
+)
+
+answers.edit(
+    "3.1",
     "cosines before sines",
     "Both orders are in use, and a network learns with either. Here the sines come first.",
     ("[torch.sin(angles), torch.cos(angles)]", "[torch.cos(angles), torch.sin(angles)]"),

@@ -29,6 +29,15 @@ answers.edit(
 )
 
 
+answers.edit(
+    "4.1",
+    "no shortcut where the channels differ",
+    "Where the channels differ x does not fit into the sum as it is, but it is not left out: a "
+    "1 x 1 convolution gives it the channels of the result.",
+    ("nn.Conv2d(in_channels, out_channels, kernel_size=1)", "lambda x: 0"),
+)
+
+
 @answers.wrong(
     "4.1",
     "a convolution in every shortcut",
@@ -541,6 +550,13 @@ answers.edit(
 
 # 4.3
 
+
+answers.edit(
+    "4.3",
+    "a group for every channel",
+    "nn.GroupNorm takes the number of groups first: `groups`, and the channels second.",
+    ("nn.GroupNorm(groups, channels)", "nn.GroupNorm(channels, channels)"),
+)
 
 answers.edit(
     "4.3",

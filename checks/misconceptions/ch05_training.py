@@ -284,6 +284,20 @@ answers.edit(
 
 answers.edit(
     "5.1",
+    "squares without their mean",
+    "A loss is one number, from which the gradients come: take the mean of all squares.",
+    ("(error**2).mean()", "error**2"),
+)
+
+answers.edit(
+    "5.1",
+    "doubled instead of squared",
+    "** is the power, * the product. Differences that are only doubled cancel each other out.",
+    ("(error**2).mean()", "(error * 2).mean()"),
+)
+
+answers.edit(
+    "5.1",
     "the root of the mean",
     "The root makes the error easier to read, but its gradients are others. The loss is the mean "
     "of the squares, as it is.",
@@ -676,6 +690,14 @@ class EMA(ref.EMA):
         self.model.load_state_dict(self.hidden.model.state_dict())
         self.num_updates = self.hidden.num_updates
 
+
+answers.edit(
+    "5.3",
+    "the new weights added to a copy",
+    "add without _ makes a new tensor, which is thrown away here: the average only shrinks. add_ "
+    "changes the one that is there.",
+    (".add_(weight", ".add(weight"),
+)
 
 answers.edit(
     "5.3",

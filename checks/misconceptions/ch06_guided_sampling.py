@@ -524,6 +524,13 @@ answers.edit(
 
 answers.edit(
     "6.3",
+    "nothing put into the film",
+    "film begins as an empty list, and each frame that film_steps asks for is appended to it.",
+    ("film.append(x)", "pass"),
+)
+
+answers.edit(
+    "6.3",
     "every step in the film",
     "Only the steps in film_steps are kept. A walk may have a thousand, and frames take memory.",
     ("if step in film_steps:\n            film.append(x)", "film.append(x)"),
@@ -575,6 +582,14 @@ answers.edit(
     "Seeding belongs to the caller. If each walk sets the generator back, all walks give the same "
     "images.",
     ("    x = x_T", "    generator.manual_seed(0)\n    x = x_T"),
+)
+
+answers.edit(
+    "6.3",
+    "the generator is seeded again at every step",
+    "Set back at every step, it gives the same noise every time. Seeding belongs to the caller; "
+    "the generator goes on by itself from one step to the next.",
+    ("        noise = ", "        generator.manual_seed(0)\n        noise = "),
 )
 
 answers.edit(
@@ -892,6 +907,13 @@ answers.edit(
     "1 - alpha_bar is the noise of all steps together since the clean image. The beta of one step "
     "counts only from the level that it comes from.",
     ("1 - kept / before, timesteps", "1 - kept, timesteps"),
+)
+
+answers.edit(
+    "6.5",
+    "0 before the first step",
+    "Before the first step there is no noise yet, so alpha_bar is 1.",
+    ("torch.ones_like(kept[:1])", "torch.zeros_like(kept[:1])"),
 )
 
 answers.edit(

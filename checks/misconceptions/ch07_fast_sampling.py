@@ -273,6 +273,13 @@ answers.edit(
 
 answers.edit(
     "7.2",
+    "eta = 1 unless another is named",
+    "Without eta the step is the one without dice: its default is 0, and noise may then be None.",
+    ("eta: float = 0.0", "eta: float = 1.0"),
+)
+
+answers.edit(
+    "7.2",
     "the variance where the standard deviation belongs",
     "Noise that is multiplied by s has the variance s^2. sigma is the standard deviation: sigma "
     "before the noise, sigma^2 only under the root before eps.",
@@ -561,6 +568,13 @@ answers.edit(
 
 answers.edit(
     "7.4",
+    "noise over signal in lambda",
+    "lambda compares the signal with the noise: alpha_bar is above the line, 1 - alpha_bar below.",
+    ("torch.log(alpha_bar / (1 - alpha_bar)) / 2", "torch.log((1 - alpha_bar) / alpha_bar) / 2"),
+)
+
+answers.edit(
+    "7.4",
     "the two lengths exchanged",
     "The longer this step is, the further away is its middle, and the further D lies beyond x_0. "
     "The last step's length belongs below the line: it says how fast x_0 changed.",
@@ -752,6 +766,13 @@ answers.edit(
 
 # 7.5
 
+
+answers.edit(
+    "7.5",
+    "nothing put into the film",
+    "film begins as an empty list, and each frame that film_steps asks for is appended to it.",
+    ("film.append(x)", "pass"),
+)
 
 answers.edit(
     "7.5",

@@ -109,6 +109,14 @@ answers.edit(
 
 answers.edit(
     "8.1",
+    "shares rounded down to whole numbers",
+    "// leaves of a share only 0 or 1, so that all classes with a mistake look equally bad. Divide "
+    "with /.",
+    ("right / count, torch.inf", "right // count.clamp(min=1), 2"),
+)
+
+answers.edit(
+    "8.1",
     "the best class instead of the worst",
     "The worst has the smallest share of right images: argmin.",
     ("torch.inf", "-1.0"),

@@ -135,7 +135,9 @@ def combine_swapped(impl, inputs):
 
 def schedule(impl, inputs):
     made = impl.make_schedule(inputs["betas"])
-    return {name: getattr(made, name, None) for name in TABLES}
+    if not all(hasattr(made, name) for name in TABLES):
+        return {"returned": "None" if made is None else f"an object of type {type(made).__name__}"}
+    return {name: getattr(made, name) for name in TABLES}
 
 
 def q_posterior(impl, inputs):

@@ -1,5 +1,6 @@
 """Probes of chapter 03: they call the code under test and report what it returns."""
 
+import contextlib
 import math
 
 import torch
@@ -203,7 +204,10 @@ def class_vectors(impl, inputs):
 
 
 def class_sizes(impl, inputs):
-    return {"sides": sides_of(make_classes(impl, inputs))}
+    classes = impl.ClassEmbedding(inputs["num_classes"], inputs["cond_dim"])
+    with contextlib.suppress(IndexError):  # a table that is too small has its sizes too
+        classes(inputs["labels"])  # lazy layers get their shapes here
+    return {"sides": sides_of(classes)}
 
 
 def class_one_by_one(impl, inputs):

@@ -20,11 +20,11 @@ PAGE = ROOT / "docs" / "misconceptions.md"
 INTRODUCTION = """\
 # What the checks recognise
 
-When your result differs from the reference and equals that of a known misunderstanding on the same
-inputs, the message names it. This page lists them all: for every exercise the misunderstanding, the
-check that catches it first, and what you are told. If two mistakes come together, the message names
-the one that explains more of what is wrong, as *one cause*. A result that matches nothing known
-still gets the property that it breaks, the input on which it does, and what came back.
+When your results differ from the reference and equal those of a known misunderstanding in every check
+of the exercise, the message names it. This page lists them all: for every exercise the
+misunderstanding, the check that catches it first, and what you are told. Results that match nothing
+known, as those of two mistakes at once, still get the property that they break, the input on which
+they do, and what came back.
 
 Made by `python -m course.grading.answer_report --write`.
 

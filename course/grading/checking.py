@@ -17,7 +17,7 @@ course's own grader uses without pytest.
 import functools
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -127,7 +127,9 @@ def require_tensor(
 ) -> Tensor:
     """Fail unless `value` is a finite tensor of this shape and dtype, on the CPU."""
     if not isinstance(value, Tensor):
-        raise Wrong(f"{name} to be a torch.Tensor", f"{_article(type_name(value))}: {brief(value)}")
+        kind = _article(type_name(value))
+        got = brief(value) if value is None else f"{kind}: {brief(value)}"
+        raise Wrong(f"{name} to be a torch.Tensor", got)
     if shape is not None and tuple(value.shape) != tuple(shape):
         raise Wrong(f"{name} of shape {tuple(shape)}", f"shape {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
@@ -196,6 +198,13 @@ def brief(value: Any) -> str:
         return f"{value:.6g}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def listed(values: Iterable[Any], most: int = 10) -> str:
+    """The values with commas between them; of many only the first."""
+    values = [str(value) for value in values]
+    more = f", ... ({len(values):,} in all)" if len(values) > most else ""
+    return ", ".join(values[:most]) + more
 
 
 def _article(word: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from course import CourseError
 from course.grading.answers import Answer
 from course.grading.checking import Check, draw_inputs
-from course.probing.loading import Implementation
+from course.probing.loading import Implementation, load_file
 from course.probing.observing import (
     Evidence,
     Observation,
@@ -17,6 +17,10 @@ from course.probing.observing import (
     observe,
 )
 from course.syllabus import Exercise, find_exercise
+
+
+class NoVerdict(CourseError):
+    """Nothing can be said of the code now; its text says why, and what to do."""
 
 
 class Code(Protocol):
@@ -93,6 +97,13 @@ def answer_code(answer: Answer) -> LoadedCode:
     return LoadedCode(Overlay(chapter, **answer.symbols), answer.file)
 
 
+def answer_in_file(answer: Answer) -> LoadedCode:
+    """The same in a file: the reference's other functions call the answer's, as a learner's do."""
+    module = load_file(reference().path(find_exercise(answer.exercise).chapter))
+    vars(module).update(answer.symbols)
+    return LoadedCode(module, answer.file)
+
+
 @functools.cache
 def reference() -> LocalCode:
     return LocalCode("solutions")
@@ -103,9 +114,15 @@ def reference_evidence(check: Check, seed: int) -> Evidence:
     """What the reference brings back on the same inputs.
 
     Raises:
+        NoVerdict: if the reference does not come to an end in time, so that nothing can be said.
         CourseError: if nothing comes back, as on a machine that is too busy.
     """
     seen = reference().observe(check, seed)
+    if seen.out_of_time:
+        raise NoVerdict(
+            f"exercise {check.exercise} cannot be judged now: on this machine the reference itself "
+            f"takes more than {check.seconds:g} seconds. Try again when less is running on it."
+        )
     if seen.raised or seen.changed:
         raise CourseError(
             f"the reference itself brings back {seen.raised or 'changed inputs'} at the check "

@@ -1,15 +1,18 @@
 """Judge what one check saw: does it break the property, and how?"""
 
+import re
+
 from course.grading.checking import Check, Wrong, draw_inputs
 from course.grading.code import reference_evidence
 from course.grading.form import misfit, too_many_parts
 from course.probing.observing import Observation
+from course.syllabus import find_chapter, find_exercise
 
 
 def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
     """Why the observation is wrong, or None if it is right."""
     if seen.raised:
-        return Wrong("a result, without an exception", _explain(seen.raised))
+        return Wrong("a result, without an exception", _explain(seen.raised, check.exercise))
     if seen.changed:
         names = ", ".join(seen.changed)
         return Wrong(
@@ -23,7 +26,8 @@ def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
     try:
         check.verdict(seen.evidence, right, draw_inputs(check, seed))
     except Wrong as wrong:
-        return wrong
+        got = re.sub(r"\b(a|one) NoneType\b", "None", wrong.got)
+        return Wrong(wrong.expected, _with_return(got)) if got.endswith("None") else wrong
     except MemoryError:  # the grader's
         raise
     except Exception as error:  # evidence of a form that the verdict does not expect
@@ -37,13 +41,25 @@ def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
     return None
 
 
-def _explain(raised: str) -> str:
-    """Add what to do to messages of torch that beginners meet often."""
+# Chapters whose formulas hold one number for each image.
+PER_IMAGE = ("02", "05", "06", "07")
+
+
+def _explain(raised: str, exercise: str) -> str:
+    """Add what to do to messages of torch and Python that beginners meet often."""
     if "Torch not compiled with CUDA" in raised or "No CUDA GPUs" in raised:
         return f"{raised}. Take the device from an input (`device=x.device`) instead of naming one."
     if "must match the size of tensor" in raised:
+        hint = " One number for each image needs shape (B, 1, 1, 1)."
+        number = find_chapter(find_exercise(exercise).chapter).number
         return (
-            f"{raised}. Two shapes do not fit together: print both. "
-            "One number for each image needs shape (B, 1, 1, 1)."
+            f"{raised}. Two shapes do not fit together: print both."
+            f"{hint if number in PER_IMAGE else ''}"
         )
+    if "NoneType" in raised:
+        return _with_return(raised)
     return raised
+
+
+def _with_return(got: str) -> str:
+    return f"{got}. If one of your functions returns None: is its `return` missing?"

@@ -7,7 +7,7 @@ from course.grading.checking import Check, checks_of
 from course.grading.code import Code
 from course.grading.failure import failure_of
 from course.grading.planted import is_untouched
-from course.grading.recognition import recognise, recognise_part
+from course.grading.recognition import recognise
 from course.grading.source import names_used
 from course.syllabus import (
     FAILED,
@@ -30,7 +30,6 @@ class Outcome:
     got: str = ""
     misconception: str = ""  # name of the known mistake that does just the same
     help: str = ""  # the sentence that goes with it
-    partly: bool = False  # the known mistake explains a part of what is wrong, not all
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -47,11 +46,7 @@ class Outcome:
         """Which known mistake does just the same; empty if none is recognised."""
         if not self.misconception:
             return []
-        name = "one cause" if self.partly else "looks like"
-        lines = [(name, f"{self.misconception}. {self.help}")]
-        if self.partly:
-            lines.append(("", "There is more than one mistake; begin with this one."))
-        return lines
+        return [("looks like", f"{self.misconception}. {self.help}")]
 
     def message(self) -> str:
         """The outcome as the lines that a learner reads."""
@@ -166,10 +161,6 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
     if failure is None:
         return Outcome(PASSED, check.title)
     known = None if seen.out_of_time else recognise(code, check, seen, seed)
-    partly = False
-    if known is None and not seen.out_of_time:
-        known = recognise_part(code, check, seed)
-        partly = known is not None
     return Outcome(
         FAILED,
         check.title,
@@ -178,7 +169,6 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
         got=failure.got,
         misconception=known.name if known else "",
         help=known.help if known else "",
-        partly=partly,
     )
 
 

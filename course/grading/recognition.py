@@ -1,152 +1,193 @@
-"""Recognise a misunderstanding: the known wrong answer that does just what the code does."""
+"""Recognise a misunderstanding: the known wrong answer that does just what the code does.
+
+A name says more than what was seen, so it needs more: every check of the exercise has to see the
+same, not only the one that fails first.
+"""
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from course import ROOT
 from course.grading.answers import Answer, misconceptions_of
-from course.grading.checking import Check, Wrong, checks_of
-from course.grading.code import Code, answer_code, reference_evidence
+from course.grading.checking import Check, checks_of
+from course.grading.code import (
+    Code,
+    LoadedCode,
+    answer_code,
+    answer_in_file,
+    reference_evidence,
+)
 from course.grading.failure import failure_of
+from course.grading.source import names_used
 from course.probing.observing import Observation, same
+from course.syllabus import find_exercise
 
 
-# All misconceptions on all checks: some 6,000 observations, 100 MB.
+@dataclass(frozen=True)
+class Candidate:
+    """A known wrong answer, by its number."""
+
+    exercise: str
+    index: int
+    in_file: bool  # do the exercise's other functions call the wrong one, or the reference's?
+
+    @property
+    def answer(self) -> Answer:
+        return misconceptions_of(self.exercise)[self.index]
+
+
+@functools.cache
+def candidates_of(exercise_id: str) -> tuple[Candidate, ...]:
+    """All known wrong answers to an exercise; twice each where its functions call each other."""
+    exercise = find_exercise(exercise_id)
+    path = ROOT / "solutions" / f"{exercise.chapter}.py"
+    related = any(
+        names_used(path, (symbol,)) & set(exercise.symbols) - {symbol}
+        for symbol in exercise.symbols
+    )
+    return tuple(
+        Candidate(exercise_id, index, in_file)
+        for index in range(len(misconceptions_of(exercise_id)))
+        for in_file in ((False, True) if related else (False,))
+    )
+
+
+@functools.lru_cache(maxsize=1000)
+def _code(candidate: Candidate) -> LoadedCode:
+    make = answer_in_file if candidate.in_file else answer_code
+    return make(candidate.answer)
+
+
+# All candidates on all checks: some 7,000 observations, 100 MB.
 @functools.lru_cache(maxsize=10_000)
-def _misconception_observation(check: Check, index: int, seed: int) -> Observation:
-    known = misconceptions_of(check.exercise)[index]
-    return answer_code(known).observe(check, seed)
+def _observation(check: Check, candidate: Candidate, seed: int) -> Observation:
+    return _code(candidate).observe(check, seed)
 
 
 @functools.lru_cache(maxsize=10_000)
-def _misconception_failure(check: Check, index: int, seed: int) -> Wrong | None:
-    return failure_of(check, _misconception_observation(check, index, seed), seed)
-
-
-@functools.lru_cache(maxsize=10_000)
-def _first_failure(exercise_id: str, index: int, seed: int) -> Check | None:
-    """The check at which a misconception is caught when the checks run in their order."""
-    for check in checks_of(exercise_id):
-        if _misconception_failure(check, index, seed):
-            return check
-    return None
+def _fails(check: Check, candidate: Candidate, seed: int) -> bool:
+    return failure_of(check, _observation(check, candidate, seed), seed) is not None
 
 
 def warm_up(exercise_id: str, seed: int = 0) -> None:
     """Compute now what judging this exercise will need, so that the verdict comes at once."""
     for check in checks_of(exercise_id):
         reference_evidence(check, seed)
-        for index in range(len(misconceptions_of(exercise_id))):
-            _misconception_failure(check, index, seed)
+        for candidate in candidates_of(exercise_id):
+            _fails(check, candidate, seed)
 
 
-def recognise(code: Code, check: Check, seen: Observation, seed: int) -> Answer | None:
-    """The known wrong answer that is caught at the same check with the same evidence.
+def recognise(
+    code: Code, check: Check, seen: Observation, seed: int, withheld: str = "", only: str = ""
+) -> Answer | None:
+    """The known wrong answer that does just what the code does, on every check of the exercise.
 
-    If there are several, the exercise's other checks decide between them.
+    Checks of what is not written yet do not count. If there are several, there is none.
+
+    Args:
+        code: the code under test.
+        check: the one that it fails.
+        seen: what that check saw.
+        seed: of the inputs.
+        withheld: the name of a known answer that is left out, to see whether another takes its
+            place.
+        only: the name of the only known answer that is asked for.
     """
-    all_known = misconceptions_of(check.exercise)
-    fits = [
-        i
-        for i in range(len(all_known))
-        if same_observation(seen, _misconception_observation(check, i, seed))
-        and _first_failure(check.exercise, i, seed) == check
-    ]
+    fits = [c for c in candidates_of(check.exercise) if c.answer.name != withheld]
+    fits = [c for c in fits if only in ("", c.answer.name)]
+    fits = [c for c in fits if _does_the_same(check, seen, c, seed)]
     for other in checks_of(check.exercise):
-        if len(fits) <= 1:
-            break
-        if other is check:
-            continue
-        seen_there = code.observe(other, seed)
-        closer = [
-            i
-            for i in fits
-            if same_observation(seen_there, _misconception_observation(other, i, seed))
-        ]
-        fits = closer or fits
-    return all_known[fits[0]] if fits else None
+        if fits and other is not check:
+            there = code.observe(other, seed)
+            if not there.unwritten:
+                fits = [c for c in fits if _does_the_same(other, there, c, seed)]
+    return fits[0].answer if len({c.index for c in fits}) == 1 else None
 
 
-def recognise_part(code: Code, check: Check, seed: int) -> Answer | None:
-    """The known wrong answer that explains most of what is wrong, over all checks that fail.
-
-    For code with several mistakes. No known answer does the same as such code everywhere, but
-    where a check sees only one of the mistakes, or sees both in different places, the evidence
-    agrees with that mistake's. Against a known answer counts where it fails and the code passes.
-    """
-    all_known = misconceptions_of(check.exercise)
-    explained = [0.0] * len(all_known)
-    for other in checks_of(check.exercise):
-        seen = code.observe(other, seed)
-        if seen.out_of_time:
-            break
-        failure, right = failure_of(other, seen, seed), reference_evidence(other, seed)
-        for i in range(len(all_known)):
-            known = _misconception_observation(other, i, seed)
-            known_failure = _misconception_failure(other, i, seed)
-            if known_failure is None:
-                continue
-            if failure is None:
-                explained[i] -= 0.5
-                continue
-            same_words = str(failure) == str(known_failure)
-            changes_too = bool(seen.changed) and known.changed == seen.changed
-            explained[i] += max(
-                share_explained(seen.evidence, known.evidence, right),
-                0.5 * (same_words or changes_too),
-            )
-    best = max(range(len(all_known)), key=explained.__getitem__, default=None)
-    return all_known[best] if best is not None and explained[best] > 0 else None
+def _does_the_same(check: Check, seen: Observation, candidate: Candidate, seed: int) -> bool:
+    """Do the code and a known wrong answer do the same in one check, and fare the same?"""
+    known, right = _observation(check, candidate, seed), reference_evidence(check, seed)
+    fails = failure_of(check, seen, seed) is not None
+    return (
+        fails == _fails(check, candidate, seed)
+        and seen.error == known.error
+        and seen.changed == known.changed
+        and not seen.unwritten
+        and same_result(seen.evidence, known.evidence, right, fails)
+    )
 
 
 # Comparing
 
-
-def same_observation(a: Observation, b: Observation) -> bool:
-    """Did the same thing happen?"""
-    return (
-        a.error == b.error
-        and a.changed == b.changed
-        and not a.unwritten
-        and same(a.evidence, b.evidence)
-    )
+APART = 0.02  # how far two mistakes may be from each other, as a share of how far they are off
+PASSED = 1e-3  # how far two right results may be from each other, as a share of the largest value
+ROUNDING = 2e-7  # of float32, as a share of the largest value
 
 
-def share_explained(seen: Any, known: Any, right: Any) -> float:
-    """How much of what is wrong with a piece of evidence is wrong in the same way in another.
+def same_result(seen: Any, known: Any, right: Any, fails: bool) -> bool:
+    """Are two pieces of evidence alike?
 
-    Of all values of `seen` that differ from those of `right`, the share that agrees with `known`;
-    0 where that is less than a half, and where shapes differ.
+    A mistake may be as small as a rounding error, or so large that rounding shows. So where a check
+    fails, the distance between the two is compared with their distance from the right one.
     """
-    pairs = list(_differing(seen, known, right))
-    wrong = sum(count for count, _ in pairs)
-    explained = sum(agreeing for _, agreeing in pairs)
-    return explained / wrong if wrong and 2 * explained >= wrong else 0.0
+    parts = list(_parts(seen, known, right))
+    if not all(alike for alike, _ in parts):
+        return False
+    apart = off = rounding = 0.0
+    for _, numbers in parts:
+        if numbers is not None:
+            one, other, target = numbers
+            scale = float(target.abs().max()) or 1.0
+            apart += float(((one - other) / scale).square().sum())
+            off += float(((other - target) / scale).square().sum())
+            rounding += ROUNDING**2 * target.numel()
+    passed = rounding * (PASSED / ROUNDING) ** 2
+    if not fails or off <= rounding:  # or the mistake is not in the numbers
+        return apart <= passed
+    return apart <= max(APART**2 * off, rounding)
 
 
-def _differing(seen: Any, known: Any, right: Any) -> Iterator[tuple[int, int]]:
-    """For each part of the evidence: how many values are wrong, and how many of those agree."""
-    if isinstance(seen, Tensor) and isinstance(right, Tensor) and seen.shape == right.shape:
-        wrong = ~_close(seen, right)
-        alike = isinstance(known, Tensor) and known.shape == seen.shape
-        yield int(wrong.sum()), int((wrong & _close(seen, known)).sum()) if alike else 0
-    elif isinstance(seen, dict) and isinstance(right, dict):
-        for key in seen.keys() & right.keys():
-            inside = known.get(key) if isinstance(known, dict) else None
-            yield from _differing(seen[key], inside, right[key])
-    elif isinstance(seen, list | tuple) and isinstance(right, list | tuple):
-        known = known if isinstance(known, list | tuple) else ()
-        for number, (one, other) in enumerate(zip(seen, right)):
-            yield from _differing(one, known[number] if number < len(known) else None, other)
-    elif not same(seen, right):
-        yield 1, int(same(seen, known))
+Numbers = tuple[Tensor, Tensor, Tensor]
 
 
-def _close(a: Tensor, b: Tensor) -> Tensor:
-    """Where two tensors of one shape agree up to float32 rounding, whatever their dtypes."""
-    if a.device.type != "cpu" or b.device.type != "cpu":
-        return torch.zeros(a.shape, dtype=torch.bool)
-    return torch.isclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
+def _parts(seen: Any, known: Any, right: Any) -> Iterator[tuple[bool, Numbers | None]]:
+    """For each part of the evidence, whether two are alike; numbers are left to be compared.
+
+    Numbers are compared where all three are finite floating-point numbers of one shape.
+    """
+    three = (seen, known, right)
+    if isinstance(seen, dict) and isinstance(known, dict):
+        yield seen.keys() == known.keys(), None
+        for key in seen.keys() & known.keys():
+            yield from _parts(
+                seen[key], known[key], right.get(key) if isinstance(right, dict) else None
+            )
+    elif isinstance(seen, list | tuple) and isinstance(known, list | tuple):
+        yield len(seen) == len(known), None
+        rest = list(right) if isinstance(right, list | tuple) else []
+        rest += [None] * len(seen)
+        for one, other, target in zip(seen, known, rest):
+            yield from _parts(one, other, target)
+    elif all(isinstance(part, float) for part in three):
+        yield from _parts(*(torch.tensor(part, dtype=torch.float64) for part in three))
+    elif all(isinstance(part, Tensor) for part in three) and _comparable(*three):
+        yield seen.dtype == known.dtype, (seen.double(), known.double(), right.double())
+    else:
+        yield same(seen, known), None
+
+
+def _comparable(*tensors: Tensor) -> bool:
+    """Do these tensors hold finite floating-point numbers, as many each?"""
+    return all(
+        part.device.type == "cpu"
+        and part.shape == tensors[0].shape
+        and part.numel() > 0
+        and part.is_floating_point()
+        and bool(part.isfinite().all())
+        for part in tensors
+    )

@@ -4,6 +4,7 @@ Your code runs in a forked child, so an endless loop, a crash or os._exit ends t
 the watch, and every save meets a fresh module.
 """
 
+import contextlib
 import os
 import select
 import sys
@@ -16,7 +17,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from course.grading.apart import ended, run_apart
-from course.grading.code import LocalCode
+from course.grading.code import LocalCode, NoVerdict
 from course.grading.grader import Grader, Result
 from course.grading.recognition import warm_up
 from course.learner.scoreboard import next_exercise, score_table, signed
@@ -71,7 +72,8 @@ class Watch:
     def turn_to(self, exercise: Exercise) -> None:
         self.exercise, self.hints = exercise, 0
         self.console.print(f"getting ready for {exercise.id} ...")
-        warm_up(exercise.id)
+        with contextlib.suppress(NoVerdict):  # check says why
+            warm_up(exercise.id)
         self.check()
 
     def press(self, key: str) -> None:
@@ -98,9 +100,15 @@ class Watch:
         self.console.clear()  # now, so that what your code prints stays above the verdict
         self.console.print(f"checking {self.exercise.id} ...", style="dim")
         code, key = self.workspace.exercises, self.workspace.key(self.exercise.chapter)
-        self.result = run_apart(
-            lambda: Grader(LocalCode(code)).grade_exercise(self.exercise.id), LONGEST
-        ) or ended(self.exercise)
+        try:
+            self.result = run_apart(
+                lambda: Grader(LocalCode(code)).grade_exercise(self.exercise.id), LONGEST
+            ) or ended(self.exercise)
+        except NoVerdict as problem:
+            self.result = None
+            self.console.print(f"{problem}\n")
+            self.console.print(KEYS, style="bold")
+            return
         self.workspace.remember([self.result], {self.exercise.chapter: key})
         self.statuses[self.exercise.id] = self.result.status
         self.seconds = time.monotonic() - start
@@ -109,6 +117,9 @@ class Watch:
     def draw(self) -> None:
         """Verdict, hints, what is solved, and the keys."""
         out, result = self.console, self.result
+        if result is None:  # there is no verdict now
+            out.print(KEYS, style="bold")
+            return
         out.print(Rule(f"{self.exercise.id} {self.exercise.title}", align="left"))
         out.print(f"{self.file}\n", style="dim", soft_wrap=True)
         sign = signed(result.status)

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from course.grading.code import reference
+from course.grading.code import NoVerdict, reference
 from course.learner.scoreboard import next_exercise
 from course.learner.workspace import LAB_FOLDER, Workspace
 from course.pages.plots import png_bytes
@@ -242,9 +242,16 @@ def _set_apart(diagnosis: Sequence[tuple[str, str]]) -> str:
     return f'<div style="{field}">{lines}</div>' if diagnosis else ""
 
 
-def check(exercise_id: str) -> Card:
-    """Grade your version of one exercise, freshly read from the file, and show the verdict."""
-    return Card(Workspace().grade((find_exercise(exercise_id),))[0])
+def check(exercise_id: str) -> Card | None:
+    """Grade your version of one exercise, freshly read from the file, and show the verdict.
+
+    If there can be none now, say why.
+    """
+    try:
+        return Card(Workspace().grade((find_exercise(exercise_id),))[0])
+    except NoVerdict as problem:
+        print(problem)
+        return None
 
 
 def show(figure: Figure, alt: str) -> None:
