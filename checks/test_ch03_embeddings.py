@@ -250,6 +250,7 @@ def test_mlp_has_a_row_for_each_embedding(got, ref, inputs):
     probe=probes.mlp_sizes,
     inputs=mlp_inputs,
     call="TimeMLP(time_dim=6, cond_dim=10).parameters()",
+    free=("sides",),
 )
 def test_mlp_has_two_layers(got, ref, inputs):
     """Its parameters are those of two linear layers, the hidden one of length cond_dim"""
@@ -362,6 +363,7 @@ def test_mlp_bends_by_silu(got, ref, inputs):
     probe=probes.mlp_in_full,
     inputs=mlp_inputs,
     call=MLP_CALL + ", every parameter set to fixed numbers",
+    free=("sides",),
 )
 def test_mlp_follows_its_formula(got, ref, inputs):
     """With known weights it computes W_2 SiLU(W_1 e + b_1) + b_2"""
@@ -379,6 +381,7 @@ def test_mlp_follows_its_formula(got, ref, inputs):
     probe=probes.mlp_at_the_start,
     inputs=mlp_inputs,
     call="TimeMLP(time_dim=6, cond_dim=10), as it is before training",
+    free=("differ",),
 )
 def test_mlp_begins_with_differing_weights(got, ref, inputs):
     """Before training its hidden units are not all the same"""
@@ -475,6 +478,7 @@ def test_labels_have_vectors_of_their_own(got, ref, inputs):
     probe=probes.class_sizes,
     inputs=class_inputs,
     call="ClassEmbedding(num_classes=6, cond_dim=4).parameters()",
+    free=("sides",),
 )
 def test_table_has_one_row_more_than_classes(got, ref, inputs):
     """The parameters are one vector per class and one for the null label"""
@@ -638,6 +642,7 @@ def equal_labels(g: torch.Generator) -> dict:
     probe=probes.dropped_counts,
     inputs=equal_labels,
     call="drop_labels(labels, p=0.3, null_label=11, generator), 1500 times, labels = ten 3s",
+    free=("counts",),
 )
 def test_each_label_decides_for_itself(got, ref, inputs):
     """Of ten equal labels now these are dropped, now those"""

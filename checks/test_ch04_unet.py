@@ -246,6 +246,7 @@ def test_resblock_adds_cond_between_the_convolutions(got, ref, inputs):
     },
     call="ResBlock(6, 4, 5, 2)(x, cond) with x = 0 and cond = 0, one bias after the other set to "
     "known values",
+    free=("offsets",),
 )
 def test_resblock_has_a_bias_between_the_convolutions(got, ref, inputs):
     """What is added between the convolutions has a bias b"""

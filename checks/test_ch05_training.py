@@ -859,6 +859,7 @@ def test_step_computes_the_loss_once_in_training_mode(got, ref, inputs):
     inputs=step_inputs(100.0),
     call="training_step(model, ema, SGD, compute_loss, max_grad_norm=100.0), a gentle gradient",
     seconds=SECONDS,
+    free=("leftover",),
 )
 def test_step_moves_the_weights(got, ref, inputs):
     """The weights move once against the gradient, which a generous limit does not touch"""
@@ -888,6 +889,7 @@ def test_step_forgets_old_gradients(got, ref, inputs):
     inputs=step_inputs(0.37),
     call="training_step(model, ema, SGD, compute_loss, max_grad_norm=0.37), a steep gradient",
     seconds=SECONDS,
+    free=("leftover",),
 )
 def test_step_clips_the_joint_norm(got, ref, inputs):
     """A steep gradient keeps its direction and is scaled down to max_grad_norm as a whole"""

@@ -447,6 +447,7 @@ def test_guidance_of_a_network_in_training(got, ref, inputs):
     inputs=lambda g: question(g, [3, 0, 8], 10, guidance_scale=1.5),
     call=SIX_TWO + ", x_t, t and labels on another device than the CPU",
     seconds=SECONDS,
+    free=("places",),
 )
 def test_guidance_works_on_any_device(got, ref, inputs):
     """The network is asked where the images are, on whatever device"""
@@ -646,6 +647,7 @@ def test_walk_builds_no_graph(got, ref, inputs):
     inputs=walk_inputs,
     call=SIX_THREE + ", x_T and the schedule on another device than the CPU",
     seconds=SECONDS,
+    free=("t", "noise"),
 )
 def test_walk_works_on_any_device(got, ref, inputs):
     """t and the noise are made where the images are, on whatever device"""

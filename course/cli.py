@@ -107,6 +107,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--jobs", type=int, help="how many run at a time (default: one a core)")
     sub.add_argument("--seed", type=int, help="of the inputs; drawn afresh if left out")
     sub.add_argument("--seconds", type=float, default=300.0, help="for each (default 300)")
+    sub.add_argument(
+        "--trusted", action="store_true", help="grade also where code cannot be confined"
+    )
 
     sub = command("export", export, "for instructors: an autograder archive for a platform")
     platforms = ["gradescope", "prairielearn", "classroom50"]
@@ -289,6 +292,7 @@ def grade(options) -> int:
         seed=options.seed,
         jobs=options.jobs,
         seconds=options.seconds,
+        trusted=options.trusted,
     )
     if batch.sandbox.warning:
         console.print(marked("warning:", "yellow", batch.sandbox.warning))

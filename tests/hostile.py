@@ -51,6 +51,46 @@ for fd in range(3, 40):
         pass
 """
 
+# Takes what sends the results from a function that called this file, and sends answers of its own.
+SEND = """
+import os, sys
+from course.probing.evidence import pack
+frame = sys._getframe()
+while frame and not ("send" in frame.f_locals and "exercise" in frame.f_locals):
+    frame = frame.f_back
+send, exercise = frame.f_locals["send"], frame.f_locals["exercise"]
+send(pack(""))
+for check in exercise["checks"]:
+    for evidence in EVIDENCE:
+        send(pack({"evidence": evidence, "raised": "", "error": "", "unwritten": "",
+                   "changed": CHANGED, "out_of_time": False}))
+os._exit(0)
+"""
+
+# Starts a program without telling Python's hooks; the number of arguments differs by version.
+FORK_EXEC = """
+import os, _posixsubprocess
+end = os.pipe()
+start = ([b"/bin/sh", b"-c", b"while :; do :; done"], [b"/bin/sh"], True, tuple(sorted(end)),
+         None, [b"HOSTILE=1"], -1, -1, -1, -1, -1, -1, *end, True, False, -1, None, None, None, -1,
+         None)
+for _ in range(100):
+    for more in ((), (False,), (True,)):
+        try:
+            _posixsubprocess.fork_exec(*start, *more)
+        except (TypeError, OSError, RuntimeError):
+            pass
+"""
+
+WRITE_TO_ALL = """
+import os
+for fd in range(3, 40):
+    try:
+        os.write(fd, CONTENT)
+    except OSError:
+        pass
+"""
+
 HOSTILE = [
     Hostile("endless loop on import", top="while True: pass", words="import was stopped"),
     Hostile(
@@ -240,5 +280,82 @@ HOSTILE = [
     ),
     Hostile("cannot be decoded", top="'\x00'", words="cannot be read by Python"),
     Hostile("is nested too deeply", top="x = " + "(" * 5000 + ")" * 5000),
+    Hostile(
+        "sends empty answers",
+        top=SEND.replace("EVIDENCE", "[{}]").replace("CHANGED", "()"),
+        words="cannot read",
+    ),
+    Hostile(
+        "sends answers with empty lists",
+        top=SEND.replace(
+            "EVIDENCE", "[dict.fromkeys(('betas', 'alpha_bars', 'log_snr'), [])]"
+        ).replace("CHANGED", "()"),
+    ),
+    Hostile(
+        "sends a forged list of what changed",
+        top=SEND.replace("EVIDENCE", "[{}]").replace("CHANGED", "(1, None)"),
+        words="something that no probe sends",
+    ),
+    Hostile(
+        "replaces the code of a probe",
+        top="import checks.probes.ch01_noise_schedule as probes\n"
+        "probes.linear_betas.__code__ = (lambda impl, inputs: {\n"
+        "    'betas': __import__('torch').linspace(0.01, 0.31, 7)}).__code__",
+        words="replaced checks.probes.ch01_noise_schedule.linear_betas",
+    ),
+    Hostile("starts programs by the back door", top=FORK_EXEC),
+    Hostile(
+        "reads the solutions by a folder's descriptor",
+        top=f"import os; folder = os.open({str(ROOT / 'solutions')!r}, os.O_RDONLY)\n"
+        f"exec(os.read(os.open({CH01 + '.py'!r}, os.O_RDONLY, dir_fd=folder), 10**6))",
+    ),
+    Hostile(
+        "reads the solutions from the folder above",
+        top=f"import os; above = os.open({str(ROOT)!r}, os.O_RDONLY)\n"
+        f"file = os.open({'solutions/' + CH01 + '.py'!r}, os.O_RDONLY, dir_fd=above)\n"
+        "exec(os.read(file, 10**6))",
+    ),
+    Hostile("returns 700,000 sets", body="return [set()] * 700_000", words="too large to keep"),
+    Hostile(
+        "returns objects of 40,000 types",
+        body="return [type(f'T{n}', (), {})() for n in range(40_000)]",
+        words="40,00",
+    ),
+    Hostile("returns numbers of 4,300 digits", body="return [[10**4299] * 900]", words="a list"),
+    Hostile(
+        "kills the process above by a descriptor",
+        top="import os, signal; signal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9)",
+        words="PermissionError",
+    ),
+    Hostile(
+        "limits the process above",
+        top="import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
+        words="other processes is refused",
+    ),
+    Hostile(
+        "runs a program that lies in memory",
+        top="import os; program = os.memfd_create('x'); os.execve(program, ['x'], {})",
+        words="PermissionError",
+    ),
+    Hostile(
+        "ends itself as the system would if memory ran out",
+        top="import signal; signal.raise_signal(signal.SIGKILL)",
+        words="PermissionError",
+    ),
+    Hostile(
+        "sends half a message", top=WRITE_TO_ALL.replace("CONTENT", "(999).to_bytes(8, 'big')")
+    ),
+    Hostile(
+        "sends a message without end",
+        top=WRITE_TO_ALL.replace("CONTENT", "bytes([255]) * 1000"),
+        words="ended the process",
+    ),
+    Hostile("sleeps", top="import time; time.sleep(10**6)", words="stopped after"),
+    Hostile(
+        "busies many threads",
+        top="import threading, torch\n"
+        "def forever():\n    while True: torch.ones(99, 99) @ torch.ones(99, 99)\n"
+        "for _ in range(50): threading.Thread(target=forever, daemon=True).start()",
+    ),
     Hostile("fools with the import system", top="import sys\nsys.modules['torch'] = None"),
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from course import ROOT, CourseError
 from course.classroom.batch import Batch
@@ -22,7 +23,7 @@ from course.grading.checking import checks_of, draw_inputs
 from course.grading.code import LocalCode, reference_evidence
 from course.grading.grader import Grader
 from course.probing import worker
-from course.probing.evidence import Unreadable, pack, unpack
+from course.probing.evidence import Other, TooMuch, Unreadable, pack, type_name, unpack
 from course.probing.observing import same
 from course.syllabus import FAILED, PASSED, exercises, select
 from tests.collected import find_submissions
@@ -87,7 +88,8 @@ def test_hostile_submissions_get_what_they_earned_and_hurt_nobody(tmp_path, list
     port, connected = listener
     make_bank(tmp_path / "class", port)
     submissions = find_submissions([tmp_path / "class"])
-    batch = Batch(submissions, tmp_path / "out", exercises(), jobs=2, patience=5.0)
+    wanted = (*select("01"), *select("04"))
+    batch = Batch(submissions, tmp_path / "out", wanted, jobs=2, patience=5.0)
     results = {result.name: result for result in batch.grade(quiet=True)}
 
     assert [c for h in HOSTILE if (c := complaint(h, results[h.name]))] == []
@@ -128,12 +130,17 @@ WITHOUT_BUBBLEWRAP = (
     "os._exit when called",
     "opens a socket",
     "starts processes",
+    "starts programs by the back door",
+    "kills the process above by a descriptor",
+    "reads the solutions by a folder's descriptor",
+    "reads the solutions from the folder above",
     "writes files elsewhere",
 )
 
 
 @pytest.mark.parametrize("name", WITHOUT_BUBBLEWRAP)
 def test_limits_alone_refuse_the_plain_tricks(name, tmp_path, limits_only):
+    """With the audit hook and without: it is not what holds."""
     hostile = next(h for h in HOSTILE if h.name == name)
     replace(hostile, body=hostile.body.replace("PORT", "9")).write(tmp_path / "one")
     results = Grader(limits_only.run(tmp_path / "one"), limits_only.seed).grade(select("01"))
@@ -141,22 +148,32 @@ def test_limits_alone_refuse_the_plain_tricks(name, tmp_path, limits_only):
     assert not (ROOT / "hostile_was_here").exists()
 
 
-@pytest.fixture(scope="module")
-def limits_only():
-    with Sandbox(seed=3, wanted=select("01"), box=Box("limits only")) as sandbox:
-        assert "bubblewrap is not installed" in sandbox.warning
-        yield sandbox
+WITHOUT_HOOK = "worker._forbid = lambda hidden: None"
+
+
+@pytest.fixture(scope="module", params=["", WITHOUT_HOOK], ids=["hook", "no hook"])
+def limits_only(request):
+    program = f"import sys\nfrom course.probing import worker\n{request.param}\n"
+    program += "worker.main(*sys.argv[1:])"
+
+    def command(kit, submission):
+        return [sys.executable, "-P", "-c", program, str(submission), str(kit / "job")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("course.classroom.sandbox._worker", command)
+        with Sandbox(seed=3, wanted=select("01"), box=Box("limits only")) as sandbox:
+            yield sandbox
 
 
 COUNTING = """
 import sys
 from course.probing import worker
-apart, started = worker._run_apart, []
-def run_apart(exercise, *others):
+apart, started = worker._Submission.run_apart, []
+def run_apart(self, exercise):
     started.append(exercise["id"][0])
     assert started.count("1") < 2, "waits once more"
-    return apart(exercise, *others)
-worker._run_apart = run_apart
+    return apart(self, exercise)
+worker._Submission.run_apart = run_apart
 worker.main(*sys.argv[1:])
 """
 
@@ -319,7 +336,7 @@ def test_what_is_no_plain_data_crosses_by_its_name():
         pass
 
     value = unpack(pack({"a": [Thing(), (1, None)], 2: torch.zeros(3, dtype=torch.complex64)}))
-    assert type(value["a"][0]).__name__ == "Thing" and value["a"][1] == (1, None)
+    assert type_name(value["a"][0]) == "Thing" and value["a"][1] == (1, None)
     assert value[2].shape == (3,) and value[2].dtype == torch.complex64
 
 
@@ -362,3 +379,27 @@ def test_the_sandbox_names_the_same_misconceptions_as_a_learners_own_check(tmp_p
     assert [r.message for r in apart] == [r.message for r in here]
     assert [r.exercise.id for r in apart if r.status == FAILED] == ["1.2", "1.5"]
     assert "the cosine is not squared" in apart[1].message
+
+
+@pytest.mark.parametrize(
+    "value", [["x"] * 60_000, ["x" * 3_000_000], [torch.zeros(400_000, dtype=torch.float64)] * 4]
+)
+def test_evidence_has_bounds_and_the_graders_own_data_has_none(value):
+    with pytest.raises(TooMuch):
+        pack(value)
+    content = pack(value, bounded=False)
+    assert same(unpack(content, bounded=False), value, exact=True)
+    with pytest.raises(Unreadable):
+        unpack(content)
+
+
+def test_numbers_of_many_digits_do_not_cross():
+    assert unpack(pack([10**30, 2**62])) == [Other("very large int"), 2**62]
+    for digits, kept in ((20, True), (4300, False)):
+        tree = bytearray(f'["value", {"1" * digits}]', "ascii")
+        content = save({"tree": torch.frombuffer(tree, dtype=torch.uint8)})
+        if kept:
+            assert unpack(content) == int("1" * digits)
+        else:
+            with pytest.raises(Unreadable, match="so many digits"):
+                unpack(content)

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -128,8 +129,15 @@ def test_setup_installs_into_its_own_environment(unpacked):
     calls = log.read_text().splitlines()
     assert any(call.startswith("apt-get install") and "bubblewrap" in call for call in calls)
     assert f"python3 -m venv {unpacked}/venv" in calls
-    (pip,) = [call for call in calls if call.startswith("pip install")]
-    assert "torch torchvision" in pip and pip.endswith(f"-e {unpacked}/source")
+    first, second, third = [call for call in calls if call.startswith("pip install")]
+    assert "torch torchvision" in first and first.endswith("/cpu")
+    assert "mlxtend" in second and "jupyter" not in second
+    assert third.endswith(f"--no-deps -e {unpacked}/source")
+
+
+def test_the_extra_for_grading_is_a_part_of_what_the_course_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(gradescope.packages_to_grade()) < set(project["dependencies"])
 
 
 # The run

@@ -98,7 +98,7 @@ def test_a_real_ctrl_c_during_an_import_gets_through(empty_exercises):
 def shorter_limit():
     from course.probing.observing import time_limit
 
-    return lambda seconds: time_limit(min(seconds, 1.0))
+    return lambda seconds, wait: time_limit(min(seconds, 1.0), wait)
 
 
 def test_importing_the_reference_is_no_answer(submission):

@@ -8,9 +8,11 @@ another folder than /autograder, so that it can be tried elsewhere.
 import json
 import os
 import sys
+import tomllib
 import traceback
 from pathlib import Path
 
+from course import ROOT
 from course.classroom.exporting import (
     GRADER_FAILED,
     contents_for,
@@ -22,7 +24,8 @@ from course.classroom.exporting import (
 ARCHIVE = "gradescope_autograder.zip"
 
 # Gradescope runs this once, when it builds the image. PyTorch's two packages come in one call, so
-# that their versions fit.
+# that their versions fit, and as the build for CPUs: the other takes several times the place and,
+# of a container's 768 MB of memory, too much. Of the rest only what grading needs.
 SETUP = """\
 #!/usr/bin/env bash
 set -eu
@@ -35,9 +38,12 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     python=python3.11
 fi
 "$python" -m venv "$root/venv"
-"$root/venv/bin/pip" install --no-cache-dir torch torchvision -e "$root/source"
-# Where bubblewrap may not be used, submissions run as another user, who may not read these.
-chmod -R go-rwx "$root/source/solutions" "$root/source/checks"
+pip="$root/venv/bin/pip"
+"$pip" install --no-cache-dir torch torchvision --index-url https://download.pytorch.org/whl/cpu
+"$pip" install --no-cache-dir PACKAGES
+"$pip" install --no-cache-dir --no-deps -e "$root/source"
+# Where bubblewrap may not be used, submissions run as another user, who may read nothing of this.
+chmod -R go-rwx "$root/source"
 """
 
 # And this for each submission. The copy counts if Python does not even start.
@@ -45,6 +51,8 @@ RUN = """\
 #!/usr/bin/env bash
 root="${AUTOGRADER_ROOT:-/autograder}"
 mkdir -p "$root/results"
+chmod go-rwx "$root/submission"
+chmod go-w "$root/results"
 cp "$root/source/grader_failed.json" "$root/results/results.json"
 cd "$root/source"
 "$root/venv/bin/python" -m course.classroom.gradescope
@@ -68,8 +76,16 @@ def export(path: Path, only: str | None = None, rules: Path | None = None) -> Pa
     """
     contents = contents_for(only, rules)
     contents["grader_failed.json"] = json.dumps(message(GRADER_FAILED), indent=1).encode()
-    scripts = {"setup.sh": SETUP.encode(), "run_autograder": RUN.encode()}
+    packages = " ".join(f"'{package}'" for package in packages_to_grade())
+    setup = SETUP.replace("PACKAGES", packages)
+    scripts = {"setup.sh": setup.encode(), "run_autograder": RUN.encode()}
     return write_archive(path, ARCHIVE, contents | scripts, set(scripts))
+
+
+def packages_to_grade() -> list[str]:
+    """What pip is to install for grading: the extra `grade`, as pyproject.toml lists it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["optional-dependencies"]["grade"]
 
 
 # In the archive, for each submission

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from course import CourseError
+from course.probing.evidence import type_name
 from course.probing.observing import Evidence
 from course.syllabus import find_exercise
 
@@ -41,6 +42,7 @@ class Check:
     verdict: Callable[[Evidence, Evidence, dict], None]
     call: str  # how the code is called, for the message
     seconds: float
+    free: tuple[str, ...] = ()  # names of evidence that right code may bring back in other forms
 
 
 class Wrong(Exception):
@@ -57,6 +59,7 @@ def check(
     inputs: Callable[[torch.Generator], dict],
     call: str,
     seconds: float = 10.0,
+    free: tuple[str, ...] = (),
 ):
     """Make a pytest test out of a verdict; its docstring is the check's title.
 
@@ -65,14 +68,16 @@ def check(
         probe: runs the code under test and returns evidence.
         inputs: draws the inputs from a generator. Plain data only: it may cross a process.
         call: how the code is called, for the message, such as "q_sample(x0, t, eps, alpha_bars)".
-        seconds: after which the code under test is stopped.
+        seconds: of computing, after which the code under test is stopped.
+        free: names in the evidence under which right code may bring back something of another form
+            than the reference's: fewer parts, or another kind of thing. See `course.grading.form`.
     """
 
     def decorate(verdict: Callable[[Evidence, Evidence, dict], None]):
         if not verdict.__doc__:
             raise TypeError(f"{verdict.__name__} needs a docstring: it is the check's title")
         title = " ".join(verdict.__doc__.split())
-        this = Check(exercise, title, probe, inputs, verdict, call, seconds)
+        this = Check(exercise, title, probe, inputs, verdict, call, seconds, free)
 
         def test(show):
             show(this)
@@ -122,9 +127,7 @@ def require_tensor(
 ) -> Tensor:
     """Fail unless `value` is a finite tensor of this shape and dtype, on the CPU."""
     if not isinstance(value, Tensor):
-        raise Wrong(
-            f"{name} to be a torch.Tensor", f"{_article(type(value).__name__)}: {brief(value)}"
-        )
+        raise Wrong(f"{name} to be a torch.Tensor", f"{_article(type_name(value))}: {brief(value)}")
     if shape is not None and tuple(value.shape) != tuple(shape):
         raise Wrong(f"{name} of shape {tuple(shape)}", f"shape {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from course import CourseError
 from course.grading.answers import Answer
 from course.grading.checking import Check, draw_inputs
 from course.probing.loading import Implementation
@@ -99,8 +100,16 @@ def reference() -> LocalCode:
 
 @functools.lru_cache(maxsize=512)
 def reference_evidence(check: Check, seed: int) -> Evidence:
-    """What the reference brings back on the same inputs."""
+    """What the reference brings back on the same inputs.
+
+    Raises:
+        CourseError: if nothing comes back, as on a machine that is too busy.
+    """
     seen = reference().observe(check, seed)
     if seen.raised or seen.changed:
-        raise RuntimeError(f"the reference fails {check.title!r}: {seen.raised} {seen.changed}")
+        raise CourseError(
+            f"the reference itself brings back {seen.raised or 'changed inputs'} at the check "
+            f"{check.title!r} of exercise {check.exercise}, so nothing can be compared with it. "
+            "Try again when the machine is less busy"
+        )
     return seen.evidence

@@ -2,6 +2,7 @@
 
 from course.grading.checking import Check, Wrong, draw_inputs
 from course.grading.code import reference_evidence
+from course.grading.form import misfit, too_many_parts
 from course.probing.observing import Observation
 
 
@@ -16,15 +17,23 @@ def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
             f"your code changed {names} in place; make a new tensor instead "
             "(methods that end in _ and assignments to x[...] change a tensor)",
         )
+    right = reference_evidence(check, seed)
+    if many := too_many_parts(seen.evidence, right):
+        return Wrong("a result of the form that the docstring describes", many)
     try:
-        check.verdict(seen.evidence, reference_evidence(check, seed), draw_inputs(check, seed))
+        check.verdict(seen.evidence, right, draw_inputs(check, seed))
     except Wrong as wrong:
         return wrong
+    except MemoryError:  # the grader's
+        raise
     except Exception as error:  # evidence of a form that the verdict does not expect
         return Wrong(
             "a result of the form that the docstring describes",
             f"something that this check cannot read ({type(error).__name__}: {error})",
         )
+    # The verdict has had its word, whose message is the better one; but it may have seen nothing.
+    if lack := misfit(seen.evidence, right, check.free):
+        return Wrong("a result of the form that the docstring describes", f"another form: {lack}")
     return None
 
 

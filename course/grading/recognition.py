@@ -35,12 +35,12 @@ def _first_failure(exercise_id: str, index: int, seed: int) -> Check | None:
     return None
 
 
-def warm_up(exercise_id: str) -> None:
+def warm_up(exercise_id: str, seed: int = 0) -> None:
     """Compute now what judging this exercise will need, so that the verdict comes at once."""
     for check in checks_of(exercise_id):
-        reference_evidence(check, seed=0)
+        reference_evidence(check, seed)
         for index in range(len(misconceptions_of(exercise_id))):
-            _misconception_failure(check, index, seed=0)
+            _misconception_failure(check, index, seed)
 
 
 def recognise(code: Code, check: Check, seen: Observation, seed: int) -> Answer | None:

@@ -5,6 +5,7 @@ This half of grading runs beside the learner's code. It knows no expected values
 
 import contextlib
 import copy
+import ctypes
 import linecache
 import signal
 import threading
@@ -22,6 +23,8 @@ from course.probing.loading import CannotLoad, describe_exception, stops_while_i
 from course.probing.tampering import Tampered, torch_as_it_was
 
 Evidence = dict[str, Any]
+
+WAIT = 3  # times as long as it may compute, code may take by the clock: others need the machine too
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,20 @@ def no_result(why: str, out_of_time: bool = False) -> Observation:
 
 
 def observe(
-    probe: Callable[[Any, dict], Evidence], impl: Any, path: str, inputs: dict, seconds: float
+    probe: Callable[[Any, dict], Evidence],
+    impl: Any,
+    path: str,
+    inputs: dict,
+    seconds: float,
+    wait: float = WAIT,
 ) -> Observation:
-    """Run a probe on `impl`, whose code is in the file at `path`, for so many seconds."""
+    """Run a probe on `impl`, whose code is in the file at `path`, within a `time_limit`."""
     handed = copy.deepcopy(inputs)
     evidence, raised, error, unwritten = None, "", "", ""
     try:
         with ctrl_c_gets_through(), torch_as_it_was():
             torch.manual_seed(0)  # code that ignores its generator at least repeats itself
-            with time_limit(seconds):
+            with time_limit(seconds, wait):
                 evidence = probe(impl, handed)
     except OutOfTime:
         why = f"stopped after {seconds:g} seconds. Is there an endless loop?"
@@ -74,11 +82,14 @@ IMPORT_SECONDS = 20.0
 
 
 def import_problem(
-    load: Callable[[], ModuleType], path: Path, seconds: float = IMPORT_SECONDS
+    load: Callable[[], ModuleType],
+    path: Path,
+    seconds: float = IMPORT_SECONDS,
+    wait: float = WAIT,
 ) -> str:
     """Why the chapter file at `path` cannot be imported; empty if it can. `load` imports it."""
     try:
-        with ctrl_c_gets_through(), torch_as_it_was(), time_limit(seconds):
+        with ctrl_c_gets_through(), torch_as_it_was(), time_limit(seconds, wait):
             load()
     except (CannotLoad, Tampered) as error:
         return str(error)
@@ -136,26 +147,58 @@ def ctrl_c_gets_through() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt the block with OutOfTime after so many seconds.
+def time_limit(seconds: float, wait: float = WAIT) -> Iterator[None]:
+    """Interrupt the block with OutOfTime once it has computed for so many seconds.
 
-    Works in the main thread of systems that have SIGALRM; elsewhere there is no limit.
+    Code that waits instead is interrupted after `wait` times as long. Limits may be nested.
     """
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not hasattr(signal, "SIGPROF") or not in_main_thread:
+        with _limit_by_a_thread(wait * seconds):
+            yield
         return
 
     def stop(signum, frame):
         raise OutOfTime
 
-    before = signal.signal(signal.SIGALRM, stop)
-    # Again every second, in case the code under test swallows the first interruption.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    limits = {signal.SIGPROF: (signal.ITIMER_PROF, 1), signal.SIGALRM: (signal.ITIMER_REAL, wait)}
+    before = []
+    for number, (timer, times) in limits.items():
+        handler = signal.signal(number, stop)
+        # Again every second, in case the code under test swallows the first interruption.
+        before.append((number, handler, timer, signal.setitimer(timer, times * seconds, 1.0)))
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler, timer, (left, interval) in before:
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
+            signal.setitimer(timer, left, interval)  # of a limit around this one
+
+
+@contextlib.contextmanager
+def _limit_by_a_thread(seconds: float) -> Iterator[None]:
+    """The same by the clock, where no signals come: on Windows, and outside of the main thread.
+
+    The interruption comes between two lines of Python, so not inside a call of torch.
+    """
+    over, this_thread = threading.Event(), ctypes.c_ulong(threading.get_ident())
+    interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+    def watch():
+        wait = seconds
+        while not over.wait(wait):
+            interrupt(this_thread, ctypes.py_object(OutOfTime))
+            wait = 1.0
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        interrupt(this_thread, None)  # one that has not come yet
 
 
 def _function_that_raised(error: BaseException, path: str) -> str:

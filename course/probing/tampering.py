@@ -5,7 +5,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ def torch_as_it_was() -> Iterator[None]:
             for was, (getter, setter) in zip(switches, SWITCHES):
                 if getter() != was:
                     setter(was)
-            replaced = _put_back(before)
+            replaced = _put_back(before) + _other_code()
     if replaced:
         raise Tampered(
             f"the code replaced {replaced[0]}, which is not its own. Give your function another "
@@ -70,9 +70,26 @@ WATCHED = [
 ]
 
 
+OWN_CODE: dict[Any, Any] = {}  # the code of each function of ours, which can be replaced as well
+
+
 def watch(*modules: ModuleType) -> None:
-    """From now on, notice as well where functions of these modules are replaced."""
+    """From now on, notice as well where functions of these modules, or their code, are replaced."""
     WATCHED.extend(modules)
+    for module in modules:
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType):
+                OWN_CODE[value] = f"{module.__name__}.{name}", value.__code__
+
+
+def _other_code() -> list[str]:
+    """Put back the code of our functions; the names of those that had another."""
+    replaced = []
+    for function, (name, code) in OWN_CODE.items():
+        if function.__code__ is not code:
+            function.__code__ = code
+            replaced.append(name)
+    return replaced
 
 
 def _public_functions(names: Mapping[str, Any]) -> dict[str, Any]:
