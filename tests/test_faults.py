@@ -175,7 +175,7 @@ def test_what_cannot_be_read_is_a_problem_of_one_submission(tmp_path, monkeypatc
         return read(path)
 
     def refuses(source, target, **options):
-        if source.parent == submissions.folders["bob"]:
+        if Path(source).parent == submissions.folders["bob"]:
             raise PermissionError(13, "Permission denied", str(source))
         return copyfile(source, target, **options)
 
