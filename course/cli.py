@@ -316,10 +316,7 @@ def grade(options) -> int:
     written = write_reports(results, options.out, roster, alike)
     names = ", ".join(path.name for path in written if path.parent == options.out)
     console.print(f"in {options.out}: {names}, feedback/, and a folder for each platform")
-    problems = [result for result in results if result.problem not in ("", NOT_SUBMITTED)]
-    for result in problems:
-        console.print(marked("not graded:", "red", f"{result.name}: {result.problem}"))
-    return 1 if problems else 0
+    return 1 if any(result.problem not in ("", NOT_SUBMITTED) for result in results) else 0
 
 
 def export(options) -> int:

@@ -354,6 +354,15 @@ def test_a_hostile_archive_is_refused_by_a_sentence_and_stops_nothing(tmp_path, 
     assert {path.name for path in tmp_path.iterdir()} == {"class"}
 
 
+def test_a_bomb_is_never_unpacked(tmp_path):
+    write(tmp_path / "mallory" / "work.zip", lying(1000))
+    tracemalloc.start()
+    find_submissions([tmp_path])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5_000_000  # of the 50,000,000 bytes in it
+
+
 def test_too_many_and_too_much_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(collecting, "MAX_ENTRIES", 3)
     monkeypatch.setattr(collecting, "MAX_UNPACKED", 1000)

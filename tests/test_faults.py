@@ -166,19 +166,26 @@ def test_time_that_others_took_is_not_the_codes():
 
 
 def test_what_cannot_be_read_is_a_problem_of_one_submission(tmp_path, monkeypatch):
-    folder = make_class(tmp_path / "class", "ann", "bob")
-    (folder / "bob" / f"{CH01}.py").write_text(f"{SOLUTION}\n# this one\n", encoding="utf-8")
-    copyfile = sandbox.shutil.copyfile
+    folder = make_class(tmp_path / "class", "ann", "bob", "eve")
+    read, copyfile = Path.read_bytes, sandbox.shutil.copyfile
+
+    def hidden(path):
+        if path.parent.name == "eve":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
 
     def refuses(source, target, **options):
-        if "# this one" in Path(source).read_text(encoding="utf-8"):
+        if Path(source).parent == submissions.folders["bob"]:
             raise PermissionError(13, "Permission denied", str(source))
         return copyfile(source, target, **options)
 
+    monkeypatch.setattr(Path, "read_bytes", hidden)
+    submissions = find_submissions([folder])
     monkeypatch.setattr(sandbox.shutil, "copyfile", refuses)
-    results = grade(folder, tmp_path / "out")
-    assert [r.points for r in results] == [2, 0]
+    results = Batch(submissions, tmp_path / "out", select("1.1"), seed=1).grade(quiet=True)
+    assert [r.points for r in results] == [2, 0, 0]
     assert results[1].problem == f"{CH01}.py cannot be read: Permission denied"
+    assert f"eve/{CH01}.py: Permission denied" in results[2].problem
 
 
 def test_names_that_are_no_text_are_graded_like_others(tmp_path):

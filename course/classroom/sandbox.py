@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from course import PACKAGE, ROOT, CourseError
-from course.classroom.collecting import chapter_file, why_no_chapter_file
+from course.classroom.collecting import chapter_file
 from course.files import locked
 from course.grading.checking import Check, checks_of, draw_inputs
 from course.probing.evidence import (
@@ -76,7 +76,7 @@ class BoxedCode:
     def problem(self, exercise: Exercise) -> str:
         """Why the exercise's functions cannot be had; empty if they can."""
         if not chapter_file(self.folder, exercise.chapter):
-            return why_no_chapter_file(self.path(exercise.chapter))
+            return f"{exercise.chapter}.py is not in the submission"
         content, starved = self._seen.get((exercise.id, 0), (None, False))
         if content is None:
             return self._rest(exercise.id).raised
