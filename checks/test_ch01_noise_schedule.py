@@ -225,6 +225,7 @@ PAPERS_END = 4.0358e-5  # what the paper's 1000 betas leave
     probe=probes.matching,
     inputs=lambda g: {"cases": [{"num_steps": 100, "final_alpha_bar": PAPERS_END}]},
     call=f"matching_beta_end(100, {PAPERS_END})",
+    free=("ends",),
 )
 def test_a_shorter_schedule_ends_at_the_same_noise(got, ref, inputs):
     """A tenth of the steps arrives where the paper's thousand do"""
@@ -251,6 +252,7 @@ def draw_ends(g: torch.Generator) -> dict:
     probe=probes.matching,
     inputs=draw_ends,
     call="matching_beta_end(num_steps, final_alpha_bar, beta_start) for 8, 13 and 29 steps",
+    free=("ends",),
 )
 def test_length_share_and_start_are_the_callers(got, ref, inputs):
     """Length, final share and first beta are the caller's"""
@@ -268,6 +270,7 @@ def test_length_share_and_start_are_the_callers(got, ref, inputs):
         ]
     },
     call="matching_beta_end for 4000 steps, for 2, and for 10 with final_alpha_bar = 1e-6",
+    free=("ends",),
 )
 def test_very_small_and_very_large_ends_are_found(got, ref, inputs):
     """A beta_end may be close to 0 and close to 1"""

@@ -242,26 +242,10 @@ answers.edit(
 
 answers.edit(
     "1.2",
-    "a difference of alpha_bars",
-    "The difference of two neighbours says what is lost of the clean image's power. A beta is what "
-    "a step takes of what it received, so divide by what was left before the step.",
-    ("1 - f[1:] / f[:-1]", "(f[:-1] - f[1:]) / f[0]"),
-)
-
-answers.edit(
-    "1.2",
     "the loss compared with what is left",
     "Taking 0.15 from 0.60 is a loss of a quarter, though it is a third of the 0.45 that are left. "
     "A step takes its share of what it receives: divide by f before the step.",
     ("1 - f[1:] / f[:-1]", "(f[:-1] - f[1:]) / f[1:]"),
-)
-
-answers.edit(
-    "1.2",
-    "1 - alpha_bar instead of beta",
-    "1 - f(u)/f(0) is the noise of all steps so far. A beta is what one single step adds, so it "
-    "compares f after the step with f before it.",
-    ("f[1:] / f[:-1]", "f[1:] / f[0]"),
 )
 
 answers.edit(
