@@ -20,8 +20,8 @@ PAGE = ROOT / "docs" / "misconceptions.md"
 INTRODUCTION = """\
 # What the checks recognise
 
-When your results differ from the reference and equal those of a known misunderstanding in every check
-of the exercise, the message names it. This page lists them all: for every exercise the
+When your results differ from the reference and equal those of a known misunderstanding in every
+check of the exercise, the message names it. This page lists them all: for every exercise the
 misunderstanding, the check that catches it first, and what you are told. Results that match nothing
 known, as those of two mistakes at once, still get the property that they break, the input on which
 they do, and what came back.
