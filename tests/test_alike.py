@@ -42,7 +42,7 @@ def look(tmp_path: Path, texts: dict[str, str], status: str = PASSED) -> list[Al
     folders, results = {}, []
     for name, text in texts.items():
         folders[name] = tmp_path / name
-        folders[name].mkdir()
+        folders[name].mkdir(parents=True)
         (folders[name] / f"{CH01}.py").write_text(text, encoding="utf-8")
         own = tuple(ExerciseResult(e.id, 0, e.points, status, "", "", "") for e in select("01"))
         results.append(SubmissionResult(name, own, 0, 0.0, "bubblewrap", "k"))
@@ -56,10 +56,12 @@ def test_the_same_code_under_other_names_is_found(tmp_path):
     assert found == [Alike("ann", "bob", ("1.2",))]
 
 
-def test_the_reference_is_found_and_short_functions_are_not(tmp_path):
-    found = look(tmp_path, {"ann": REFERENCES, "bob": REFERENCES})
+def test_the_reference_is_found_and_short_functions_are_not(tmp_path, monkeypatch):
+    found = look(tmp_path / "as it is", {"ann": REFERENCES, "bob": REFERENCES})
     assert [(row.one, row.other) for row in found] == [("ann", REFERENCE), ("bob", REFERENCE)]
-    assert "1.2" in found[0].exercises and "1.3" not in found[0].exercises
+    assert set(found[0].exercises) == {exercise.id for exercise in select("01")}
+    monkeypatch.setattr("course.classroom.alike.SMALLEST", 10_000)
+    assert look(tmp_path / "if all were short", {"ann": REFERENCES, "bob": REFERENCES}) == []
 
 
 def test_what_is_not_written_is_alike_for_everyone_and_says_nothing(tmp_path):

@@ -127,7 +127,8 @@ def test_a_class_is_graded_and_the_sandbox_hides_the_installed_reference(course,
     (packages,) = (python.parents[1] / "lib").glob("python*/site-packages")
     place = packages / "course" / "material" / "solutions"
     assert list(place.iterdir())
-    spy = f"import os\nassert not os.listdir({str(place)!r}), 'it can be seen'\n"
+    there = f"os.path.isdir({str(place)!r}) and os.listdir({str(place)!r})"
+    spy = f"import os\nassert not ({there}), 'it can be seen'\n"
     (tmp_path / "class" / "ada").mkdir(parents=True)
     (tmp_path / "class" / "ada" / f"{CH01}.py").write_text(SOLUTION + spy, encoding="utf-8")
     course(0, "grade", "class", "--only", "1.1", "--seed", "1")

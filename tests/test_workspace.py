@@ -238,11 +238,15 @@ def test_a_folder_where_a_file_should_be_and_the_other_way_round(workspace, caps
 def test_where_nothing_can_be_remembered_work_goes_on_but_nothing_is_overwritten(
     workspace, monkeypatch, capsys
 ):
-    def refuse(*arguments, **options):
-        raise PermissionError(13, "read-only")
+    make = Path.mkdir
+
+    def refuse(path, *arguments, **options):
+        if ".course" in path.parts:
+            raise PermissionError(13, "read-only")
+        make(path, *arguments, **options)
 
     write(workspace, SOLUTION)
-    monkeypatch.setattr("course.learner.state.Path.mkdir", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     assert workspace.next_hint(find_exercise("1.2")) == 1
     assert workspace.statuses()["1.1"] == PASSED
     assert "it is not remembered" in capsys.readouterr().err

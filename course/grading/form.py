@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 MORE_PARTS = 20  # times as many as the reference's; a verdict sees no more
-FEW = 2_000  # parts that are never too many
+FEW = 10_000  # parts that are never too many
 
 
 def too_many_parts(seen: Any, right: Any) -> str:
