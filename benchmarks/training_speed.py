@@ -167,7 +167,7 @@ def contestants(device: torch.device, peer_lr: float | None) -> list[Contestant]
                 found.append(make(device, peer_lr))
             except ModuleNotFoundError as error:
                 print(
-                    f"{make.__name__} is left out, for {error.name} is not installed. "
+                    f"{make.__name__} is left out, because {error.name} is not installed. "
                     'Get it with: pip install -e ".[bench]"'
                 )
     return found

@@ -493,10 +493,9 @@ def sample(options) -> int:
     strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
     require_room(out, digits)
     require_writable(out, *([strip, moving] if options.film else []))
-    path, folder = SHIPPED, None
+    path = SHIPPED
     if options.run_name:
-        folder = home() / "runs" / options.run_name
-        path = folder / "models" / "model.safetensors"
+        path = home() / "runs" / options.run_name / "models" / "model.safetensors"
     guidance = 0.0 if options.any else options.guidance
 
     def rehearse(trial) -> None:

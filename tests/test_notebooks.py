@@ -143,7 +143,7 @@ def test_a_learners_own_code_is_used_and_named(new_learner, tmp_path):
     assert "cosine_betas: yours" in text
     assert text.count("✔ 1.") == 4
     assert re.findall(r".*not written yet", text) == [
-        "q_sample: the reference, for 2.3 is not written yet"
+        "q_sample: the reference, because 2.3 is not written yet"
     ]
 
 

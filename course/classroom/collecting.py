@@ -296,7 +296,7 @@ def _copy(work: Place, name: str, folder: Path) -> Submission:
                 continue
             if chapter in found:
                 if text != texts[chapter]:
-                    notes.append(f"{file.where} is left out, for {found[chapter]} is graded")
+                    notes.append(f"{file.where} is left out, because {found[chapter]} is graded")
                 continue
             found[chapter], texts[chapter] = file.where, text
             times.append(file.when)

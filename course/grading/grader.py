@@ -140,7 +140,7 @@ class Grader:
                 return Outcome(
                     FAILED,
                     outcome.title,
-                    expected=f"{called} to work, for {exercise.symbols[0]} calls it",
+                    expected=f"{called} to work, because exercise {exercise.id} calls it",
                     got=f"exercise {other.id} does not pass yet; mend it first",
                 )
         return outcome

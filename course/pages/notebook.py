@@ -54,9 +54,9 @@ def use(*symbols: str) -> Any:
         if status == PASSED:
             whose = "yours"
         elif status == NOT_WRITTEN:
-            whose = f"the reference, for {exercise.id} is {exercise.in_words(status)}"
+            whose = f"the reference, because {exercise.id} is {exercise.in_words(status)}"
         else:
-            whose = f"the reference, for {exercise.id} does not pass yet"
+            whose = f"the reference, because {exercise.id} does not pass yet"
         print(f"{symbol}: {whose}")
     return found[0] if len(found) == 1 else tuple(found)
 
