@@ -195,7 +195,7 @@ def final_share(num_steps: int, beta_start: float, beta_end: float) -> float:
 
 
 def require_matching_ends(ends: list, cases: list[dict]) -> None:
-    for beta_end, case in zip(ends, cases):
+    for beta_end, case in zip(ends, cases, strict=True):
         num_steps, target = case["num_steps"], case["final_alpha_bar"]
         beta_start = case.get("beta_start", 1e-4)
         where = f"for {num_steps} steps and final_alpha_bar = {target:.3g}"

@@ -62,5 +62,5 @@ def test_what_is_free_may_be_anything():
 
 
 def test_a_verdict_need_not_look_at_a_flood():
-    assert too_many_parts({"a": [0] * 3000}, {"a": [0]}) == "a result of 3,002 parts"
-    assert not too_many_parts({"a": [0] * 1000}, {"a": [0]})
+    assert too_many_parts({"a": [0] * 30_000}, {"a": [0]}) == "a result of 30,002 parts"
+    assert not too_many_parts({"a": [0] * 5_000}, {"a": [0]})
