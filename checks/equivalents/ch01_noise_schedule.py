@@ -105,6 +105,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 @answers.right("1.2", "a loop over Python floats")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
     _refuse(num_steps)
+
     def f(u):
         return math.cos((u + s) / (1 + s) * math.pi / 2) ** 2
 
@@ -161,6 +162,7 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 @answers.right("1.2", "helper functions and pairs of neighbours")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
     _refuse(num_steps)
+
     def alpha_bar(step):
         return math.cos((step / num_steps + s) / (1 + s) * (math.pi / 2)) ** 2
 

@@ -17,6 +17,7 @@ def _refuse(num_steps, beta_start=1e-4, beta_end=0.02):
     if not 0 < beta_start <= beta_end < 1:
         raise ValueError(f"need 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}")
 
+
 HANDED_OUT_FLOAT64 = (
     "Compute in float64, but hand out float32. Otherwise every image that meets the table turns "
     "into float64 as well."
