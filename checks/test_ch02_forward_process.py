@@ -68,8 +68,13 @@ def draw_noise(g: torch.Generator, size: tuple[int, ...] = SIZE) -> Tensor:
 
 
 def draw_raw_noise(g: torch.Generator, size: tuple[int, ...] = OTHER) -> Tensor:
-    """Noise whose mean is clearly not 0 and whose variance is clearly not 1."""
-    return 1.3 * torch.randn(size, generator=g) + 0.4
+    """Noise whose mean is clearly not 0 and whose variance is clearly not 1.
+
+    One pixel of each channel is far out, as noise now and then is.
+    """
+    noise = 1.3 * torch.randn(size, generator=g) + 0.4
+    noise[..., 0, 0] = 6.0
+    return noise
 
 
 def power(images: Tensor) -> Tensor:
