@@ -68,8 +68,13 @@ def draw_noise(g: torch.Generator, size: tuple[int, ...] = SIZE) -> Tensor:
 
 
 def draw_raw_noise(g: torch.Generator, size: tuple[int, ...] = OTHER) -> Tensor:
-    """Noise whose mean is clearly not 0 and whose variance is clearly not 1."""
-    return 1.3 * torch.randn(size, generator=g) + 0.4
+    """Noise whose mean is clearly not 0 and whose variance is clearly not 1.
+
+    One pixel of each channel is far out, as noise now and then is.
+    """
+    noise = 1.3 * torch.randn(size, generator=g) + 0.4
+    noise[..., 0, 0] = 6.0
+    return noise
 
 
 def power(images: Tensor) -> Tensor:
@@ -87,6 +92,68 @@ def require_same_alone(together: Tensor, alone: list, name: str) -> None:
             f"{name} of image {b} alone",
             atol=1e-5,
         )
+
+
+def require_given_noise(got: dict, given: str) -> None:
+    """Fail unless the same call gives the same x_t, and draws nothing itself."""
+    require_close(
+        got["second"],
+        require_tensor(got["first"], "x_t", SIZE),
+        f"the same x_t from the same {given}",
+        "the second x_t",
+    )
+    require(
+        not got["generator used"],
+        "torch's random generator to be left alone, for the noise is given",
+        "a generator that was used or seeded",
+    )
+
+
+def require_same_strided(got: dict, name: str) -> None:
+    """Fail unless images that are not contiguous in memory give the same result."""
+    require_close(
+        got["strided"],
+        got["together"],
+        "the same from images whose last two axes are exchanged in memory (not contiguous)",
+        name,
+        atol=1e-5,
+    )
+
+
+def require_float64(got: dict, target: Tensor, name: str) -> None:
+    """Fail unless images in float64 stay in float64, with a table in float64 or in float32."""
+    for table in ("float64", "float32"):
+        require_close(
+            got[table],
+            target.double(),
+            "float64 from images in float64, and the same numbers as in float32",
+            f"with a table in {table}, {name}",
+            atol=2e-5,
+        )
+
+
+def require_edge_weights(images: Tensor, drawn: Tensor, weights: Tensor, name: str) -> None:
+    """Fail unless these images are what was drawn, each times its weight, however small."""
+    # In float64 also the root of 1 - table, or of 1 - root^2, has at least five digits.
+    require_close(
+        images,
+        weights.sqrt() * drawn,
+        "weights as small and as large as the table says, without limits of your own",
+        name,
+        rtol=1e-4,
+        atol=0,
+    )
+
+
+# Next to 0 and next to 1, as the ends of long schedules are. STEPS begins with 3, 0, 6, 1, 4.
+EDGES = torch.tensor([1e-12, 1e-8, 0.3, 1e-5, 1 - 1e-5, 0.5, 1 - 1e-10], dtype=torch.float64)
+EDGE_WORDS = "in float64, {} within 1e-5 of 0 or 1"
+
+
+def at_the_edges(drawn: dict, table: str) -> dict:
+    """The same images in float64, with a table that goes to both limits."""
+    kept = {key: value if key == "t" else value.double() for key, value in drawn.items()}
+    return kept | {table: EDGES.clone()}
 
 
 def require_elsewhere(devices: list[str]) -> None:
@@ -179,7 +246,9 @@ def test_gather_keeps_the_batch_axis(got, ref, inputs):
     "2.1",
     probe=probes.gather,
     inputs=lambda g: {
-        "values": torch.rand(3, generator=g, dtype=torch.float64),
+        # Large, tiny and negative: what is looked up is no probability.
+        "values": torch.rand(3, generator=g, dtype=torch.float64)
+        * torch.tensor([1e6, 1e-12, -1.0], dtype=torch.float64),
         "t": torch.tensor([2, 2, 0, 1, 2, 0, 0, 1]),
         "ndim": 4,
     },
@@ -233,12 +302,7 @@ def test_step_returns_images(got, ref, inputs):
 @check("2.2", probe=probes.q_step_twice, inputs=draw_step, call=STEP_CALL + ", twice")
 def test_step_uses_the_noise_it_is_given(got, ref, inputs):
     """The noise comes from the caller, so the same call gives the same result"""
-    require_close(
-        got["second"],
-        require_tensor(got["first"], "x_t", SIZE),
-        "the same x_t from the same x_prev, t, eps and betas",
-        "the second x_t",
-    )
+    require_given_noise(got, "x_prev, t, eps and betas")
 
 
 @check(
@@ -340,7 +404,9 @@ def test_step_keeps_a_variance_of_one(got, ref, inputs):
 @check(
     "2.2",
     probe=probes.q_step_one_by_one,
-    inputs=lambda g: draw_step(g, OTHER) | {"eps": draw_raw_noise(g)},
+    inputs=lambda g: (
+        draw_step(g, OTHER) | {"x_prev": 2 * draw_images(g, OTHER), "eps": draw_raw_noise(g)}
+    ),
     call="q_step(x_prev, t, eps, betas), 6 images of 2x3x4 together, then each alone",
 )
 def test_step_treats_each_image_by_itself(got, ref, inputs):
@@ -350,21 +416,34 @@ def test_step_treats_each_image_by_itself(got, ref, inputs):
     require_close(
         got["together"], x_t.float(), "shrunken image plus noise, in every image", "x_t", atol=1e-5
     )
+    require_same_strided(got, "x_t")
     require_same_alone(got["together"], got["alone"], "x_t")
 
 
 @check(
     "2.2",
-    probe=probes.q_step,
-    inputs=lambda g: {
-        key: value if key == "t" else value.double() for key, value in draw_step(g).items()
-    },
-    call=STEP_CALL + ", images and betas in float64",
+    probe=probes.q_step_in_float64,
+    inputs=draw_step,
+    call=STEP_CALL + ", images in float64, betas in float64 and then in float32",
 )
 def test_step_keeps_the_dtype(got, ref, inputs):
     """Images in float64 stay in float64"""
-    require_tensor(got["x_t"], "x_t", SIZE, torch.float64)
-    require_close(got["x_t"], ref["x_t"], "the same x_t as in float32", "x_t", atol=1e-5)
+    beta = at(inputs["betas"], inputs["t"])
+    x_t = (1 - beta).sqrt() * inputs["x_prev"] + beta.sqrt() * inputs["eps"]
+    require_float64(got, x_t, "x_t")
+
+
+@check(
+    "2.2",
+    probe=probes.q_step_parts,
+    inputs=lambda g: at_the_edges(draw_step(g), "betas"),
+    call=STEP_CALL + ", eps all 0 or x_prev all 0, " + EDGE_WORDS.format("betas"),
+)
+def test_step_takes_any_beta(got, ref, inputs):
+    """A beta may be next to 0 and next to 1"""
+    beta = at(inputs["betas"], inputs["t"])
+    require_edge_weights(got["signal"], inputs["x_prev"], 1 - beta, "without noise, x_t")
+    require_edge_weights(got["noise"], inputs["eps"], beta, "of empty images, x_t")
 
 
 # 2.3
@@ -397,12 +476,7 @@ def test_sample_returns_images(got, ref, inputs):
 @check("2.3", probe=probes.q_sample_twice, inputs=draw_jump, call=JUMP_CALL + ", twice")
 def test_sample_uses_the_noise_it_is_given(got, ref, inputs):
     """The noise comes from the caller, so the same call gives the same result"""
-    require_close(
-        got["second"],
-        require_tensor(got["first"], "x_t", SIZE),
-        "the same x_t from the same x0, t, eps and alpha_bars",
-        "the second x_t",
-    )
+    require_given_noise(got, "x0, t, eps and alpha_bars")
 
 
 def draw_jump_of_grey(g: torch.Generator) -> dict:
@@ -497,7 +571,9 @@ def test_sample_agrees_with_single_steps(got, ref, inputs):
 @check(
     "2.3",
     probe=probes.q_sample_one_by_one,
-    inputs=lambda g: draw_jump(g, OTHER) | {"eps": draw_raw_noise(g)},
+    inputs=lambda g: (
+        draw_jump(g, OTHER) | {"x0": 2 * draw_images(g, OTHER), "eps": draw_raw_noise(g)}
+    ),
     call="q_sample(x0, t, eps, alpha_bars), 6 images of 2x3x4 together, then each alone",
 )
 def test_sample_treats_each_image_by_itself(got, ref, inputs):
@@ -506,6 +582,7 @@ def test_sample_treats_each_image_by_itself(got, ref, inputs):
     require_close(
         got["together"], x_t, "shrunken image plus noise, in every image", "x_t", atol=1e-5
     )
+    require_same_strided(got, "x_t")
     require_same_alone(got["together"], got["alone"], "x_t")
 
 
@@ -543,16 +620,26 @@ def test_sample_runs_from_image_to_noise(got, ref, inputs):
 
 @check(
     "2.3",
-    probe=probes.q_sample,
-    inputs=lambda g: {
-        key: value if key == "t" else value.double() for key, value in draw_jump(g).items()
-    },
-    call=JUMP_CALL + ", images and alpha_bars in float64",
+    probe=probes.q_sample_in_float64,
+    inputs=draw_jump,
+    call=JUMP_CALL + ", images in float64, alpha_bars in float64 and then in float32",
 )
 def test_sample_keeps_the_dtype(got, ref, inputs):
     """Images in float64 stay in float64"""
-    require_tensor(got["x_t"], "x_t", SIZE, torch.float64)
-    require_close(got["x_t"], ref["x_t"], "the same x_t as in float32", "x_t", atol=1e-5)
+    require_float64(got, jump(**inputs), "x_t")
+
+
+@check(
+    "2.3",
+    probe=probes.q_sample_parts,
+    inputs=lambda g: at_the_edges(draw_jump(g), "alpha_bars"),
+    call=JUMP_CALL + ", eps all 0 or x0 all 0, " + EDGE_WORDS.format("alpha_bars"),
+)
+def test_sample_takes_any_alpha_bar(got, ref, inputs):
+    """An alpha_bar may be next to 0 and next to 1"""
+    alpha_bar = at(inputs["alpha_bars"], inputs["t"])
+    require_edge_weights(got["signal"], inputs["x0"], alpha_bar, "without noise, x_t")
+    require_edge_weights(got["noise"], inputs["eps"], 1 - alpha_bar, "of empty images, x_t")
 
 
 def draw_step_noise(g: torch.Generator) -> dict:
@@ -645,6 +732,37 @@ def test_joint_noise_of_one_step_is_that_noise(got, ref, inputs):
     require_close(
         got["eps"], inputs["step_noise"][0], "the noise of the step itself", "eps", atol=1e-5
     )
+
+
+def draw_walks_to_the_end(g: torch.Generator) -> dict:
+    """Noises, and tables that have just as many betas: from hardly any noise, and to nothing else.
+
+    After the first table, 1 - alpha_bar is 8e-4, and float32 rounds alpha_bar by 3e-8.
+    """
+    tables = [torch.tensor(betas) for betas in ([1e-4, 2e-4, 5e-4], [1e-4], [0.3, 0.9, 0.9999])]
+    noises = [draw_raw_noise(g, (1, 1, 3, 4)) for _ in range(3)]
+    return {"step_noise": torch.stack(noises), "tables": tables}
+
+
+@check(
+    "2.3",
+    probe=probes.joint_noise_of_each,
+    inputs=draw_walks_to_the_end,
+    call="joint_noise(step_noise, betas), as many betas as noises, one image of 1x3x4",
+)
+def test_joint_noise_of_gentle_and_violent_steps(got, ref, inputs):
+    """The steps may be all that the schedule has, gentle or violent"""
+    for eps, betas in zip(got["eps"], inputs["tables"]):
+        noises = inputs["step_noise"][: len(betas)].double()
+        weights = joint_weights(betas, len(betas)).view(-1, 1, 1, 1, 1)
+        require_close(
+            eps,
+            (weights * noises).sum(dim=0).float(),
+            "each noise with its share of what x_t holds of noise",
+            f"for {len(betas)} betas up to {float(betas.max()):.4g}, eps",
+            rtol=5e-4,  # three roundings of alpha_bar by 6e-8, beside a 1 - alpha_bar of 8e-4
+            atol=1e-4,
+        )
 
 
 # 2.4
@@ -772,15 +890,36 @@ def test_predict_does_not_hold_back_at_the_end(got, ref, inputs):
     """Where hardly any signal is left, the factor is as large as the formula says"""
     x0 = require_tensor(got["x0"], "x_0", SIZE)
     again = jump(x0, inputs["t"], inputs["eps"], inputs["alpha_bars"]).float()
-    # In x_t made again the division is undone, so only rounding of numbers near 1 is left. The
-    # tolerance is a little wider, for code that adds some 1e-8 to the divisor, here 1.4e-4.
+    # In x_t made again the division is undone, so only rounding of numbers near 1 is left.
     require_close(
         again,
         inputs["x_t"],
         "x_t again after q_sample with the same eps, however small alpha_bar_t is",
         "x_t made again",
-        rtol=1e-3,
-        atol=1e-3,
+        rtol=1e-4,
+        atol=2e-5,
+    )
+
+
+@check(
+    "2.4",
+    probe=probes.predict_x0_parts,
+    inputs=lambda g: at_the_edges(draw_noisy_parts(g), "alpha_bars"),
+    call=PREDICT_CALL + ", eps all 0, " + EDGE_WORDS.format("alpha_bars"),
+)
+def test_predict_takes_any_alpha_bar(got, ref, inputs):
+    """An alpha_bar may be next to 0 and next to 1"""
+    alpha_bar = at(inputs["alpha_bars"], inputs["t"])
+    require_edge_weights(got["signal"], inputs["x_t"], 1 / alpha_bar, "without noise, x_0")
+    # What eps takes away: the difference of the two, in which x_t is still a large part.
+    taken = got["signal"] - require_tensor(got["both"], "x_0", SIZE, torch.float64)
+    require_close(
+        taken * alpha_bar.sqrt(),
+        (1 - alpha_bar).sqrt() * inputs["eps"],
+        "the noise that q_sample adds to be taken away, however little it is",
+        "what eps changes, times the root of alpha_bar,",
+        rtol=1e-4,
+        atol=1e-12,
     )
 
 
@@ -799,21 +938,20 @@ def test_predict_treats_each_image_by_itself(got, ref, inputs):
         "x_0",
         atol=2e-5,
     )
+    require_same_strided(got, "x_0")
     require_same_alone(got["together"], got["alone"], "x_0")
 
 
 @check(
     "2.4",
-    probe=probes.predict_x0,
-    inputs=lambda g: {
-        key: value if key == "t" else value.double() for key, value in draw_noisy(g).items()
-    },
-    call=PREDICT_CALL + ", images and alpha_bars in float64",
+    probe=probes.predict_x0_in_float64,
+    inputs=draw_noisy,
+    call=PREDICT_CALL + ", images in float64, alpha_bars in float64 and then in float32",
 )
 def test_predict_keeps_the_dtype(got, ref, inputs):
     """Images in float64 stay in float64"""
-    require_tensor(got["x0"], "x_0", SIZE, torch.float64)
-    require_close(got["x0"], ref["x0"], "the same x_0 as in float32", "x_0", atol=2e-5)
+    alpha_bar = at(inputs["alpha_bars"], inputs["t"])
+    require_float64(got, solve_x0(inputs["x_t"], inputs["eps"], alpha_bar), "x_0")
 
 
 AMPLIFICATION_CALL = "amplification(alpha_bars), alpha_bars = [0.99, 0.8, 0.5, 0.1, 0.004]"
@@ -877,9 +1015,11 @@ def test_amplification_is_what_predict_x0_does(got, ref, inputs):
     "2.4",
     probe=probes.amplification,
     inputs=lambda g: {
-        "alpha_bars": torch.tensor([0.9, 1e-2, 2.428767e-6, 2.428767e-9], dtype=torch.float64)
+        "alpha_bars": torch.tensor(
+            [1 - 1e-10, 0.9, 1e-2, 2.428767e-6, 2.428767e-9, 1e-12], dtype=torch.float64
+        )
     },
-    call="amplification(alpha_bars), in float64 down to 2.4e-9, where the cosine schedule ends",
+    call="amplification(alpha_bars), in float64 from 1 - 1e-10 down to 1e-12",
 )
 def test_amplification_at_the_end_of_the_schedule(got, ref, inputs):
     """At the end of the cosine schedule an error grows 20,000 times"""
@@ -888,6 +1028,7 @@ def test_amplification_at_the_end_of_the_schedule(got, ref, inputs):
         factors(inputs["alpha_bars"]),
         "a factor of about 20,291 at alpha_bar = 2.4e-9, in float64",
         "the amplification",
+        atol=0,
     )
 
 
@@ -901,11 +1042,13 @@ def draw_witnesses(g: torch.Generator) -> dict:
     return {"mean_1": mean_1, "var_1": var_1, "mean_2": mean_2 + 3, "var_2": var_2}
 
 
-def require_combined(got: dict, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def require_combined(
+    got: dict, shape: tuple[int, ...], dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     require("mean" in got, "two results, (mean, variance)", got.get("returned", "something else"))
     return (
-        require_tensor(got["mean"], "the mean", shape, torch.float64),
-        require_tensor(got["variance"], "the variance", shape, torch.float64),
+        require_tensor(got["mean"], "the mean", shape, dtype),
+        require_tensor(got["variance"], "the variance", shape, dtype),
     )
 
 
@@ -982,6 +1125,50 @@ def test_a_certain_witness_is_right(got, ref, inputs):
             )
 
 
+def draw_cases(g: torch.Generator) -> dict:
+    """Witnesses in several shapes, and as certain and as uncertain as they may be."""
+    drawn = draw_witnesses(g)
+    small, large = (
+        drawn | {name: scale * drawn[name] for name in ("var_1", "var_2")} for scale in (1e-9, 1e9)
+    )
+    return {
+        "cases": [
+            small,
+            large,
+            {name: value[0, 0].clone() for name, value in drawn.items()},
+            {name: value.view(2, 1, 3, 2).float() for name, value in drawn.items()},
+        ]
+    }
+
+
+@check(
+    "2.5",
+    probe=probes.combine_each,
+    inputs=draw_cases,
+    call="combine with variances of 1e-9, of 1e9, for one number, for images in float32",
+)
+def test_witnesses_of_any_size_and_certainty(got, ref, inputs):
+    """Only the ratio of the variances decides, and any shape will do"""
+    for pair, case in zip(got["pairs"], inputs["cases"]):
+        like = case["mean_1"]
+        where = f"with variances near {float(case['var_1'].max()):.2g}, shape {tuple(like.shape)},"
+        mean, variance = require_combined(pair, tuple(like.shape), like.dtype)
+        m_1, v_1, m_2, v_2 = (case[key].double() for key in ("mean_1", "var_1", "mean_2", "var_2"))
+        certainty = 1 / v_1 + 1 / v_2
+        for found, target, name in (
+            (mean, (m_1 / v_1 + m_2 / v_2) / certainty, "the mean"),
+            (variance, 1 / certainty, "the variance"),
+        ):
+            require_close(
+                found,
+                target.to(like.dtype),
+                "certainties that add up, and a mean weighted by them, however large they are",
+                f"{where} {name}",
+                rtol=1e-5,
+                atol=1e-6 if name == "the mean" else 0,
+            )
+
+
 def schedule_betas(g: torch.Generator) -> dict:
     return {"betas": irregular_betas(g, 8, least=0.02)}
 
@@ -994,7 +1181,7 @@ def test_schedule_tables_of_the_forward_process(got, ref, inputs):
     """betas, alphas and alpha_bars belong together"""
     require(
         "betas" in got,
-        "a NoiseSchedule, which holds the tables by their names",
+        "a NoiseSchedule, which holds the tables by their names and has `to`",
         got.get("returned", "something else"),
     )
     require_close(got["betas"], inputs["betas"], "the betas that were handed in", "betas")
@@ -1098,6 +1285,25 @@ def test_schedule_is_precise_for_float32_betas(got, ref, inputs):
     require_precise_tables(got, ref)
 
 
+@check(
+    "2.5",
+    probe=probes.schedule,
+    inputs=lambda g: {"betas": torch.tensor([0.02, 1 - 1e-9, 0.5, 0.9, 0.3], dtype=torch.float64)},
+    call="make_schedule(betas), 5 betas up to 1 - 1e-9, which leave 3e-11 of the signal",
+)
+def test_schedule_may_end_in_nothing_but_noise(got, ref, inputs):
+    """However little signal is left, every table says how little"""
+    for name in probes.TABLES:
+        require_close(
+            got[name],
+            ref[name],
+            f"{name} as small as it is, without a limit of your own",
+            name,
+            rtol=1e-4,
+            atol=1e-14,
+        )
+
+
 def draw_pair(g: torch.Generator, size: tuple[int, ...] = SIZE) -> dict:
     """Clean images, and unrelated noisy ones, so that the two cannot be mistaken for each other."""
     return {
@@ -1168,7 +1374,7 @@ def test_posterior_is_certain_at_zero(got, ref, inputs):
         f"a mean that differs from x_0 by up to {off:.4g}",
     )
     require(
-        abs(float(variance[first])) < 1e-5,
+        abs(float(variance[first])) < 1e-9,  # 1 - alpha_bars_prev is exactly 0 there
         "the variance at t = 0 to be 0",
         f"variance {float(variance[first]):.4g}",
     )
@@ -1249,7 +1455,9 @@ def test_posterior_obeys_the_law_of_total_variance(got, ref, inputs):
 @check(
     "2.5",
     probe=probes.q_posterior_one_by_one,
-    inputs=lambda g: draw_pair(g, OTHER) | {"x_t": draw_raw_noise(g)},
+    inputs=lambda g: (
+        draw_pair(g, OTHER) | {"x0": 2 * draw_images(g, OTHER), "x_t": draw_raw_noise(g)}
+    ),
     call="q_posterior(x0, x_t, t, schedule), 6 images of 2x3x4 together, then each alone",
 )
 def test_posterior_treats_each_image_by_itself(got, ref, inputs):
@@ -1270,6 +1478,9 @@ def test_posterior_treats_each_image_by_itself(got, ref, inputs):
         "the variance",
         atol=1e-5,
     )
+    strided = require_pair(got["strided"], OTHER)
+    require_same_strided({"together": mean, "strided": strided[0]}, "the mean")
+    require_same_strided({"together": variance, "strided": strided[1]}, "the variance")
     for pair in got["alone"]:
         require_pair(pair, (1, *OTHER[1:]))
     require_same_alone(mean, [pair["mean"] for pair in got["alone"]], "the mean")

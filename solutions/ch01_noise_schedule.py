@@ -36,7 +36,7 @@ def linear_betas(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.0
         beta_end: the last beta.
 
     Returns:
-        betas, shape (T,), float32, computed in float64.
+        betas, shape (T,), float32, each right to a millionth of itself.
 
     Raises:
         ValueError: if num_steps < 2, or unless 0 < beta_start <= beta_end < 1.
@@ -124,6 +124,7 @@ def matching_beta_end(num_steps: int, final_alpha_bar: float, beta_start: float 
 
     Returns:
         beta_end, such that `linear_betas` with it leaves final_alpha_bar, give or take 0.1 % of it.
+        A float, or a tensor that holds one number.
     """
     low, high = beta_start, 1.0  # beta_end is between them
     for _ in range(40):
@@ -171,8 +172,9 @@ def equally_noisy(alpha_bars: Tensor, other: Tensor) -> Tensor:
     Source: Kingma et al. 2021, section 5.1: what a noise level is depends on its SNR alone.
 
     Args:
-        alpha_bars: of the one schedule, shape (T,), each strictly between 0 and 1.
-        other: alpha_bars of the other schedule, shape (T',); T' may differ from T.
+        alpha_bars: of the one schedule, shape (T,), float32 or float64, each strictly between 0
+            and 1.
+        other: the same of the other schedule, shape (T',); T' may differ from T.
 
     Returns:
         steps of the other schedule, shape (T,), int64, each from 0 to T'-1.

@@ -73,10 +73,10 @@ def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
     Source: Ho et al. 2020, equation 2.
 
     Args:
-        x_prev: x_{t-1}, shape (B, C, H, W).
+        x_prev: x_{t-1}, shape (B, C, H, W), float32 or float64.
         t: the step that is taken, shape (B,), int64.
-        eps: the noise that is added, shape (B, C, H, W).
-        betas: shape (T,).
+        eps: the noise that is added, shape and dtype of `x_prev`.
+        betas: shape (T,), float32, or float64 if `x_prev` is.
 
     Returns:
         x_t, shape (B, C, H, W), float32, or float64 if `x_prev` is.
@@ -97,10 +97,10 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
     Source: Ho et al. 2020, equation 4.
 
     Args:
-        x0: clean images, shape (B, C, H, W).
+        x0: clean images, shape (B, C, H, W), float32 or float64.
         t: the step to jump to, shape (B,), int64.
-        eps: the noise, shape (B, C, H, W).
-        alpha_bars: shape (T,).
+        eps: the noise, shape and dtype of `x0`.
+        alpha_bars: shape (T,), float32, or float64 if `x0` is.
 
     Returns:
         x_t, shape (B, C, H, W), float32, or float64 if `x0` is.
@@ -122,9 +122,9 @@ def joint_noise(step_noise: Tensor, betas: Tensor) -> Tensor:
     Source: the steps of Ho et al. 2020, equation 2, put into one another.
 
     Args:
-        step_noise: the noises of the steps 0 ... t, shape (t + 1, B, C, H, W); step_noise[i] is
-            what step i adds to each image.
-        betas: shape (T,), with T at least t + 1.
+        step_noise: the noises of the steps 0 ... t, shape (t + 1, B, C, H, W), float32;
+            step_noise[i] is what step i adds to each image.
+        betas: shape (T,), float32, with T at least t + 1.
 
     Returns:
         eps, shape (B, C, H, W), float32.
@@ -149,10 +149,10 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
     Source: Ho et al. 2020, equation 15.
 
     Args:
-        x_t: noisy images, shape (B, C, H, W).
+        x_t: noisy images, shape (B, C, H, W), float32 or float64.
         t: their step, shape (B,), int64.
-        eps: the noise in them, true or predicted, shape (B, C, H, W).
-        alpha_bars: shape (T,).
+        eps: the noise in them, true or predicted, shape and dtype of `x_t`.
+        alpha_bars: shape (T,), float32, or float64 if `x_t` is.
 
     Returns:
         x_0, shape (B, C, H, W), float32, or float64 if `x_t` is.
@@ -173,7 +173,7 @@ def amplification(alpha_bars: Tensor) -> Tensor:
     Source: the difference of two equations 15 of Ho et al. 2020.
 
     Args:
-        alpha_bars: shape (T,), each strictly between 0 and 1.
+        alpha_bars: shape (T,), float32 or float64, each strictly between 0 and 1.
 
     Returns:
         shape (T,), dtype of `alpha_bars`.
@@ -195,11 +195,11 @@ def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tup
     Source: the product of two Gaussian densities, normalised (Bishop 2006, section 2.3).
 
     Args:
-        mean_1, var_1: of the first witness, tensors of any one shape.
+        mean_1, var_1: of the first witness, tensors of any one shape, float32 or float64.
         mean_2, var_2: of the second, of the same shape. Where one variance is 0, the other is not.
 
     Returns:
-        (mean, variance), each of that shape.
+        (mean, variance), as a tuple or a list, each of that shape and dtype.
     """
     total = var_1 + var_2
     return (var_2 * mean_1 + var_1 * mean_2) / total, var_1 * var_2 / total
@@ -263,13 +263,13 @@ def q_posterior(x0: Tensor, x_t: Tensor, t: Tensor, schedule) -> tuple[Tensor, T
     Source: Ho et al. 2020, equations 6 and 7.
 
     Args:
-        x0: clean images, shape (B, C, H, W).
-        x_t: noisy images, shape (B, C, H, W).
+        x0: clean images, shape (B, C, H, W), float32.
+        x_t: noisy images, shape (B, C, H, W), float32.
         t: their step, shape (B,), int64; t = 0 may occur.
         schedule: a NoiseSchedule.
 
     Returns:
-        (mean, variance): shapes (B, C, H, W) and (B, 1, 1, 1).
+        (mean, variance), as a tuple or a list: shapes (B, C, H, W) and (B, 1, 1, 1), float32.
     """
     x0_coef = gather_at(schedule.posterior_x0_coef, t, x0.ndim)  # (B, 1, 1, 1)
     xt_coef = gather_at(schedule.posterior_xt_coef, t, x0.ndim)  # (B, 1, 1, 1)

@@ -12,39 +12,53 @@ from solutions import ch01_noise_schedule as ref
 answers = Answers()
 
 
+def _refuse(num_steps, beta_start=1e-4, beta_end=0.02):
+    """What the first lines of the first two exercises do."""
+    if num_steps < 2:
+        raise ValueError(f"num_steps must be at least 2, got {num_steps}")
+    if not 0 < beta_start <= beta_end < 1:
+        raise ValueError(f"need 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}")
+
+
 # 1.1
 
 
 @answers.right("1.1", "a loop over Python floats")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     step = (beta_end - beta_start) / (num_steps - 1)
     return torch.tensor([beta_start + step * t for t in range(num_steps)], dtype=torch.float32)
 
 
 @answers.right("1.1", "the formula on a range of indices")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     t = torch.arange(num_steps, dtype=torch.float64)
     return (beta_start + (beta_end - beta_start) * t / (num_steps - 1)).to(torch.float32)
 
 
 @answers.right("1.1", "NumPy")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     return torch.from_numpy(np.linspace(beta_start, beta_end, num_steps)).float()
 
 
 @answers.right("1.1", "linspace in float32")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     return torch.linspace(beta_start, beta_end, num_steps)
 
 
 @answers.right("1.1", "a weighted mean of the ends")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     w = torch.linspace(0, 1, num_steps, dtype=torch.float64)
     return torch.lerp(torch.full_like(w, beta_start), torch.full_like(w, beta_end), w).float()
 
 
 @answers.right("1.1", "one step added again and again, in Python floats")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     betas, step = [beta_start], (beta_end - beta_start) / (num_steps - 1)
     for _ in range(num_steps - 1):
         betas.append(betas[-1] + step)
@@ -53,6 +67,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 
 @answers.right("1.1", "a running sum of equal steps")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     steps = torch.full([num_steps], (beta_end - beta_start) / (num_steps - 1), dtype=torch.float64)
     steps[0] = beta_start
     return steps.cumsum(dim=0).to(dtype=torch.float32)
@@ -60,11 +75,13 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 
 @answers.right("1.1", "the formula in float32, on a grid from 0 to 1")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     return beta_start + (beta_end - beta_start) * torch.linspace(start=0, end=1, steps=num_steps)
 
 
 @answers.right("1.1", "two points stretched by interpolate")
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     ends = torch.tensor([[[beta_start, beta_end]]], dtype=torch.float64)
     stretched = torch.nn.functional.interpolate(
         ends, size=num_steps, mode="linear", align_corners=True
@@ -72,11 +89,23 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return stretched.flatten().float()
 
 
+@answers.right("1.1", "ends that are refused in another order, as tensors")
+def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    ends = torch.tensor([beta_start, beta_end], dtype=torch.float64)
+    inside = bool((ends > 0).all() and (ends < 1).all())
+    if not (inside and beta_start <= beta_end) or not num_steps >= 2:
+        raise ValueError("no schedule")
+    shares = torch.arange(num_steps).double() / (num_steps - 1)
+    return ((1 - shares) * ends[0] + shares * ends[1]).float()
+
+
 # 1.2
 
 
 @answers.right("1.2", "a loop over Python floats")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
+
     def f(u):
         return math.cos((u + s) / (1 + s) * math.pi / 2) ** 2
 
@@ -86,6 +115,7 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.right("1.2", "alpha_bars first, then their ratios")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
     u = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
     f = torch.cos((u + s) / (1 + s) * torch.pi * 0.5).pow(2)
     alpha_bars = f / f[0]
@@ -95,6 +125,7 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.right("1.2", "half-angle form of the squared cosine")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
     u = torch.arange(num_steps + 1).double() / num_steps
     f = (1 + torch.cos((u + s) / (1 + s) * math.pi)) / 2
     return torch.clip(1 - f[1:] / f[:-1], max=max_beta).float()
@@ -102,12 +133,14 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.right("1.2", "NumPy")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
     f = np.cos((np.arange(num_steps + 1) / num_steps + s) / (1 + s) * np.pi / 2) ** 2
     return torch.from_numpy(np.clip(1 - f[1:] / f[:-1], 0, max_beta).astype(np.float32))
 
 
 @answers.right("1.2", "filled in place")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
     betas = torch.empty(num_steps, dtype=torch.float64)
     later = math.cos(s / (1 + s) * math.pi / 2) ** 2
     for t in range(num_steps):
@@ -118,6 +151,7 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.right("1.2", "by the sine of a difference")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
     # cos(a)^2 - cos(b)^2 = sin(b - a) sin(b + a)
     angles = (torch.arange(num_steps + 1).double() / num_steps + s) / (1 + s) * math.pi / 2
     a, b = angles[:-1], angles[1:]
@@ -127,6 +161,8 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.right("1.2", "helper functions and pairs of neighbours")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
+
     def alpha_bar(step):
         return math.cos((step / num_steps + s) / (1 + s) * (math.pi / 2)) ** 2
 
@@ -139,6 +175,7 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.right("1.2", "a window over f, and the clip by where")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
     u = torch.linspace(0.0, 1.0, steps=num_steps + 1, dtype=torch.double)
     earlier, later = torch.cos((u + s) * math.pi / (2 * (1 + s))).square().unfold(0, 2, 1).unbind(1)
     betas = (earlier - later) / earlier
@@ -147,6 +184,7 @@ def cosine_betas(num_steps, s=0.008, max_beta=0.999):
 
 @answers.right("1.2", "differences of logarithms, clipped in place")
 def cosine_betas(num_steps, s=0.008, max_beta=0.999):
+    _refuse(num_steps)
     u = torch.arange(0, num_steps + 1, 1, dtype=torch.float64).div_(num_steps)
     log_f = 2 * torch.log(torch.cos(u.add_(s).mul_(0.5 * math.pi / (1 + s))))
     betas = -torch.expm1(log_f.diff())

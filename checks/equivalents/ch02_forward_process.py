@@ -3,7 +3,6 @@
 import functools
 import math
 from collections import namedtuple
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -205,7 +204,7 @@ def q_sample(x0, t, eps, alpha_bars):
 
 @answers.right("2.3", "images as rows of a matrix")
 def q_sample(x0, t, eps, alpha_bars):
-    a = alpha_bars[t]
+    a = alpha_bars[t].to(x0.dtype)
     rows = torch.diag(a.sqrt()) @ x0.flatten(1) + torch.diag((1 - a).sqrt()) @ eps.flatten(1)
     return rows.view_as(x0)
 
@@ -227,7 +226,7 @@ def q_sample(x0, t, eps, alpha_bars):
 
 @answers.right("2.3", "a batched matrix product with the pair of weights")
 def q_sample(x0, t, eps, alpha_bars):
-    a = alpha_bars.gather(0, t)
+    a = alpha_bars.gather(0, t).to(x0.dtype)
     weights = torch.stack([a, 1 - a], dim=1).sqrt().unsqueeze(1)  # (B, 1, 2)
     pair = torch.stack([x0.flatten(1), eps.flatten(1)], dim=1)  # (B, 2, C*H*W)
     return torch.bmm(weights, pair).squeeze(1).unflatten(1, x0.shape[1:])
@@ -235,7 +234,7 @@ def q_sample(x0, t, eps, alpha_bars):
 
 @answers.right("2.3", "the noise blended in by lerp")
 def q_sample(x0, t, eps, alpha_bars):
-    a = alpha_bars[t][:, None, None, None]
+    a = alpha_bars.to(x0)[t][:, None, None, None]
     signal, noise = a.sqrt(), (1 - a).sqrt()
     return (signal + noise) * torch.lerp(input=x0, end=eps, weight=noise / (signal + noise))
 
@@ -328,7 +327,7 @@ def predict_x0(x_t, t, eps, alpha_bars):
 
 @answers.right("2.4", "a linear system solved for each image")
 def predict_x0(x_t, t, eps, alpha_bars):
-    a = alpha_bars[t]
+    a = alpha_bars[t].type(x_t.dtype)
     signal_only = x_t - torch.einsum("b,bchw->bchw", (1 - a) ** 0.5, eps)
     solved = torch.linalg.solve(torch.diag(a**0.5), signal_only.flatten(1))
     return solved.reshape(x_t.shape)
@@ -362,6 +361,13 @@ def predict_x0(x_t, t, eps, alpha_bars):
     return torch.from_numpy((x_t.numpy() - np.sqrt(1 - a) * eps.numpy()) / np.sqrt(a))
 
 
+@answers.right("2.4", "x_t less the noise, in columns of pixels")
+def predict_x0(x_t, t, eps, alpha_bars):
+    a = alpha_bars.to(x_t.dtype)[t].unsqueeze(1)
+    pixels = x_t.reshape(len(t), -1) - (1 - a) ** 0.5 * eps.reshape(len(t), -1)
+    return pixels.div(a**0.5).reshape(x_t.shape)
+
+
 @answers.right("2.4", "the amplification as a quotient of weights")
 def amplification(alpha_bars):
     return (1 - alpha_bars).sqrt() / alpha_bars.sqrt()
@@ -385,6 +391,14 @@ def amplification(alpha_bars):
 
 
 # 2.5
+
+
+@answers.right("2.5", "certainties as shares, in float64")
+def combine(mean_1, var_1, mean_2, var_2):
+    v_1, v_2 = var_1.double(), var_2.double()
+    share = torch.where(v_2 > 0, 1 / (1 + v_1 / v_2), 0.0)  # of the first witness
+    mean = torch.where(share == 1, mean_1, share * mean_1 + (1 - share) * mean_2)
+    return mean.to(mean_1.dtype), (share * v_1).to(mean_1.dtype)
 
 
 @answers.right("2.5", "the share of the way to the second witness")
@@ -431,7 +445,7 @@ def make_schedule(betas):
             }
         )
         previous = bar
-    return SimpleNamespace(
+    return ref.NoiseSchedule(
         **{key: torch.tensor([row[key] for row in rows], dtype=torch.float32) for key in rows[0]}
     )
 
@@ -450,7 +464,7 @@ def make_schedule(betas):
         "posterior_x0_coef": b * torch.sqrt(prev) / (1 - bar),
         "posterior_xt_coef": (1 - prev) * torch.sqrt(1 - b) / (1 - bar),
     }
-    return SimpleNamespace(**{key: value.float() for key, value in tables.items()})
+    return ref.NoiseSchedule(**{key: value.float() for key, value in tables.items()})
 
 
 @answers.right("2.5", "alpha_bars_prev by division")
@@ -461,7 +475,7 @@ def make_schedule(betas):
     prev = bar / a
     prev[0] = 1
     variance = b * (1 - prev) / (1 - bar)
-    return SimpleNamespace(
+    return ref.NoiseSchedule(
         betas=b.float(),
         alphas=a.float(),
         alpha_bars=bar.float(),
@@ -479,7 +493,7 @@ def make_schedule(betas):
     prev = bar.roll(1)
     prev[0] = 1.0
     rest = 1 - bar
-    return SimpleNamespace(
+    return ref.NoiseSchedule(
         betas=b.float(),
         alphas=(1 - b).float(),
         alpha_bars=bar.float(),
@@ -504,7 +518,7 @@ def make_schedule(betas):
         posterior_x0_coef=np.sqrt(prev) * b / (1 - bar),
         posterior_xt_coef=np.sqrt(1 - b) * (1 - prev) / (1 - bar),
     )
-    return SimpleNamespace(
+    return ref.NoiseSchedule(
         **{key: torch.from_numpy(np.array(value)).float() for key, value in tables.items()}
     )
 
@@ -538,7 +552,7 @@ def make_schedule(betas):
     variance = 1 / ((1 - b) / b + 1 / noise_before)  # 1 / infinity = 0 at t = 0
     x0_coef = variance * torch.exp(log_prev / 2) / noise_before
     x0_coef[0] = 1
-    return SimpleNamespace(
+    return ref.NoiseSchedule(
         betas=b.float(),
         alphas=(1 - b).float(),
         alpha_bars=log_bar.exp().float(),
@@ -549,7 +563,7 @@ def make_schedule(betas):
     )
 
 
-@answers.right("2.5", "a class that works its tables out when they are read")
+@answers.right("2.5", "a class of its own that works its tables out when they are read")
 def make_schedule(betas):
     def table(formula):
         return property(lambda self: formula(self.b, self.bar, self.prev).to(torch.float32))
@@ -559,6 +573,9 @@ def make_schedule(betas):
             self.b = b
             self.bar = torch.cumprod(1 - b, dim=0)
             self.prev = torch.hstack((b.new_tensor([1.0]), self.bar[:-1]))
+
+        def to(self, device):
+            return Schedule(self.b.to(device))
 
         betas = table(lambda b, bar, prev: b)
         alphas = table(lambda b, bar, prev: 1 - b)

@@ -9,6 +9,15 @@ from solutions import ch01_noise_schedule as ref
 
 answers = Answers()
 
+
+def _refuse(num_steps, beta_start=1e-4, beta_end=0.02):
+    """What the first lines of the first two exercises do."""
+    if num_steps < 2:
+        raise ValueError(f"num_steps must be at least 2, got {num_steps}")
+    if not 0 < beta_start <= beta_end < 1:
+        raise ValueError(f"need 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}")
+
+
 HANDED_OUT_FLOAT64 = (
     "Compute in float64, but hand out float32. Otherwise every image that meets the table turns "
     "into float64 as well."
@@ -24,6 +33,7 @@ HANDED_OUT_FLOAT64 = (
     "Between T values there are T-1 gaps. With T gaps the last value falls short of beta_end.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     t = torch.arange(num_steps, dtype=torch.float64)
     return (beta_start + (beta_end - beta_start) * t / num_steps).float()
 
@@ -75,6 +85,34 @@ answers.edit(
     ("(beta_start, beta_end, num", "(1e-4, 0.02, num"),
 )
 
+REFUSES_NOTHING = (
+    "The first lines of the exercise refuse what cannot be a schedule. Without them such a call "
+    "gives numbers that mean nothing, or an error that does not say why. Put them back."
+)
+
+answers.edit(
+    "1.1",
+    "bad ends no longer refused",
+    REFUSES_NOTHING,
+    ("not 0 < beta_start <= beta_end < 1", "False"),
+)
+
+answers.edit(
+    "1.1",
+    "the first lines taken out",
+    REFUSES_NOTHING,
+    ("num_steps < 2", "False"),
+    ("not 0 < beta_start <= beta_end < 1", "False"),
+)
+
+answers.edit(
+    "1.1",
+    "equal ends refused",
+    "A schedule whose betas are all the same is a linear one too. Only beta_start above beta_end "
+    "is refused.",
+    ("beta_start <= beta_end < 1:", "beta_start < beta_end < 1:"),
+)
+
 answers.edit(
     "1.1",
     "float64 handed out",
@@ -90,6 +128,7 @@ answers.edit(
     "makes equal steps with both ends included.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     step = (beta_end - beta_start) / (num_steps - 1)
     return torch.arange(beta_start, beta_end, step, dtype=torch.float64).float()
 
@@ -101,6 +140,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     "itself.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     t = torch.arange(1, num_steps + 1, dtype=torch.float64)
     return (beta_start + (beta_end - beta_start) * t / num_steps).float()
 
@@ -112,6 +152,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     "last value lies beyond the end.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     t = torch.arange(num_steps, dtype=torch.float64)
     return (beta_start + beta_end * t / (num_steps - 1)).float()
 
@@ -123,6 +164,7 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     "or add up in float64.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+    _refuse(num_steps, beta_start, beta_end)
     betas = [torch.tensor(beta_start)]
     step = torch.tensor((beta_end - beta_start) / (num_steps - 1))
     while len(betas) < num_steps:
@@ -291,6 +333,23 @@ answers.edit(
     ("    u =", "    s, max_beta = 0.008, 0.999\n    u ="),
 )
 
+answers.edit("1.2", "the first lines taken out", REFUSES_NOTHING, ("num_steps < 2", "False"))
+
+answers.edit(
+    "1.2",
+    "never above 0.999, whatever max_beta says",
+    "0.999 is only the default of max_beta. A caller may choose a larger one.",
+    ("max=max_beta", "max=min(max_beta, 0.999)"),
+)
+
+answers.edit(
+    "1.2",
+    "a floor under the betas",
+    "The betas are positive by themselves. With many steps the first of them are tiny, and a floor "
+    "would make these steps noisier than the curve.",
+    ("max=max_beta", "min=1e-5, max=max_beta"),
+)
+
 answers.edit("1.2", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
 
 
@@ -365,6 +424,25 @@ answers.edit(
     "brings nothing back. Turn the betas into float64 before you subtract.",
     ("1 - betas.double()", "(1 - betas).double()"),
 )
+
+answers.edit(
+    "1.3",
+    "a floor under alpha_bar",
+    "Where hardly anything is left, alpha_bar says how little. A floor would leave more of the "
+    "signal than there is; whoever divides by alpha_bar has to see to that.",
+    ("torch.cumprod(alphas, dim=0)", "torch.cumprod(alphas, dim=0).clamp(min=1e-8)"),
+)
+
+
+@answers.wrong(
+    "1.3",
+    "a sum of logarithms in float32",
+    "A sum of logarithms is a product, but float32 rounds each of the sums, and exp turns an error "
+    "in the last digit of -10 into one of a millionth. Turn the betas into float64 first.",
+)
+def compute_alpha_bars(betas):
+    return torch.log1p(-betas.float()).cumsum(0).exp()
+
 
 answers.edit("1.3", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
 
@@ -448,6 +526,15 @@ def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
         if abs(left - final_alpha_bar) < 1e-4:
             return middle
         low, high = (middle, high) if left > final_alpha_bar else (low, middle)
+
+
+answers.edit(
+    "1.3",
+    "no beta_end below 0.001 tried",
+    "With many steps, and much of the signal to be left, beta_end may be hardly above beta_start. "
+    "Begin with beta_start as the lower bound.",
+    ("low, high = beta_start, 1.0", "low, high = max(beta_start, 1e-3), 1.0"),
+)
 
 
 @answers.wrong(
@@ -589,6 +676,22 @@ answers.edit(
     ("torch.log(signal / noise).float()", "torch.log((signal / noise).float())"),
 )
 
+answers.edit(
+    "1.4",
+    "alpha_bars kept away from 0 and 1",
+    "Neither 0 nor 1 occurs, so nothing can go wrong with the logarithm. Cut off at 1e-5, the "
+    "steps at both ends all get the same log-SNR.",
+    ("alpha_bars.double()", "alpha_bars.double().clamp(1e-5, 1 - 1e-5)"),
+)
+
+answers.edit(
+    "1.4",
+    "alpha_bars kept away from 0",
+    "No alpha_bar is 0, so nothing can go wrong with the logarithm. Cut off at 1e-5, all steps "
+    "with less signal get the same log-SNR.",
+    ("alpha_bars.double()", "alpha_bars.double().clamp(min=1e-5)"),
+)
+
 answers.edit("1.4", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
 
 
@@ -612,6 +715,30 @@ def equally_noisy(alpha_bars, other):
     first, second = (ref.log_snr(bars).exp() for bars in (alpha_bars, other))
     return (first[:, None] - second).abs().argmin(dim=1)
 
+
+answers.edit(
+    "1.4",
+    "float32 before the log-SNR",
+    "log_snr takes float64 as it is. In float32 an alpha_bar next to 1 becomes 1, and then there "
+    "is no noise to compare with.",
+    ("log_snr(alpha_bars)", "log_snr(alpha_bars.float())"),
+    ("log_snr(other)", "log_snr(other.float())"),
+)
+
+answers.edit(
+    "1.4",
+    "distances below a hundredth taken for none",
+    "Of two near steps one is still the nearer. Compare the distances as they are.",
+    ("distances.abs()", "distances.abs().clamp(min=1e-2)"),
+)
+
+answers.edit(
+    "1.4",
+    "log-SNRs cut off at 10",
+    "What is cut off looks equally noisy, and is not. Compare the log-SNRs as they are.",
+    ("log_snr(alpha_bars)", "log_snr(alpha_bars).clamp(-10, 10)"),
+    ("log_snr(other)", "log_snr(other).clamp(-10, 10)"),
+)
 
 answers.edit(
     "1.4",

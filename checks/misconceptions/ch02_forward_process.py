@@ -1,6 +1,7 @@
 """Known wrong answers to chapter 02, each with the misunderstanding behind it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import torch
 
@@ -43,6 +44,15 @@ MADE_ON_THE_CPU = (
 SHRUNK_TOGETHER = (
     "Brackets around the sum shrink the noise as well. Only the image shrinks; the noise comes on "
     "top as it is, with its own weight."
+)
+DTYPE_OF_THE_TABLE = (
+    "The images may be more precise than the table, whose numbers are float32. What comes out has "
+    "the dtype of the images; multiplied by float32 numbers, float64 images stay float64 by "
+    "themselves."
+)
+LIMITS_OF_ONES_OWN = (
+    "The table's numbers are right as they are, however close to 0 or 1 they come. Limits of your "
+    "own change the weights of the first or the last steps."
 )
 TABLE_OVERWRITTEN = (
     "A method that ends in an underscore writes into the caller's table, and the next call would "
@@ -298,6 +308,19 @@ def q_step(x_prev, t, eps, betas):
     return keep * x_prev + betas.sqrt_()[t].reshape(-1, 1, 1, 1) * eps
 
 
+@answers.wrong("2.2", "the dtype of the table handed out", DTYPE_OF_THE_TABLE)
+def q_step(x_prev, t, eps, betas):
+    return ref.q_step(x_prev, t, eps, betas).to(betas.dtype)
+
+
+answers.edit(
+    "2.2",
+    "beta kept away from 0 and 1",
+    LIMITS_OF_ONES_OWN,
+    ("(betas,", "(betas.clamp(1e-4, 0.999),"),
+)
+
+
 # 2.3
 
 
@@ -445,6 +468,39 @@ def q_sample(x0, t, eps, alpha_bars):
 def q_sample(x0, t, eps, alpha_bars):
     noise = (1 - alpha_bars).sqrt()[t].reshape(-1, 1, 1, 1)
     return alpha_bars.sqrt_()[t].reshape(-1, 1, 1, 1) * x0 + noise * eps
+
+
+@answers.wrong("2.3", "the dtype of the table handed out", DTYPE_OF_THE_TABLE)
+def q_sample(x0, t, eps, alpha_bars):
+    return ref.q_sample(x0, t, eps, alpha_bars).to(alpha_bars.dtype)
+
+
+answers.edit(
+    "2.3",
+    "alpha_bar kept away from 0 and 1",
+    LIMITS_OF_ONES_OWN,
+    ("(alpha_bars, t", "(alpha_bars.clamp(1e-5, 1 - 1e-5), t"),
+)
+
+answers.edit(
+    "2.3",
+    "a floor under alpha_bar",
+    LIMITS_OF_ONES_OWN,
+    ("(alpha_bars, t", "(alpha_bars.clamp(min=1e-5), t"),
+)
+
+
+@answers.wrong(
+    "2.3",
+    "images flattened with view",
+    "view only works where the numbers lie in memory in the order of the axes. Images that were "
+    "transposed or cut out do not. reshape works for all, and so does a table of shape "
+    "(B, 1, 1, 1), which needs no flat images.",
+)
+def q_sample(x0, t, eps, alpha_bars):
+    a = alpha_bars[t][:, None]
+    rows = a.sqrt() * x0.view(len(t), -1) + (1 - a).sqrt() * eps.view(len(t), -1)
+    return rows.view(x0.shape)
 
 
 answers.edit(
@@ -679,6 +735,20 @@ answers.edit(
 )
 
 
+answers.edit(
+    "2.4",
+    "a tiny number added to the divisor",
+    "No alpha_bar is 0, so nothing can be divided by 0. At the end of a schedule the root of "
+    "alpha_bar is tiny itself, and then such a number counts.",
+    ("/ torch.sqrt(alpha_bar)", "/ (torch.sqrt(alpha_bar) + 1e-8)"),
+)
+
+
+@answers.wrong("2.4", "the dtype of the table handed out", DTYPE_OF_THE_TABLE)
+def predict_x0(x_t, t, eps, alpha_bars):
+    return ref.predict_x0(x_t, t, eps, alpha_bars).to(alpha_bars.dtype)
+
+
 @answers.wrong("2.4", "a number for each column", COLUMNS)
 def predict_x0(x_t, t, eps, alpha_bars):
     alpha_bar = alpha_bars[t]
@@ -871,6 +941,15 @@ def combine(mean_1, var_1, mean_2, var_2):
     return (certainty_1 * mean_1 + certainty_2 * mean_2) / total, 1 / total
 
 
+answers.edit(
+    "2.5",
+    "a tiny number added to the sum of the variances",
+    "One of the two variances is above 0, and so is their sum. With a number added to it, a "
+    "certain witness is no longer quite right.",
+    ("total = var_1 + var_2", "total = var_1 + var_2 + 1e-8"),
+)
+
+
 def with_prev(betas, alpha_bars_prev):
     """The reference's tables, but with these alpha_bars_prev in all formulas."""
     schedule = ref.make_schedule(betas)
@@ -890,6 +969,24 @@ answers.edit(
     "alpha_t = 1 - beta_t is a power. The root is taken where an image is multiplied.",
     ("alphas=alphas.float()", "alphas=alphas.sqrt().float()"),
 )
+
+
+answers.edit(
+    "2.5",
+    "a floor under alpha_bars",
+    LIMITS_OF_ONES_OWN,
+    ("torch.cumprod(alphas, dim=0)", "torch.cumprod(alphas, dim=0).clamp(min=1e-5)"),
+)
+
+
+@answers.wrong(
+    "2.5",
+    "tables in a SimpleNamespace",
+    "Training moves the whole schedule to the device of the network, by its method `to`. Only a "
+    "NoiseSchedule has it.",
+)
+def make_schedule(betas):
+    return SimpleNamespace(**vars(ref.make_schedule(betas)))
 
 
 @answers.wrong(
@@ -1143,6 +1240,14 @@ answers.edit(
     "Each weight belongs to its own image: posterior_x0_coef to x_0, posterior_xt_coef to x_t. At "
     "t = 0 all the weight lies on x_0.",
     ("x0_coef * x0 + xt_coef * x_t", "x0_coef * x_t + xt_coef * x0"),
+)
+
+answers.edit(
+    "2.5",
+    "x_0 clipped to [-1, 1]",
+    "Whether to clip is the sampler's decision, in chapter 06. The mean is the weighted sum of "
+    "the two images, as they are.",
+    ("x0_coef * x0 + xt", "x0_coef * x0.clamp(-1, 1) + xt"),
 )
 
 answers.edit(

@@ -1,7 +1,5 @@
 """Probes of chapter 02: they call the code under test and report what it returns."""
 
-from types import SimpleNamespace
-
 import torch
 
 from checks.probes.toys import on_meta, place_of
@@ -21,7 +19,7 @@ TABLES = (
 
 
 def gather(impl, inputs):
-    return {"picked": impl.gather_at(inputs["values"], inputs["t"], inputs["ndim"])}
+    return {"picked": impl.gather_at(**inputs)}
 
 
 def gather_for_many(impl, inputs):
@@ -37,27 +35,29 @@ def gather_elsewhere(impl, inputs):
 
 # q_step, q_sample and predict_x0 take images, t, eps and a table, in this order.
 
+STEP = ("x_prev", "t", "eps", "betas")
+JUMP = ("x0", "t", "eps", "alpha_bars")
+BACK = ("x_t", "t", "eps", "alpha_bars")
+
 
 def q_step(impl, inputs):
-    return {"x_t": impl.q_step(inputs["x_prev"], inputs["t"], inputs["eps"], inputs["betas"])}
+    return {"x_t": impl.q_step(**_named(STEP, inputs))}
 
 
 def q_step_parts(impl, inputs):
-    """The image alone and the noise alone; both together tell apart what looks alike there."""
-    x_prev, t, eps, betas = (inputs[name] for name in ("x_prev", "t", "eps", "betas"))
-    return {
-        "signal": impl.q_step(x_prev, t, torch.zeros_like(eps), betas),
-        "noise": impl.q_step(torch.zeros_like(x_prev), t, eps, betas),
-        "both": impl.q_step(x_prev, t, eps, betas),
-    }
+    return _parts(impl.q_step, *_named(STEP, inputs).values())
 
 
 def q_step_twice(impl, inputs):
-    return _twice(impl.q_step, *(inputs[name] for name in ("x_prev", "t", "eps", "betas")))
+    return _twice(impl.q_step, *_named(STEP, inputs).values())
 
 
 def q_step_one_by_one(impl, inputs):
-    return _one_by_one(impl.q_step, *(inputs[name] for name in ("x_prev", "t", "eps", "betas")))
+    return _one_by_one(impl.q_step, *_named(STEP, inputs).values())
+
+
+def q_step_in_float64(impl, inputs):
+    return _in_float64(impl.q_step, *_named(STEP, inputs).values())
 
 
 def q_step_chain(impl, inputs):
@@ -71,28 +71,46 @@ def q_step_chain(impl, inputs):
 
 
 def q_sample(impl, inputs):
-    return {"x_t": impl.q_sample(inputs["x0"], inputs["t"], inputs["eps"], inputs["alpha_bars"])}
+    return {"x_t": impl.q_sample(**_named(JUMP, inputs))}
+
+
+def q_sample_parts(impl, inputs):
+    return _parts(impl.q_sample, *_named(JUMP, inputs).values())
 
 
 def q_sample_twice(impl, inputs):
-    return _twice(impl.q_sample, *(inputs[name] for name in ("x0", "t", "eps", "alpha_bars")))
+    return _twice(impl.q_sample, *_named(JUMP, inputs).values())
 
 
 def q_sample_one_by_one(impl, inputs):
-    return _one_by_one(impl.q_sample, *(inputs[name] for name in ("x0", "t", "eps", "alpha_bars")))
+    return _one_by_one(impl.q_sample, *_named(JUMP, inputs).values())
+
+
+def q_sample_in_float64(impl, inputs):
+    return _in_float64(impl.q_sample, *_named(JUMP, inputs).values())
 
 
 def joint_noise(impl, inputs):
-    return {"eps": impl.joint_noise(inputs["step_noise"], inputs["betas"])}
+    return {"eps": impl.joint_noise(**_named(("step_noise", "betas"), inputs))}
+
+
+def joint_noise_of_each(impl, inputs):
+    """One eps for each table of betas, from as many noises as it has betas."""
+    noises = strided(inputs["step_noise"])
+    return {"eps": [impl.joint_noise(noises[: len(betas)], betas) for betas in inputs["tables"]]}
 
 
 def predict_x0(impl, inputs):
-    return {"x0": impl.predict_x0(inputs["x_t"], inputs["t"], inputs["eps"], inputs["alpha_bars"])}
+    return {"x0": impl.predict_x0(**_named(BACK, inputs))}
+
+
+def predict_x0_in_float64(impl, inputs):
+    return _in_float64(impl.predict_x0, *_named(BACK, inputs).values())
 
 
 def predict_x0_parts(impl, inputs):
     """No noise to remove, nothing but noise to remove, and the usual mixture."""
-    x_t, t, eps, alpha_bars = (inputs[name] for name in ("x_t", "t", "eps", "alpha_bars"))
+    x_t, t, eps, alpha_bars = _named(BACK, inputs).values()
     return {
         "signal": impl.predict_x0(x_t, t, torch.zeros_like(eps), alpha_bars),
         "noise": impl.predict_x0(inputs["x_t_of_noise"], t, eps, alpha_bars),
@@ -101,9 +119,7 @@ def predict_x0_parts(impl, inputs):
 
 
 def predict_x0_one_by_one(impl, inputs):
-    return _one_by_one(
-        impl.predict_x0, *(inputs[name] for name in ("x_t", "t", "eps", "alpha_bars"))
-    )
+    return _one_by_one(impl.predict_x0, *_named(BACK, inputs).values())
 
 
 def amplification(impl, inputs):
@@ -124,6 +140,16 @@ def combine(impl, inputs):
     return _pair(impl.combine(*means_and_variances))
 
 
+def combine_each(impl, inputs):
+    """The witnesses of each case; every tensor of two axes or more with a stride of its own."""
+    return {
+        "pairs": [
+            _pair(impl.combine(**{name: strided(value) for name, value in case.items()}))
+            for case in inputs["cases"]
+        ]
+    }
+
+
 def combine_swapped(impl, inputs):
     """The same witnesses in both orders."""
     first, second = (inputs["mean_1"], inputs["var_1"]), (inputs["mean_2"], inputs["var_2"])
@@ -135,22 +161,23 @@ def combine_swapped(impl, inputs):
 
 def schedule(impl, inputs):
     made = impl.make_schedule(inputs["betas"])
-    if not all(hasattr(made, name) for name in TABLES):
+    if not all(hasattr(made, name) for name in (*TABLES, "to")):
         return {"returned": "None" if made is None else f"an object of type {type(made).__name__}"}
     return {name: getattr(made, name) for name in TABLES}
 
 
 def q_posterior(impl, inputs):
-    schedule = SimpleNamespace(**inputs["tables"])
+    schedule = impl.NoiseSchedule(**inputs["tables"])
     returned = impl.q_posterior(inputs["x0"], inputs["x_t"], inputs["t"], schedule)
     return _pair(returned)
 
 
 def q_posterior_one_by_one(impl, inputs):
-    schedule = SimpleNamespace(**inputs["tables"])
+    schedule = impl.NoiseSchedule(**inputs["tables"])
     x0, x_t, t = inputs["x0"], inputs["x_t"], inputs["t"]
     return {
         "together": _pair(impl.q_posterior(x0, x_t, t, schedule)),
+        "strided": _pair(impl.q_posterior(strided(x0), strided(x_t), t, schedule)),
         "alone": [
             _pair(impl.q_posterior(x0[b : b + 1], x_t[b : b + 1], t[b : b + 1], schedule))
             for b in range(len(t))
@@ -161,7 +188,7 @@ def q_posterior_one_by_one(impl, inputs):
 def q_posterior_elsewhere(impl, inputs):
     """Where mean and variance lie if all inputs lie on another device than the CPU."""
     there = on_meta(inputs)
-    schedule = SimpleNamespace(**there["tables"])
+    schedule = impl.NoiseSchedule(**there["tables"])
 
     def result(number):
         return impl.q_posterior(there["x0"], there["x_t"], there["t"], schedule)[number]
@@ -169,21 +196,52 @@ def q_posterior_elsewhere(impl, inputs):
     return {"devices": [place_of(lambda: result(0)), place_of(lambda: result(1))]}
 
 
+def strided(images):
+    """The same numbers, laid out in memory with the last two axes exchanged."""
+    return images.mT.contiguous().mT if images.ndim > 1 else images
+
+
+def _named(names, inputs):
+    return {name: inputs[name] for name in names}
+
+
+def _parts(function, images, t, eps, table):
+    """The image alone and the noise alone; both together tell apart what looks alike there."""
+    return {
+        "signal": function(images, t, torch.zeros_like(eps), table),
+        "noise": function(torch.zeros_like(images), t, eps, table),
+        "both": function(images, t, eps, table),
+    }
+
+
 def _twice(function, *arguments):
-    """The same call under two states of the global random generator."""
+    """The same call under two states of the global random generator, and whether it moved on."""
     torch.manual_seed(1)
     first = function(*arguments)
     torch.manual_seed(2)
-    return {"first": first, "second": function(*arguments)}
+    before = torch.get_rng_state()
+    second = function(*arguments)
+    moved = not torch.equal(before, torch.get_rng_state())
+    return {"first": first, "second": second, "generator used": moved}
 
 
 def _one_by_one(function, images, t, eps, table):
-    """A whole batch, and each of its images as a batch of one."""
+    """A whole batch, in memory once in rows and once in columns, and each image alone."""
     return {
         "together": function(images, t, eps, table),
+        "strided": function(strided(images), t, strided(eps), table),
         "alone": [
             function(images[b : b + 1], t[b : b + 1], eps[b : b + 1], table) for b in range(len(t))
         ],
+    }
+
+
+def _in_float64(function, images, t, eps, table):
+    """Images in float64, with a table in float64 and with one in float32."""
+    images, eps = images.double(), eps.double()
+    return {
+        "float64": function(images, t, eps, table.double()),
+        "float32": function(images, t, eps, table),
     }
 
 
