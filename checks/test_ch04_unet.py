@@ -693,13 +693,14 @@ def test_attention_formula(got, ref, inputs):
     "4.3",
     probe=probes.attention_of_images,
     inputs=lambda g: {
-        "size": [33, 3],
-        "images": [pixels(g, 2, 33, 11, 13), pixels(g, 1, 33, 2, 1)],
+        "size": [128, 4],
+        "scale": 0.5,  # so that a pixel looks not at itself alone
+        "images": [normal(g, 2, 128, 11, 13), normal(g, 1, 128, 2, 1)],
     },
-    call=f"SelfAttention(33, 3)(x), x of shape (2, 33, 11, 13) and (1, 33, 2, 1), {WEIGHTS}",
+    call=f"SelfAttention(128, 4)(x), x of shape (2, 128, 11, 13) and (1, 128, 2, 1), {WEIGHTS}",
 )
 def test_attention_reaches_every_pixel(got, ref, inputs):
-    """Every pixel looks at all others, be they many or one"""
+    """In one head every pixel looks at all others, be the pixels and channels few or many"""
     for x, out, right in zip(inputs["images"], got["outs"], ref["outs"]):
         require_close(
             out,

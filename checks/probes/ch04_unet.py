@@ -356,7 +356,7 @@ def attention_default(impl, inputs):
 
 def attention_of_images(impl, inputs):
     """Images of several sizes."""
-    module, _ = _attention(impl, inputs)
+    module, _ = _attention(impl, inputs, inputs["scale"])
     return {"outs": [plain(module(x)) for x in inputs["images"]]}
 
 
