@@ -17,6 +17,13 @@ def parameters(sides: list[list[int]]) -> str:
     return f"{sum(map(math.prod, sides))} numbers, in parameters of size {sizes}"
 
 
+def sides_of_each(got: dict, inputs: dict) -> list:
+    """The parameters of each module; fails unless there are as many as modules were made."""
+    sides, count = got["sides"], len(inputs["sizes"])
+    require(len(sides) == count, f"the parameters of {count} modules", f"those of {len(sides)}")
+    return sides
+
+
 def require_stays_on_device(place: str, name: str) -> None:
     """Fail if the code is sure to have made tensors on the CPU beside inputs elsewhere."""
     require(
@@ -281,7 +288,7 @@ def test_mlp_has_a_row_for_each_embedding(got, ref, inputs):
 )
 def test_mlp_has_two_layers(got, ref, inputs):
     """Its parameters are those of two linear layers, the hidden one of length cond_dim"""
-    for size, sides in zip(inputs["sizes"], got["sides"]):
+    for size, sides in zip(inputs["sizes"], sides_of_each(got, inputs)):
         require(
             sum(map(math.prod, sides)) == sum(map(math.prod, mlp_sides(*size))),
             "the numbers of W_1, b_1, W_2 and b_2 to be parameters, and no more than those, "
@@ -404,7 +411,8 @@ def test_mlp_bends_by_silu(got, ref, inputs):
 )
 def test_mlp_follows_its_formula(got, ref, inputs):
     """With known weights it computes W_2 SiLU(W_1 e + b_1) + b_2"""
-    for (time_dim, cond_dim), sides, out in zip(inputs["sizes"], got["sides"], got["outs"]):
+    all_sides = sides_of_each(got, inputs)
+    for (time_dim, cond_dim), sides, out in zip(inputs["sizes"], all_sides, got["outs"]):
         require_tensor(out, "the result", (5, cond_dim))
         if sides != mlp_sides(time_dim, cond_dim):
             continue  # stored in some other way; the checks above hold for it too
@@ -533,7 +541,7 @@ def test_labels_have_vectors_of_their_own(got, ref, inputs):
 )
 def test_table_has_one_row_more_than_classes(got, ref, inputs):
     """The parameters are one vector per class and one for the null label"""
-    for (num_classes, cond_dim), sides in zip(inputs["sizes"], got["sides"]):
+    for (num_classes, cond_dim), sides in zip(inputs["sizes"], sides_of_each(got, inputs)):
         require(
             sum(map(math.prod, sides)) == (num_classes + 1) * cond_dim,
             f"{num_classes} vectors for the classes and 1 for the null label, of {cond_dim} "
