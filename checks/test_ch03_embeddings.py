@@ -17,6 +17,13 @@ def parameters(sides: list[list[int]]) -> str:
     return f"{sum(map(math.prod, sides))} numbers, in parameters of size {sizes}"
 
 
+def sides_of_each(got: dict, inputs: dict) -> list:
+    """The parameters of each module; fails unless there are as many as modules were made."""
+    sides, count = got["sides"], len(inputs["sizes"])
+    require(len(sides) == count, f"the parameters of {count} modules", f"those of {len(sides)}")
+    return sides
+
+
 def require_stays_on_device(place: str, name: str) -> None:
     """Fail if the code is sure to have made tensors on the CPU beside inputs elsewhere."""
     require(
@@ -38,6 +45,26 @@ def waves(t: torch.Tensor, dim: int, max_period: float = 10000.0) -> torch.Tenso
     half = dim // 2
     omega = max_period ** (-torch.arange(half, dtype=torch.float64) / (half - 1))
     return t.double()[:, None] * omega
+
+
+def require_waves(
+    embedding: torch.Tensor, t: torch.Tensor, dim: int, max_period: float = 10000.0
+) -> None:
+    """Fail unless these are the sines and cosines of t * omega_i, to float32 rounding."""
+    e = require_tensor(embedding, "the embedding", (len(t), dim)).double()
+    angles = waves(t, dim, max_period)
+    error = (e - torch.cat([angles.sin(), angles.cos()], dim=1)).abs()
+    # A float32 frequency is off by up to 2e-6 of itself (exponent and power, both rounded), and
+    # so is the angle; twice as much is allowed. On slow waves angles are small, and so are errors.
+    allowed = 1e-5 + 4e-6 * torch.cat([angles, angles], dim=1)
+    wrong = error > allowed
+    b, i = (int(n) for n in torch.unravel_index((error / allowed).argmax(), error.shape))
+    require(
+        not wrong.any(),
+        "sines and cosines of t * omega_i with the t that came in, computed in float32 or better",
+        f"{int(wrong.sum())} of {wrong.numel()} values off; the worst is {float(e[b, i]):.6g} "
+        f"at t = {float(t[b]):g}, entry {i}",
+    )
 
 
 def first_steps(g: torch.Generator) -> dict:
@@ -132,21 +159,31 @@ def test_embedding_uses_max_period(got, ref, inputs):
 
 @check(
     "3.1",
+    probe=probes.embedding_of_periods,
+    # The slowest of all waves turns by a millionth of a radian a step, far below 1/10000.
+    inputs=lambda g: {
+        "t": torch.tensor([0, 1, 977, 100_000]),
+        "dim": 8,
+        "max_periods": [1.5, 137.9, 1e6],
+    },
+    call="sinusoidal_embedding(t, 8, max_period), t = [0, 1, 977, 100000], "
+    "with max_period = 1.5, 137.9 and 1e6",
+)
+def test_embedding_takes_any_max_period(got, ref, inputs):
+    """The slowest wave may be hardly slower than the fastest, or slower than 1/10000"""
+    for embedding, max_period in zip(got["embeddings"], inputs["max_periods"]):
+        require_waves(embedding, inputs["t"], 8, max_period)
+
+
+@check(
+    "3.1",
     probe=probes.embedding,
-    inputs=lambda g: {"t": torch.tensor([0.5, 2.25, 1.0, 3.75]), "dim": 6},
-    call="sinusoidal_embedding(t, dim=6), t = [0.5, 2.25, 1.0, 3.75] in float32",
+    inputs=lambda g: {"t": torch.tensor([0.5, 2.2537, 1.0, 0.0371, 1203.3]), "dim": 6},
+    call="sinusoidal_embedding(t, dim=6), t = [0.5, 2.2537, 1.0, 0.0371, 1203.3] in float32",
 )
 def test_embedding_of_steps_in_between(got, ref, inputs):
     """A step between two whole ones has an embedding of its own"""
-    angles = waves(inputs["t"], 6)
-    target = torch.cat([angles.sin(), angles.cos()], dim=1).float()
-    require_close(
-        got["embedding"],
-        target,
-        "sines and cosines of t * omega_i with the t that came in",
-        "the embedding",
-        atol=2e-5,
-    )
+    require_waves(got["embedding"], inputs["t"], 6)
 
 
 @check(
@@ -183,27 +220,14 @@ def test_embedding_rows_are_independent(got, ref, inputs):
 )
 def test_embedding_of_late_steps(got, ref, inputs):
     """Late steps keep their place on every wave"""
-    e = require_tensor(got["embedding"], "the embedding", (11, 128)).double()
-    angles = waves(inputs["t"], 128)
-    error = (e - torch.cat([angles.sin(), angles.cos()], dim=1)).abs()
-    # A float32 frequency is off by up to 2e-6 of itself (exponent and power, both rounded), and
-    # so is the angle; twice as much is allowed. On slow waves angles are small, and so are errors.
-    allowed = 1e-5 + 4e-6 * torch.cat([angles, angles], dim=1)
-    wrong = error > allowed
-    b, i = (int(n) for n in torch.unravel_index((error / allowed).argmax(), error.shape))
-    require(
-        not wrong.any(),
-        "sines and cosines of t * omega_i, computed in float32 or better",
-        f"{int(wrong.sum())} of {wrong.numel()} values off; the worst is {float(e[b, i]):.6g} "
-        f"at t = {int(inputs['t'][b])}, entry {i}",
-    )
+    require_waves(got["embedding"], inputs["t"], 128)
 
 
 @check(
     "3.1",
     probe=probes.embedding_of_bad_dims,
-    inputs=lambda g: {"t": torch.tensor([0, 3]), "dims": [7, 2]},
-    call="sinusoidal_embedding(t, dim=7), and again with dim=2",
+    inputs=lambda g: {"t": torch.tensor([0, 3]), "dims": [7, 2, 3, 129, 0, -4]},
+    call="sinusoidal_embedding(t, dim), with dim = 7, 2, 3, 129, 0 and -4",
 )
 def test_embedding_refuses_bad_dims(got, ref, inputs):
     """An odd or too small dim is refused"""
@@ -234,8 +258,18 @@ def mlp_inputs(g: torch.Generator) -> dict:
     return {"time_dim": 6, "cond_dim": 10, "embedding": torch.randn(5, 6, generator=g)}
 
 
-# The parameters of two layers, as the lengths of their sides: two biases, two matrices.
-MLP_SIDES = [[6, 10], [10], [10], [10, 10]]
+def mlp_sizes(g: torch.Generator) -> dict:
+    """Sizes that grow, shrink and stay."""
+    return {"sizes": [[6, 10], [10, 6], [8, 8]], "embedding": torch.randn(5, 10, generator=g)}
+
+
+def mlp_sides(time_dim: int, cond_dim: int) -> list[list[int]]:
+    """The parameters of two layers, as the lengths of their sides: two biases, two matrices."""
+    return sorted(
+        [sorted([time_dim, cond_dim]), [cond_dim], [cond_dim], [cond_dim, cond_dim]],
+    )
+
+
 MLP_CALL = "TimeMLP(time_dim=6, cond_dim=10)(embedding), embedding of shape (5, 6)"
 
 
@@ -247,18 +281,20 @@ def test_mlp_has_a_row_for_each_embedding(got, ref, inputs):
 
 @check(
     "3.2",
-    probe=probes.mlp_sizes,
-    inputs=mlp_inputs,
-    call="TimeMLP(time_dim=6, cond_dim=10).parameters()",
+    probe=probes.mlps_in_full,
+    inputs=mlp_sizes,
+    call="TimeMLP(time_dim, cond_dim).parameters(), from 6 to 10, from 10 to 6 and from 8 to 8",
     free=("sides",),
 )
 def test_mlp_has_two_layers(got, ref, inputs):
     """Its parameters are those of two linear layers, the hidden one of length cond_dim"""
-    require(
-        sum(map(math.prod, got["sides"])) == sum(map(math.prod, MLP_SIDES)),
-        "the numbers of W_1, b_1, W_2 and b_2 to be parameters, and no more than those",
-        parameters(got["sides"]),
-    )
+    for size, sides in zip(inputs["sizes"], sides_of_each(got, inputs)):
+        require(
+            sum(map(math.prod, sides)) == sum(map(math.prod, mlp_sides(*size))),
+            "the numbers of W_1, b_1, W_2 and b_2 to be parameters, and no more than those, "
+            f"where time_dim = {size[0]} and cond_dim = {size[1]}",
+            parameters(sides),
+        )
 
 
 @check("3.2", probe=probes.mlp_gradients, inputs=mlp_inputs, call=MLP_CALL + ", then backward()")
@@ -285,6 +321,13 @@ def test_mlp_rows_are_independent(got, ref, inputs):
     # A matrix product may add in another order when it has fewer rows: float32 rounding.
     require_close(
         got["second"], first, "the same result when called again", "the second", atol=1e-5
+    )
+    require_close(
+        got["in eval mode"],
+        first,
+        "the same result after .eval() as in training",
+        "the result in eval mode",
+        atol=1e-5,
     )
     for i, alone in enumerate(got["alone"]):
         require_tensor(alone, "the result for one row", (1, 10))
@@ -319,8 +362,8 @@ def test_mlp_is_not_linear(got, ref, inputs):
 @check(
     "3.2",
     probe=probes.mlp_scaled,
-    inputs=lambda g: mlp_inputs(g) | {"scales": [40.0, 400.0]},
-    call="mlp(40 * embedding) and mlp(400 * embedding)",
+    inputs=lambda g: mlp_inputs(g) | {"scales": [40.0, 40_000.0]},
+    call="mlp(40 * embedding) and mlp(40000 * embedding)",
 )
 def test_mlp_ends_in_a_linear_layer(got, ref, inputs):
     """Its features can take any value, positive and negative"""
@@ -332,8 +375,8 @@ def test_mlp_ends_in_a_linear_layer(got, ref, inputs):
     )
     growth = float(large.abs().max() / small.abs().max())
     require(
-        5 < growth < 20,
-        "features that grow about tenfold when a large embedding grows tenfold",
+        500 < growth < 2000,
+        "features that grow about 1000-fold when a large embedding grows 1000-fold",
         f"features that grow {growth:.3g}-fold",
     )
 
@@ -360,20 +403,30 @@ def test_mlp_bends_by_silu(got, ref, inputs):
 
 @check(
     "3.2",
-    probe=probes.mlp_in_full,
-    inputs=mlp_inputs,
-    call=MLP_CALL + ", every parameter set to fixed numbers",
+    probe=probes.mlps_in_full,
+    inputs=mlp_sizes,
+    call="TimeMLP(time_dim, cond_dim)(embedding), from 6 to 10, from 10 to 6 and from 8 to 8, "
+    "every parameter set to fixed numbers",
     free=("sides",),
 )
 def test_mlp_follows_its_formula(got, ref, inputs):
     """With known weights it computes W_2 SiLU(W_1 e + b_1) + b_2"""
-    out = require_tensor(got["out"], "the result", (5, 10))
-    if got["sides"] != MLP_SIDES:
-        return  # stored in some other way; the checks above hold for it too
-    w1, w2, b = (probes.pattern(shape).double() for shape in ((10, 6), (10, 10), (10,)))
-    hidden = inputs["embedding"].double() @ w1.T + b
-    target = (hidden * torch.sigmoid(hidden)) @ w2.T + b
-    require_close(out, target.float(), "W_2 SiLU(W_1 e + b_1) + b_2", atol=1e-5)
+    all_sides = sides_of_each(got, inputs)
+    for (time_dim, cond_dim), sides, out in zip(inputs["sizes"], all_sides, got["outs"]):
+        require_tensor(out, "the result", (5, cond_dim))
+        if sides != mlp_sides(time_dim, cond_dim):
+            continue  # stored in some other way; the checks above hold for it too
+        shapes = (cond_dim, time_dim), (cond_dim, cond_dim), (cond_dim,)
+        w1, w2, b = (probes.pattern(shape).double() for shape in shapes)
+        hidden = inputs["embedding"][:, :time_dim].double() @ w1.T + b
+        target = (hidden * torch.sigmoid(hidden)) @ w2.T + b
+        require_close(
+            out,
+            target.float(),
+            "W_2 SiLU(W_1 e + b_1) + b_2",
+            f"the result from {time_dim} to {cond_dim}",
+            atol=1e-5,
+        )
 
 
 @check(
@@ -452,6 +505,12 @@ def test_labels_have_vectors_of_their_own(got, ref, inputs):
     require(
         got["steady"], "the same vectors in every call", "other vectors in some of 60 equal calls"
     )
+    require_close(
+        got["in eval mode"],
+        together,
+        "the same vectors after .eval() as in training",
+        "the result in eval mode",
+    )
     for i, alone in enumerate(got["alone"]):
         require_tensor(alone, "the result for one label", (1, 4))
         require_close(
@@ -476,17 +535,19 @@ def test_labels_have_vectors_of_their_own(got, ref, inputs):
 @check(
     "3.3",
     probe=probes.class_sizes,
-    inputs=class_inputs,
-    call="ClassEmbedding(num_classes=6, cond_dim=4).parameters()",
+    inputs=lambda g: {"sizes": [[6, 4], [2, 5]]},
+    call="ClassEmbedding(num_classes, cond_dim).parameters(), 6 classes of length 4, then 2 of 5",
     free=("sides",),
 )
 def test_table_has_one_row_more_than_classes(got, ref, inputs):
     """The parameters are one vector per class and one for the null label"""
-    require(
-        sum(map(math.prod, got["sides"])) == 7 * 4,
-        "6 vectors for the classes and 1 for the null label, of 4 learned numbers each",
-        parameters(got["sides"]),
-    )
+    for (num_classes, cond_dim), sides in zip(inputs["sizes"], sides_of_each(got, inputs)):
+        require(
+            sum(map(math.prod, sides)) == (num_classes + 1) * cond_dim,
+            f"{num_classes} vectors for the classes and 1 for the null label, of {cond_dim} "
+            "learned numbers each",
+            parameters(sides),
+        )
 
 
 @check(
@@ -512,19 +573,49 @@ def test_each_label_learns_its_own_vector(got, ref, inputs):
                 f"labels {other} and {label} to have no learned number in common",
                 f"{int(shared[label, other])} numbers that both of them move",
             )
+    lengths = got["lengths"]
+    require(
+        all(math.isclose(length, lengths[0], rel_tol=1e-3) for length in lengths),
+        "every label's vector, the null label's among them, to move as far as label 0's when it "
+        "is learned from",
+        "gradients of length " + ", ".join(f"{length:.3g}" for length in lengths),
+    )
+
+
+@check(
+    "3.3",
+    probe=probes.classes_of_sizes,
+    inputs=lambda g: {"sizes": [[12, 3], [2, 160], [4, 5]]},
+    call="ClassEmbedding(num_classes, cond_dim)(labels), labels = [0, ..., num_classes], with "
+    "12 classes of length 3, 2 of length 160 and 4 of length 5",
+)
+def test_classes_of_any_number_and_length(got, ref, inputs):
+    """As many classes as asked for have vectors of their own, as long as asked for"""
+    for (num_classes, cond_dim), out in zip(inputs["sizes"], got["outs"]):
+        require_tensor(out, f"the result for {num_classes} classes", (num_classes + 1, cond_dim))
+        # The check sets all parameters, so vectors are only alike if labels share them.
+        alike = (torch.cdist(out, out) < 1e-3).sum().item() - len(out)
+        require(
+            alike == 0,
+            f"a vector of its own for each of the labels 0 ... {num_classes}",
+            f"the same vector in {alike // 2} pairs of labels",
+        )
 
 
 @check(
     "3.3",
     probe=probes.class_scaled,
-    inputs=lambda g: class_inputs(g) | {"scales": [1.0, 3.0, -1.0]},
-    call=f"{CLASS_CALL}, then again with all parameters times 3, and times -1",
+    inputs=lambda g: class_inputs(g) | {"scales": [1.0, 100.0, -1.0]},
+    call=f"{CLASS_CALL}, then again with all parameters times 100, and times -1",
 )
 def test_vectors_are_handed_out_as_learned(got, ref, inputs):
     """What is learned is what comes out: nothing bends the vectors or cuts them short"""
-    once, thrice, negative = (require_tensor(out, "the result", (9, 4)) for out in got["outs"])
+    once, large, negative = (require_tensor(out, "the result", (9, 4)) for out in got["outs"])
     require_close(
-        thrice, 3 * once, "3 times the vectors when all parameters are 3 times as large", atol=1e-5
+        large,
+        100 * once,
+        "100 times the vectors when all parameters are 100 times as large",
+        atol=1e-5,
     )
     require_close(
         negative, -once, "the negative vectors when all parameters change sign", atol=1e-5
@@ -602,6 +693,47 @@ def test_dropping_none_and_all(got, ref, inputs):
 
 @check(
     "3.4",
+    probe=probes.dropped_to_any_null,
+    # The null label below all others, and among them.
+    inputs=lambda g: {
+        "labels": torch.tensor([3, 8, 6, 4, 7, 6, 1]),
+        "null_labels": [0, 5],
+        "seed": 3,
+    },
+    call="drop_labels(labels, p, null_label, generator), labels = [3, 8, 6, 4, 7, 6, 1], p = 0.0 "
+    "and p = 1.0, with null_label = 0 and then 5",
+)
+def test_any_number_can_be_the_null_label(got, ref, inputs):
+    """The null label may be any number, 0 too"""
+    before = inputs["labels"]
+    for null, none, every in zip(inputs["null_labels"], got["none"], got["all"]):
+        for p, new, target in ((0.0, none, before), (1.0, every, torch.full_like(before, null))):
+            require_tensor(new, "the labels", (7,), torch.int64)
+            require(
+                torch.equal(new, target),
+                f"{'all' if p else 'none'} of the labels replaced by {null} when p = {p}",
+                f"{new.tolist()}",
+            )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_beside_the_old,
+    inputs=lambda g: some_labels(g) | {"ps": [0.0, 0.5, 1.0]},
+    call="drop_labels(labels, p, null_label=12, generator), with p = 0.0, 0.5 and 1.0",
+)
+def test_the_new_labels_are_a_tensor_of_their_own(got, ref, inputs):
+    """The result is a new tensor, even where no label is dropped"""
+    for p, same in zip(inputs["ps"], got["same memory"]):
+        require(
+            not same,
+            f"a new tensor when p = {p}, so that changing it later leaves the old labels alone",
+            "the tensor that was handed in, or one that shares its memory",
+        )
+
+
+@check(
+    "3.4",
     probe=probes.dropped_with_generators,
     inputs=some_labels,
     call="drop_labels(labels, p=0.5, null_label=12, generator), with generators of two seeds",
@@ -623,6 +755,11 @@ def test_dropping_draws_from_the_generator(got, ref, inputs):
         got["follows_the_seed"],
         "other labels dropped when the generator has another seed",
         "the same labels dropped",
+    )
+    require(
+        got["global_kept"],
+        "torch's own generator, the one of torch.manual_seed, to stay as it was",
+        "that one changed: it was seeded or drawn from",
     )
 
 
@@ -698,6 +835,49 @@ def test_the_share_of_dropped_labels(got, ref, inputs):
 
 @check(
     "3.4",
+    probe=probes.dropped_shares,
+    inputs=lambda g: {
+        "labels": torch.randint(0, 10, (20000,), generator=g),
+        "ps": [0.0, 0.005, 0.995, 1.0],
+        "null_label": 10,
+        "seed": int(torch.randint(0, 1000, (1,), generator=g)),
+    },
+    call="drop_labels(labels, p, null_label=10, generator), 20000 labels, with p = 0.0, 0.005, "
+    "0.995 and 1.0",
+)
+def test_small_and_large_chances_are_kept(got, ref, inputs):
+    """A p near 0 or near 1 is kept as it is, not rounded"""
+    # 20000 draws: standard deviation sqrt(0.005 * 0.995 / 20000) = 0.0005. Six of them.
+    for p, share in zip(inputs["ps"], got["shares"]):
+        certain = p in (0.0, 1.0)
+        require(
+            share == p if certain else abs(share - p) < 0.003,
+            f"{'' if certain else 'about '}{p:.1%} of the labels dropped when p = {p}",
+            f"{share:.3%} of 20000 dropped",
+        )
+
+
+@check(
+    "3.4",
+    probe=probes.dropped_in_small_batches,
+    inputs=lambda g: equal_labels(g) | {"p": 0.5},
+    call="drop_labels(labels, p=0.5, null_label=11, generator), 1500 times with labels = [3], "
+    "and 1500 times with labels = [3, 3]",
+)
+def test_small_batches_are_left_to_chance(got, ref, inputs):
+    """One label alone, and both of two, are dropped as often as chance has it"""
+    # A share of 1500 draws has standard deviation of at most sqrt(1/4 / 1500) = 0.013: six of them.
+    for right, shares in zip(([0.5, 0.5], [0.25, 0.5, 0.25]), got["shares"]):
+        for dropped, (share, target) in enumerate(zip(shares, right)):
+            require(
+                abs(share - target) < 0.078,
+                f"{dropped} of {len(right) - 1} labels dropped in about {target:.0%} of the calls",
+                f"{share:.1%}",
+            )
+
+
+@check(
+    "3.4",
     probe=probes.dropped_spread,
     inputs=equal_labels,
     call="drop_labels(labels, p=0.3, null_label=11, generator), 1500 times, labels = ten 3s",
@@ -758,15 +938,18 @@ def test_dropping_stays_on_the_device_of_the_labels(got, ref, inputs):
     require_stays_on_device(got["place"], "the labels")
 
 
+NO_PROBABILITIES = [1.5, -0.1, 1 + 1e-9, -1e-9, math.inf, math.nan]
+
+
 @check(
     "3.4",
     probe=probes.dropped_with_bad_p,
-    inputs=lambda g: some_labels(g) | {"ps": [1.5, -0.1]},
-    call="drop_labels(labels, p=1.5, ...), and again with p=-0.1",
+    inputs=lambda g: some_labels(g) | {"ps": torch.tensor(NO_PROBABILITIES, dtype=torch.float64)},
+    call="drop_labels(labels, p, ...), with p = 1.5, -0.1, 1 + 1e-9, -1e-9, inf and nan",
 )
 def test_dropping_refuses_what_is_no_probability(got, ref, inputs):
     """A p outside 0 ... 1 is refused"""
-    for p, raised in zip(inputs["ps"], got["raised"]):
+    for p, raised in zip(NO_PROBABILITIES, got["raised"]):
         require(
             raised == "ValueError",
             f"a ValueError for p = {p}, as the first lines of the exercise had it",

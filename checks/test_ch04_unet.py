@@ -42,6 +42,13 @@ def require_company(got: dict) -> None:
             **NETWORK,
         )
     require_close(
+        got["cut out"],
+        together,
+        "the same result for the same images cut out of larger ones, which is not contiguous",
+        "the result for the images cut out",
+        **NETWORK,
+    )
+    require_close(
         got["in eval mode"],
         together,
         "the same result after .eval() as in training: nothing here behaves differently",
@@ -95,8 +102,8 @@ def resblock_inputs(*size: int, batch: int = 3, height: int = 5, width: int = 7)
         "x": pixels(g, 3, 6, 5, 7),
         "cond": normal(g, 3, 5),
     },
-    call="ResBlock(6, 4, 5, 2)(x, cond), then from 4 channels to 6 and from 6 to 6; "
-    "x of shape (3, in_channels, 5, 7), cond of shape (3, 5)",
+    call="ResBlock(in_channels=6, out_channels=4, cond_dim=5, groups=2)(x, cond), then from 4 "
+    "channels to 6 and from 6 to 6; x of shape (3, in_channels, 5, 7), cond of shape (3, 5)",
 )
 def test_resblock_shape(got, ref, inputs):
     """A ResBlock changes the number of channels and keeps height and width"""
@@ -142,7 +149,8 @@ def test_resblock_shortcut(got, ref, inputs):
     "4.1",
     probe=probes.resblock_company,
     inputs=resblock_inputs(6, 4, 5, 2),
-    call="block(x, cond) with a batch of 3, then with each image alone, then in eval mode",
+    call="block(x, cond) with a batch of 3, then with each image alone, with images that are cut "
+    "out of larger ones, and in eval mode",
 )
 def test_resblock_treats_each_image_alone(got, ref, inputs):
     """An image's result depends on that image and its own cond only"""
@@ -278,6 +286,19 @@ def test_resblock_default_groups(got, ref, inputs):
 
 @check(
     "4.1",
+    probe=probes.resblock_group_numbers,
+    inputs=lambda g: {**resblock_inputs(12, 12, 5)(g), "groups": [1, 4, 12]},
+    call=f"ResBlock(12, 12, 5, groups)(x, cond), with 1, 4 and 12 groups, {WEIGHTS}",
+)
+def test_resblock_takes_any_number_of_groups(got, ref, inputs):
+    """Both norms have as many groups as asked for, from one to a group for every channel"""
+    for groups, out, right in zip(inputs["groups"], got["outs"], ref["outs"]):
+        expected = f"two GroupNorms with {groups} groups"
+        require_close(out, right, expected, f"the result with groups={groups}", **NETWORK)
+
+
+@check(
+    "4.1",
     probe=probes.resblock_gradients,
     inputs=resblock_inputs(6, 4, 5, 2),
     call="a backward pass through ResBlock(6, 4, 5, 2)",
@@ -301,11 +322,16 @@ def test_resblock_gradients(got, ref, inputs):
     call="a backward pass through ResBlock(4, 4, 5, 2)",
 )
 def test_resblock_layers_are_separate(got, ref, inputs):
-    """The two convolutions have weights of their own"""
+    """The two convolutions have weights of their own, and so have the two norms"""
     require(
         got["weights"] >= ref["weights"],
         "two convolutions, each with its own weights, also where all channels agree",
         f"{got['weights']} weights, not enough for two convolutions and the layer for cond",
+    )
+    require(
+        got["scales"] >= ref["scales"],
+        "two norms, each with its own scale for each channel, also where all channels agree",
+        f"{got['scales']} scales for 4 channels",
     )
 
 
@@ -329,7 +355,11 @@ def describe_reach(reach: list) -> str:
 
 
 def require_resampled(got: dict, results: list[Tensor], expected: str) -> None:
-    for mode, name in (("out", "the result"), ("in eval mode", "the result in eval mode")):
+    for mode, name in (
+        ("out", "the result"),
+        ("cut out", "the result for x cut out of larger images (not contiguous)"),
+        ("in eval mode", "the result in eval mode"),
+    ):
         for out, result in zip(got[mode], results):
             require_close(out, result, expected, name, **NETWORK)
 
@@ -344,14 +374,15 @@ def require_own_kernel(got: dict, inputs: dict) -> None:
         )
 
 
-HALVED = image_shapes((2, 5, 7, 10), (3, 4, 6, 3), (2, 5, 1, 2))
+HALVED = image_shapes((2, 5, 7, 10), (3, 4, 6, 3), (2, 5, 1, 2), (1, 2, 5, 4))
 
 
 @check(
     "4.2",
     probe=probes.downsample,
     inputs=HALVED,
-    call="Downsample(C)(x), x of shape (2, 5, 7, 10), (3, 4, 6, 3) and (2, 5, 1, 2)",
+    call="Downsample(channels=C)(x), x of shape (2, 5, 7, 10), (3, 4, 6, 3), (2, 5, 1, 2) and "
+    "(1, 2, 5, 4)",
 )
 def test_downsample_shape(got, ref, inputs):
     """Downsample halves height and width, and rounds an odd side up"""
@@ -392,14 +423,15 @@ def test_downsample_is_a_convolution(got, ref, inputs):
     )
 
 
-DOUBLED = image_shapes((2, 5, 3, 4), (3, 4, 2, 3), (2, 5, 1, 2))
+DOUBLED = image_shapes((2, 5, 3, 4), (3, 4, 2, 3), (2, 5, 1, 2), (1, 2, 5, 3))
 
 
 @check(
     "4.2",
     probe=probes.upsample,
     inputs=DOUBLED,
-    call="Upsample(C)(x), x of shape (2, 5, 3, 4), (3, 4, 2, 3) and (2, 5, 1, 2)",
+    call="Upsample(channels=C)(x), x of shape (2, 5, 3, 4), (3, 4, 2, 3), (2, 5, 1, 2) and "
+    "(1, 2, 5, 3)",
 )
 def test_upsample_shape(got, ref, inputs):
     """Upsample doubles height and width"""
@@ -528,7 +560,8 @@ def test_attention_shortcut(got, ref, inputs):
     "4.3",
     probe=probes.attention_company,
     inputs=attention_inputs(),
-    call="attention(x) with a batch of 3, then with each image alone, then in eval mode",
+    call="attention(x) with a batch of 3, then with each image alone, with images that are cut out "
+    "of larger ones, and in eval mode",
 )
 def test_attention_stays_within_an_image(got, ref, inputs):
     """Pixels look at the pixels of their own image only"""
@@ -658,6 +691,28 @@ def test_attention_formula(got, ref, inputs):
 
 @check(
     "4.3",
+    probe=probes.attention_of_images,
+    inputs=lambda g: {
+        "size": [128, 4],
+        "scale": 0.5,  # so that a pixel looks not at itself alone
+        "images": [normal(g, 2, 128, 11, 13), normal(g, 1, 128, 2, 1)],
+    },
+    call=f"SelfAttention(128, 4)(x), x of shape (2, 128, 11, 13) and (1, 128, 2, 1), {WEIGHTS}",
+)
+def test_attention_reaches_every_pixel(got, ref, inputs):
+    """In one head every pixel looks at all others, be the pixels and channels few or many"""
+    for x, out, right in zip(inputs["images"], got["outs"], ref["outs"]):
+        require_close(
+            out,
+            right,
+            "x + W_o (A v), with A from the softmax over all pixels of the image, in one head",
+            f"the result for x of shape {tuple(x.shape)}",
+            **NETWORK,
+        )
+
+
+@check(
+    "4.3",
     probe=probes.attention_default,
     inputs=lambda g: {"x": pixels(g, 3, 16, 4, 3)},
     call=f"SelfAttention(16)(x), x of shape (3, 16, 4, 3), {WEIGHTS}",
@@ -693,6 +748,7 @@ CONFIG = {
     "base_channels": 4,
     "channel_mults": (2, 3, 1),
     "time_dim": 10,
+    "num_classes": 12,
     "groups": 2,
 }
 CALL = (
@@ -703,10 +759,10 @@ CALL = (
 
 def unet_inputs(batch: int = 2, height: int = 8, width: int = 12, **changes):
     def draw(g: torch.Generator) -> dict:
-        t = torch.randint(1, 999, (batch,), generator=g)
-        t[0], t[-1] = 0, 999
-        labels = torch.randint(0, 10, (batch,), generator=g)
-        labels[-1] = 10  # the null label
+        t = torch.randint(1, 1999, (batch,), generator=g)
+        t[0], t[-1] = 0, 1999  # a run of 2000 steps
+        labels = torch.randint(0, 12, (batch,), generator=g)
+        labels[-1] = 12  # the null label
         config = {**CONFIG, **changes}
         x = pixels(g, batch, config["image_channels"], height, width)
         return {"config": config, "x": x, "t": t, "labels": labels}
@@ -891,6 +947,11 @@ def require_embeddings(got: dict, inputs: dict) -> None:
                 if _equal(value, inputs[other])
                 else f"other numbers, of shape {tuple(value.shape)}",
             )
+            require(
+                value.dtype == torch.int64,
+                f"{name} to receive {key} in int64, as it came in",
+                f"the same numbers in {value.dtype}",
+            )
 
 
 def require_made(pairs: list[tuple[dict, dict]]) -> None:
@@ -1010,6 +1071,9 @@ SIZES = [
     ((2, 3, 1), (6, 8)),
     ((2, 3, 1), (8, 9)),
     ((2, 3), (4, 3)),
+    ((1, 2, 1, 2), (8, 16)),
+    ((1, 2, 1, 2), (12, 8)),
+    ((1, 2, 1, 2), (16, 4)),
 ]
 
 
@@ -1044,8 +1108,9 @@ def test_unet_refuses_sizes_that_cannot_be_halved(got, ref, inputs):
 @check(
     "4.4",
     probe=probes.unet_again,
-    inputs=unet_inputs(batch=3),
-    call="the network called twice, then with each image alone, then in eval mode",
+    inputs=unet_inputs(batch=3, attention=True),
+    call="the network called twice, then with each image alone, with images that are cut out of "
+    "larger ones, and in eval mode",
 )
 def test_unet_forgets(got, ref, inputs):
     """Nothing is left over from an earlier call, or from another image of the batch"""
@@ -1085,6 +1150,6 @@ def test_unet_is_trained_as_a_whole(got, ref, inputs):
         require_gradient(grad, right, f"the {step['name']}")
     require(
         got["own"] >= ref["own"],
-        "gradients for the weights of conv_in and conv_out",
-        f"gradients for {got['own']} of their {ref['own']} weights",
+        "gradients for the weights of conv_in and conv_out and for the scale of the norm",
+        f"gradients for {got['own']} of their {ref['own']} numbers",
     )

@@ -31,7 +31,7 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Te
     Source: Vaswani et al. 2017, section 3.5; Ho et al. 2020's code for the spacing.
 
     Args:
-        t: steps, shape (B,), int64 (float works too).
+        t: steps, shape (B,), int64 (float32 works too).
         dim: length of the embedding, even and at least 4.
         max_period: the slowest wave has period 2 pi * max_period.
 
@@ -122,12 +122,13 @@ def drop_labels(labels: Tensor, p: float, null_label: int, generator: torch.Gene
 
     Args:
         labels: shape (B,), int64.
-        p: probability of dropping a label; 0 drops none, 1 drops all.
+        p: probability of dropping a label; 0.0 drops none, 1.0 drops all.
         null_label: the label that means "no class".
-        generator: the source of randomness, on the device of `labels`.
+        generator: the only source of randomness, on the device of `labels`. torch's own, which
+            torch.manual_seed sets, stays as it is.
 
     Returns:
-        new labels, shape (B,), int64.
+        new labels, shape (B,), int64, in a tensor of their own even if none is dropped.
 
     Raises:
         ValueError: unless 0 <= p <= 1.

@@ -177,8 +177,8 @@ class UNet(nn.Module):
 
     Args:
         config: the widths.
-        time_embedding: module, t (B,) -> (B, config.cond_dim).
-        class_embedding: module, labels (B,) -> (B, config.cond_dim).
+        time_embedding: module, t (B,), int64 -> (B, config.cond_dim).
+        class_embedding: module, labels (B,), int64 -> (B, config.cond_dim).
         blocks: the classes to build from. Make each as
             blocks.ResBlock(in_channels, out_channels, config.cond_dim, config.groups),
             blocks.Downsample(channels), blocks.Upsample(channels),

@@ -493,3 +493,16 @@ def drop_labels(labels, p, null_label, generator):
         if chance.random() < p:
             new[i] = null_label
     return new
+
+
+@answers.right("3.4", "nothing drawn where p leaves no choice")
+def drop_labels(labels, p, null_label, generator):
+    _refuse_p(p)
+    if p == 0:
+        return labels.clone()
+    if p == 1:
+        return torch.full_like(labels, null_label)
+    new = labels.detach().clone()
+    for i, u in enumerate(torch.rand(len(labels), generator=generator, device=labels.device)):
+        new[i] = null_label if u < p else labels[i]
+    return new

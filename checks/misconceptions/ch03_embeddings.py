@@ -255,6 +255,15 @@ def sinusoidal_embedding(t, dim, max_period=10000.0):
     return F.pad(embedding, (0, dim - embedding.shape[1]))
 
 
+answers.edit(
+    "3.1",
+    "no wave slower than 1/10000",
+    "max_period may be larger than 10000: with a million, the slowest wave turns by a millionth of "
+    "a radian a step. Nothing has to be kept from becoming that slow.",
+    ("* omega[None, :]", "* omega.clamp(min=1e-4)[None, :]"),
+)
+
+
 # 3.2
 
 
@@ -352,6 +361,25 @@ answers.edit(
     "layer sizes in the wrong order",
     "nn.Linear takes the incoming length first, then the outgoing one: in, out.",
     ("nn.Linear(time_dim, cond_dim)", "nn.Linear(cond_dim, time_dim)"),
+)
+
+answers.edit(
+    "3.2",
+    "one layer used twice where the lengths agree",
+    "Two layers have two sets of weights, also where time_dim and cond_dim are the same number. "
+    "Make two of them.",
+    (
+        "nn.Linear(cond_dim, cond_dim)",
+        "self.linear1 if time_dim == cond_dim else nn.Linear(cond_dim, cond_dim)",
+    ),
+)
+
+answers.edit(
+    "3.2",
+    "a hidden layer as long as the longer side",
+    "The hidden layer is as long as the result, cond_dim, even where the waves are more.",
+    ("nn.Linear(time_dim, cond_dim)", "nn.Linear(time_dim, max(time_dim, cond_dim))"),
+    ("nn.Linear(cond_dim, cond_dim)", "nn.Linear(max(time_dim, cond_dim), cond_dim)"),
 )
 
 answers.edit(
@@ -557,6 +585,14 @@ answers.edit(
     "padding_idx keeps a row at zero and lets no gradient through. 'Any digit' has to be learned "
     "like the digits.",
     ("num_classes + 1, cond_dim)", "num_classes + 1, cond_dim, padding_idx=num_classes)"),
+)
+
+answers.edit(
+    "3.3",
+    "lengths that are held below 5",
+    "max_norm shortens every vector that grows longer. The length of a vector is learned as well: "
+    "leave it free.",
+    ("num_classes + 1, cond_dim)", "num_classes + 1, cond_dim, max_norm=5.0)"),
 )
 
 answers.edit(
@@ -911,4 +947,43 @@ answers.edit(
     "15 for 15 % would silently drop every label. The first lines of the exercise refuse it; "
     "keep them.",
     ("if not 0 <= p <= 1", "if False"),
+)
+
+answers.edit(
+    "3.4",
+    "nan accepted",
+    "nan is neither below 0 nor above 1, so asking for that lets it by, and nothing is ever "
+    "dropped. Ask for what is allowed, 0 <= p <= 1, and refuse everything else.",
+    ("if not 0 <= p <= 1", "if p < 0 or p > 1"),
+)
+
+answers.edit(
+    "3.4",
+    "whole per cents",
+    "p is a number between 0 and 1 with as many digits as it likes: rounded to whole per cents, a "
+    "p of 0.005 becomes 0 or 0.01. Compare with p as it is.",
+    ("uniform < p", "uniform < round(p, 2)"),
+)
+
+answers.edit(
+    "3.4",
+    "the same tensor where p is 0",
+    "Then the new labels and the old ones are one tensor, and changing the one later changes the "
+    "other. Hand out a copy: labels.clone().",
+    ("    uniform", "    if p == 0:\n        return labels\n    uniform"),
+)
+
+answers.edit(
+    "3.4",
+    "a null label of 0 taken for none",
+    "0 counts as false in Python, so `null_label or 10` turns it into 10. Use null_label as it is.",
+    ("torch.full_like(labels, null_label)", "torch.full_like(labels, null_label or 10)"),
+)
+
+answers.edit(
+    "3.4",
+    "torch's own generator seeded on the way",
+    "torch.manual_seed changes what the whole program draws afterwards. All that is needed is "
+    "generator=generator.",
+    ("    uniform", "    torch.manual_seed(0)\n    uniform"),
 )

@@ -280,6 +280,19 @@ answers.edit(
 
 answers.edit(
     "4.1",
+    "one norm used twice",
+    "Where the channels agree, one norm would fit in both places. But what goes through them "
+    "differs, so each has a scale and an offset of its own: make two.",
+    (
+        "self.norm2 = nn.GroupNorm(groups, out_channels)",
+        "self.norm2 = self.norm1\n"
+        "        if in_channels != out_channels:\n"
+        "            self.norm2 = nn.GroupNorm(groups, out_channels)",
+    ),
+)
+
+answers.edit(
+    "4.1",
     "one convolution used twice",
     "conv_1 and conv_2 are two layers with weights of their own, also where they have one shape.",
     (
@@ -902,6 +915,14 @@ answers.edit(
     "time_embedding gets t, class_embedding gets the labels.",
     ("time_embedding(t)", "time_embedding(labels)"),
     ("class_embedding(labels)", "class_embedding(t)"),
+)
+
+answers.edit(
+    "4.4",
+    "t made a float",
+    "time_embedding is handed t as it came in, int64. What it makes of the number is its own "
+    "affair: chapter 03's calculates in float32 by itself, and a table could not look a float up.",
+    ("self.time_embedding(t)", "self.time_embedding(t.float())"),
 )
 
 answers.edit(

@@ -86,6 +86,11 @@ def embedding_of_two_periods(impl, inputs):
     }
 
 
+def embedding_of_periods(impl, inputs):
+    t, dim = inputs["t"], inputs["dim"]
+    return {"embeddings": [impl.sinusoidal_embedding(t, dim, p) for p in inputs["max_periods"]]}
+
+
 def embedding_one_by_one(impl, inputs):
     t, dim = inputs["t"], inputs["dim"]
     alone = [impl.sinusoidal_embedding(step, dim) for step in t.split(1)]
@@ -111,7 +116,7 @@ def embedding_elsewhere(impl, inputs):
 
 
 def make_mlp(impl, inputs, value=pattern):
-    mlp = impl.TimeMLP(inputs["time_dim"], inputs["cond_dim"])
+    mlp = impl.TimeMLP(time_dim=inputs["time_dim"], cond_dim=inputs["cond_dim"])
     mlp(inputs["embedding"])  # lazy layers get their shapes here
     # Two biases may well be alike. Many parameters of one shape are units made one by one, and
     # those must not be.
@@ -125,8 +130,16 @@ def mlp_output(impl, inputs):
     return {"out": plain(make_mlp(impl, inputs)(inputs["embedding"]))}
 
 
-def mlp_sizes(impl, inputs):
-    return {"sides": sides_of(make_mlp(impl, inputs))}
+def mlps_in_full(impl, inputs):
+    """Modules of several sizes: their parameters, and what they make of as many waves."""
+    sides, outs = [], []
+    for time_dim, cond_dim in inputs["sizes"]:
+        embedding = inputs["embedding"][:, :time_dim].clone()
+        size = {"time_dim": time_dim, "cond_dim": cond_dim, "embedding": embedding}
+        mlp = make_mlp(impl, size)
+        sides.append(sides_of(mlp))
+        outs.append(plain(mlp(embedding)))
+    return {"sides": sides, "outs": outs}
 
 
 def mlp_gradients(impl, inputs):
@@ -143,6 +156,7 @@ def mlp_one_by_one(impl, inputs):
         "first": plain(mlp(embedding)),
         "second": plain(mlp(embedding)),
         "alone": [plain(mlp(row)) for row in embedding.split(1)],
+        "in eval mode": plain(mlp.eval()(embedding)),
     }
 
 
@@ -162,11 +176,6 @@ def mlp_of_equal_parameters(impl, inputs):
     return {"out": plain(mlp(inputs["embedding"]))}
 
 
-def mlp_in_full(impl, inputs):
-    mlp = make_mlp(impl, inputs)
-    return {"sides": sides_of(mlp), "out": plain(mlp(inputs["embedding"]))}
-
-
 def mlp_at_the_start(impl, inputs):
     mlp = impl.TimeMLP(inputs["time_dim"], inputs["cond_dim"])
     mlp(inputs["embedding"])
@@ -182,7 +191,7 @@ def mlp_elsewhere(impl, inputs):
 
 
 def make_classes(impl, inputs):
-    classes = impl.ClassEmbedding(inputs["num_classes"], inputs["cond_dim"])
+    classes = impl.ClassEmbedding(num_classes=inputs["num_classes"], cond_dim=inputs["cond_dim"])
     classes(inputs["labels"])  # lazy layers get their shapes here
     set_parameters(classes, tell_apart=True)  # each class may have a parameter of its own
     return classes
@@ -193,10 +202,13 @@ def class_vectors(impl, inputs):
 
 
 def class_sizes(impl, inputs):
-    classes = impl.ClassEmbedding(inputs["num_classes"], inputs["cond_dim"])
-    with contextlib.suppress(IndexError):  # a table that is too small has its sizes too
-        classes(inputs["labels"])  # lazy layers get their shapes here
-    return {"sides": sides_of(classes)}
+    found = []
+    for num_classes, cond_dim in inputs["sizes"]:
+        classes = impl.ClassEmbedding(num_classes, cond_dim)
+        with contextlib.suppress(IndexError):  # a table that is too small has its sizes too
+            classes(torch.arange(num_classes + 1))  # lazy layers get their shapes here
+        found.append(sides_of(classes))
+    return {"sides": found}
 
 
 def class_one_by_one(impl, inputs):
@@ -207,22 +219,33 @@ def class_one_by_one(impl, inputs):
         "together": together,
         "steady": all(torch.equal(plain(classes(labels)), together) for _ in range(60)),
         "alone": [plain(classes(label)) for label in labels.split(1)],
+        "in eval mode": plain(classes.eval()(labels)),
     }
 
 
+def classes_of_sizes(impl, inputs):
+    """Of tables of several sizes: all labels' vectors."""
+    outs = []
+    for num_classes, cond_dim in inputs["sizes"]:
+        labels = torch.arange(num_classes + 1)
+        size = {"num_classes": num_classes, "cond_dim": cond_dim, "labels": labels}
+        outs.append(plain(make_classes(impl, size)(labels)))
+    return {"outs": outs}
+
+
 def class_gradients(impl, inputs):
-    """How many parameter entries each pair of labels moves, both of them."""
+    """How many parameter entries each pair of labels moves together, and each label how far."""
     classes, labels = make_classes(impl, inputs), inputs["labels"]
-    moved = []
+    moved, lengths = [], []
     for i in range(len(labels)):
         out = classes(labels)[i]
         # Weights between 1 and 2: no gradient is 0 by accident.
         loss = (out * torch.linspace(1, 2, len(out))).sum()
-        moved.append(
-            torch.cat([grad != 0 for grad in gradients(classes, loss)] or [torch.zeros(0)])
-        )
+        grad = torch.cat(gradients(classes, loss) or [torch.zeros(0)])
+        moved.append(grad != 0)
+        lengths.append(float(grad.norm()))
     moved = torch.stack(moved).float()
-    return {"shared": (moved @ moved.T).long()}
+    return {"shared": (moved @ moved.T).long(), "lengths": lengths}
 
 
 def class_scaled(impl, inputs):
@@ -247,7 +270,29 @@ def class_elsewhere(impl, inputs):
 
 def dropped_once(impl, inputs):
     labels, p, null = inputs["labels"], inputs["p"], inputs["null_label"]
-    return {"labels": impl.drop_labels(labels, p, null, generator(inputs["seed"]))}
+    g = generator(inputs["seed"])
+    return {"labels": impl.drop_labels(labels=labels, p=p, null_label=null, generator=g)}
+
+
+def dropped_to_any_null(impl, inputs):
+    """None and all dropped, with several numbers for the null label."""
+
+    def drop(p, null):
+        return impl.drop_labels(inputs["labels"], p, null, generator(inputs["seed"]))
+
+    nulls = inputs["null_labels"]
+    return {"none": [drop(0.0, n) for n in nulls], "all": [drop(1.0, n) for n in nulls]}
+
+
+def dropped_beside_the_old(impl, inputs):
+    """Do the new labels lie where the old ones do?"""
+    labels, null = inputs["labels"], inputs["null_label"]
+    found = []
+    for p in inputs["ps"]:
+        new = impl.drop_labels(labels, p, null, generator(inputs["seed"]))
+        place = new.untyped_storage().data_ptr() if isinstance(new, torch.Tensor) else None
+        found.append(place == labels.untyped_storage().data_ptr())
+    return {"same memory": found}
 
 
 def dropped_at_the_ends(impl, inputs):
@@ -273,7 +318,11 @@ def dropped_with_generators(impl, inputs):
     torch.manual_seed(2)  # must not matter
     again = drop(generator(seed))
     others = [drop(generator(seed + 1 + i)) for i in range(40)]
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    drop(g)
     return {
+        "global_kept": torch.equal(torch.get_rng_state(), state),
         "repeats": torch.equal(first, again),
         "moves_on": not all(torch.equal(first, new) for new in later[1:]),
         "follows_the_seed": not all(torch.equal(first, new) for new in others),
@@ -304,6 +353,23 @@ def dropped_by_label(impl, inputs):
     return {"shares": shares}
 
 
+def dropped_shares(impl, inputs):
+    """The share of dropped labels, for several p."""
+    labels, null, g = inputs["labels"], inputs["null_label"], generator(inputs["seed"])
+    masks = [impl.drop_labels(labels, p, null, g) == null for p in inputs["ps"]]
+    return {"shares": [float(mask.double().mean()) for mask in masks]}
+
+
+def dropped_in_small_batches(impl, inputs):
+    """How often 0, 1, ... labels of a batch are dropped, for batches of one and of two."""
+    shares = []
+    for size in (1, 2):
+        few = {**inputs, "labels": inputs["labels"][:size]}
+        counts = _masks(impl, few).sum(dim=1)
+        shares.append([float((counts == k).double().mean()) for k in range(size + 1)])
+    return {"shares": shares}
+
+
 def dropped_at_zero(impl, inputs):
     """Drop none, then all, with draws among which is an exact 0."""
     labels, null = inputs["labels"], inputs["null_label"]
@@ -324,4 +390,4 @@ def dropped_with_bad_p(impl, inputs):
     def drop(p):
         return impl.drop_labels(labels, p, null, generator(inputs["seed"]))
 
-    return {"raised": [name_of_error(lambda p=p: drop(p)) for p in inputs["ps"]]}
+    return {"raised": [name_of_error(lambda p=p: drop(p)) for p in inputs["ps"].tolist()]}

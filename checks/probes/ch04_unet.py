@@ -97,7 +97,9 @@ def gradients(out, wrt: list[Tensor]) -> list[Tensor | None]:
     if not isinstance(out, Tensor) or not out.requires_grad:
         return [None] * len(wrt)
     loss = (out * draw(out.numel()).view(out.shape)).sum()
-    return list(torch.autograd.grad(loss, wrt, allow_unused=True))
+    learned = [value for value in wrt if value.requires_grad]
+    found = iter(torch.autograd.grad(loss, learned, allow_unused=True))
+    return [next(found) if value.requires_grad else None for value in wrt]
 
 
 def silent(grad: Tensor | None) -> bool:
@@ -116,12 +118,19 @@ def one_by_one(module: nn.Module, *inputs: Tensor) -> list:
     return alone
 
 
-def company(module: nn.Module, *inputs: Tensor) -> dict:
-    """The images together, each alone, and together in eval mode."""
-    together = plain(module(*inputs))
-    alone = one_by_one(module, *inputs)
-    module.eval()
-    return {"together": together, "alone": alone, "in eval mode": plain(module(*inputs))}
+def cut_out(x: Tensor) -> Tensor:
+    """The same images, cut out of larger ones: their numbers do not lie side by side in memory."""
+    return nn.functional.pad(x, (1, 2, 1, 1))[:, :, 1:-1, 1:-2]
+
+
+def company(module: nn.Module, x: Tensor, *others: Tensor) -> dict:
+    """The images together, each alone, cut out of larger ones, and together in eval mode."""
+    return {
+        "together": plain(module(x, *others)),
+        "alone": one_by_one(module, x, *others),
+        "cut out": plain(module(cut_out(x), *others)),
+        "in eval mode": plain(module.eval()(x, *others)),
+    }
 
 
 # 4.1
@@ -132,7 +141,8 @@ def resblock_sizes(impl, inputs):
     found = []
     for size in inputs["sizes"]:
         x = inputs["x"][:, : size[0]].clone()
-        found.append(plain(impl.ResBlock(*size)(x, inputs["cond"])))
+        names = ("in_channels", "out_channels", "cond_dim", "groups")
+        found.append(plain(impl.ResBlock(**dict(zip(names, size)))(x, inputs["cond"])))
     return {"out": found}
 
 
@@ -142,6 +152,12 @@ def resblock(impl, inputs):
     block = impl.ResBlock(*inputs["size"])
     Known(block, x, cond).set()
     return {"out": plain(block(x, cond))}
+
+
+def resblock_group_numbers(impl, inputs):
+    """One block for each number of groups."""
+    alone = [{**inputs, "size": [*inputs["size"], groups]} for groups in inputs["groups"]]
+    return {"outs": [resblock(impl, one)["out"] for one in alone]}
 
 
 def resblock_shortcut(impl, inputs):
@@ -226,6 +242,7 @@ def resblock_gradients(impl, inputs):
         "cond": grads[1],
         "silent": sorted(list(p.shape) for p, grad in zip(known.all, grads[2:]) if silent(grad)),
         "weights": sum(p.numel() for p in known.weights),
+        "scales": sum(p.numel() for p in known.gains),
     }
 
 
@@ -242,12 +259,13 @@ def upsample(impl, inputs):
 
 def _resampled(make, inputs):
     """Each batch of images sent through a module with known weights, in both modes."""
-    found = {"out": [], "in eval mode": [], "weights": []}
+    found = {"out": [], "cut out": [], "in eval mode": [], "weights": []}
     for x in inputs["images"]:
-        module = make(x.shape[1])
+        module = make(channels=x.shape[1])
         known = Known(module, x)
         known.set()
         found["out"].append(plain(module(x)))
+        found["cut out"].append(plain(module(cut_out(x))))
         found["in eval mode"].append(plain(module.eval()(x)))
         found["weights"].append(sum(p.numel() for p in known.weights))
     return found
@@ -317,7 +335,7 @@ def _attention(impl, inputs, scale: float = 1.0):
     """The module with known weights. Its norm's scale is 1: the weights could take it over."""
     channels, groups = inputs["size"]
     module = impl.SelfAttention(channels, groups)
-    known = Known(module, inputs["x"])
+    known = Known(module, inputs["x"] if "x" in inputs else inputs["images"][0])
     known.set(weight=lambda shape: scale * attention_weight(shape, channels), gain=one)
     return module, known
 
@@ -330,10 +348,16 @@ def attention(impl, inputs):
 def attention_default(impl, inputs):
     """Made with the channels alone: the number of groups is the signature's."""
     channels = inputs["x"].shape[1]
-    module = impl.SelfAttention(channels)
+    module = impl.SelfAttention(channels=channels)
     rule = {"weight": lambda shape: attention_weight(shape, channels), "gain": one}
     Known(module, inputs["x"]).set(**rule)
     return {"out": plain(module(inputs["x"]))}
+
+
+def attention_of_images(impl, inputs):
+    """Images of several sizes."""
+    module, _ = _attention(impl, inputs, inputs["scale"])
+    return {"outs": [plain(module(x)) for x in inputs["images"]]}
 
 
 def attention_silenced(impl, inputs):
@@ -475,7 +499,9 @@ class Built:
         self.time, self.label = ToyEmbedding(cond_dim, 0.01), ToyEmbedding(cond_dim, 0.7)
         stubs: list[Stub] = []
         blocks = impl.Blocks(**toy_blocks(self.log, stubs))
-        self.net = impl.UNet(config, self.time, self.label, blocks)
+        self.net = impl.UNet(
+            config=config, time_embedding=self.time, class_embedding=self.label, blocks=blocks
+        )
         self.own = Known(self.net, *example, leave=(*stubs, self.time, self.label))
         self.own.set()
         for toy in (*stubs, self.time, self.label):
@@ -586,16 +612,13 @@ def unet_gradients(impl, inputs):
         if id(embedding.rates) not in held:
             outside.append(name)
     places = [x, built.time.rates, built.label.rates, *(stub.scale for stub in blocks)]
-    grads = gradients(out, [*places, *built.own.weights])
+    own = built.own.weights + built.own.gains
+    grads = gradients(out, [*places, *own])
     return {
         "outside": outside,
         "x": grads[0],
         "time": grads[1],
         "label": grads[2],
         "blocks": grads[3 : len(places)],
-        "own": sum(
-            p.numel()
-            for p, grad in zip(built.own.weights, grads[len(places) :])
-            if grad is not None
-        ),
+        "own": sum(p.numel() for p, grad in zip(own, grads[len(places) :]) if grad is not None),
     }
