@@ -254,11 +254,11 @@ def test_noise_is_standard_normal(got, ref, inputs):
         "draws, so that the mean of all is a little off 0, and the variance a little off 1",
         "noise that has been shifted and scaled until both come out even",
     )
-    # Of so many draws 26 lie beyond 3.4; that none does has a probability of 6e-12.
+    # Of so many draws 18 lie beyond 3.5; that none does has a probability of 2e-8.
     largest = float(eps.abs().max())
     require(
-        largest > 3.4,
-        "noise with the bell curve's tails, in which a few of 38400 numbers exceed 3.4",
+        largest > 3.5,
+        "noise with the bell curve's tails, in which a few of 38400 numbers exceed 3.5",
         f"none larger than {largest:.3f}",
     )
 
@@ -328,7 +328,7 @@ def loss_inputs(*shape: int):
             **{name: batch[name] for name in ("x0", "t", "eps", "alpha_bars")},
             "labels": labels,
             "weights": weights,
-            "x_t": torch.randn(shape, generator=g),
+            "x_t": 3 * torch.randn(shape, generator=g),
             "wanted": torch.randn(shape, generator=g),
         }
 
@@ -1057,7 +1057,7 @@ def test_step_returns_the_loss(got, ref, inputs):
     )
     expected = "the loss that compute_loss returned"
     require_number(got["computed"], loss, "compute_loss to be called", "its result", 1e-4, 1e-4)
-    require_number(got["loss"], got["computed"], expected, "the result", 1e-6, 0)
+    require_number(got["loss"], got["computed"], expected, "the result", 1e-7, 0)
 
 
 @check(
@@ -1130,6 +1130,7 @@ def limit_inputs(g: torch.Generator) -> dict:
     norm = math.sqrt(sum(float((slope.double() ** 2).sum()) for slope in slopes.values()))
     nothing = {name: torch.zeros_like(slope) for name, slope in slopes.items()}
     cases = [
+        {"slopes": slopes, "limit": 0.0},
         {"slopes": slopes, "limit": 0.002},
         {"slopes": slopes, "limit": 1.05 * norm},
         {"slopes": slopes, "limit": 0.95 * norm},
@@ -1148,7 +1149,7 @@ def limit_inputs(g: torch.Generator) -> dict:
 )
 def test_step_clips_what_exceeds_the_limit(got, ref, inputs):
     """However small the limit is, what exceeds it is scaled down to it, and nothing else is"""
-    words = ("far above", "just below", "just above", "0, far below")
+    words = ("far above", "far above", "just below", "just above", "0, far below")
     for found, case, where in zip(got["found"], inputs["cases"], words):
         target = descend(inputs["weights"], case["slopes"], inputs["lr"], case["limit"])
         require_weights(

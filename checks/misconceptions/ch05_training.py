@@ -1168,7 +1168,7 @@ answers.edit(
     "5.4",
     "the loss rounded",
     "Rounding is for the eye. Hand out the loss as it is, and round where it is printed.",
-    ("return loss.item()", "return round(loss.item(), 4)"),
+    ("return loss.item()", "return round(loss.item(), 3)"),
 )
 
 
