@@ -79,6 +79,20 @@ def draw_inputs(*shape: int, num_steps: int, dtype: torch.dtype = torch.float32)
     return inputs
 
 
+def across(inputs):
+    """The same inputs with height and width exchanged in all images: no longer contiguous."""
+
+    def turned(value):
+        if isinstance(value, dict):
+            return {name: turned(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [turned(part) for part in value]
+        images = isinstance(value, Tensor) and value.ndim == 4
+        return value.transpose(2, 3) if images else value
+
+    return lambda g: turned(inputs(g))
+
+
 @check(
     "5.1",
     probe=probes.drawn_shapes,
@@ -101,6 +115,18 @@ def test_draws_have_the_right_shapes(got, ref, inputs):
 def test_noise_has_the_dtype_of_the_images(got, ref, inputs):
     """The noise has the dtype of the images"""
     require_tensor(got["eps"], "eps, like x0,", (4, 2, 7, 3), torch.float64)
+
+
+@check(
+    "5.1",
+    probe=probes.drawn_shapes,
+    inputs=across(draw_inputs(4, 2, 7, 3, num_steps=1, dtype=torch.bfloat16)),
+    call=DRAW_CALL.format(1, "(4, 2, 3, 7), in bfloat16 and not contiguous"),
+)
+def test_noise_is_drawn_for_any_images(got, ref, inputs):
+    """Images in bfloat16, or transposed, get their noise as well, and T may be 1"""
+    require_tensor(got["t"], "t", (4,), torch.int64)
+    require_tensor(got["eps"], "eps, like x0,", (4, 2, 3, 7), torch.bfloat16)
 
 
 @check(
@@ -155,6 +181,30 @@ def test_steps_are_drawn_equally_often(got, ref, inputs):
 
 @check(
     "5.1",
+    probe=probes.drawn_order,
+    inputs=draw_inputs(20_000, 1, 1, 1, num_steps=5),
+    call=DRAW_CALL.format(5, "(20000, 1, 1, 1)"),
+)
+def test_steps_have_nothing_to_do_with_each_other(got, ref, inputs):
+    """A step depends neither on the image's place in the batch nor on the other images' steps"""
+    # The standard deviation of a correlation is at most 0.01, and each is rounded to 0.1.
+    for other, correlation in got.items():
+        if other != "each just as often":
+            require(
+                abs(correlation) < 0.15,
+                "for each image a step of its own, whatever the others get",
+                f"steps that go with {other} (correlation {correlation:g})",
+            )
+    # That 20000 draws of 5 steps come out even has a probability of 4e-9.
+    require(
+        not got["each just as often"],
+        "for each image a draw of its own, so that some steps come up more often than others",
+        "each of the 5 steps exactly 4000 times",
+    )
+
+
+@check(
+    "5.1",
     probe=probes.drawn_noise,
     inputs=draw_inputs(40, 3, 16, 20, num_steps=5),
     call=DRAW_CALL.format(5, "(40, 3, 16, 20)"),
@@ -174,6 +224,13 @@ def test_noise_is_standard_normal(got, ref, inputs):
             f"noise that is drawn anew for each {name}",
             f"noise that each {name} shares with the next (correlation {correlation:.2f})",
         )
+    for other, name in ((eps[20:], "half a batch further on"), (eps.flip(0)[:20], "from the end")):
+        correlation = float((eps[:20] * other).mean()) / (variance or 1)
+        require(
+            abs(correlation) < 0.044,  # of 19200 products, whose mean varies by 0.007
+            "noise that is drawn anew for each image",
+            f"noise that goes with that of the image {name} (correlation {correlation:.2f})",
+        )
     require(abs(mean) < 0.031, "noise with mean 0", f"a mean of {mean:.3f}")
     require(abs(variance - 1) < 0.044, "noise with variance 1", f"a variance of {variance:.3f}")
     fourth = float((eps**4).mean())
@@ -182,11 +239,26 @@ def test_noise_is_standard_normal(got, ref, inputs):
         "noise with the bell curve's tails, for which the mean of eps^4 is 3",
         f"a mean of eps^4 of {fourth:.3f}",
     )
-    # Of so many draws 26 lie beyond 3.4; that none does has a probability of 6e-12.
+    # Draws do not come out even. The sums below are chi-square with 40 degrees of freedom, hence
+    # below 8 with a probability of 1e-8; mean and variance of all are so near with one of 6e-8.
+    images = eps.flatten(1)
+    means, spread = images.mean(1), images.square().mean(1) - 1
+    for name, total in (("mean", means), ("variance", spread / math.sqrt(2))):
+        require(
+            float(960 * total.square().sum()) > 8,
+            f"draws, so that an image's noise has a {name} that is a little off",
+            f"noise whose {name} is evened out in every image",
+        )
+    require(
+        abs(mean) > 5e-7 or abs(variance - 1) > 7e-6,
+        "draws, so that the mean of all is a little off 0, and the variance a little off 1",
+        "noise that has been shifted and scaled until both come out even",
+    )
+    # Of so many draws 18 lie beyond 3.5; that none does has a probability of 2e-8.
     largest = float(eps.abs().max())
     require(
-        largest > 3.4,
-        "noise with the bell curve's tails, in which a few of 38400 numbers exceed 3.4",
+        largest > 3.5,
+        "noise with the bell curve's tails, in which a few of 38400 numbers exceed 3.5",
         f"none larger than {largest:.3f}",
     )
 
@@ -216,6 +288,11 @@ def test_draws_come_from_the_generator(got, ref, inputs):
             f"another {name} in the next call with the same generator",
             f"the same {name} again",
         )
+    require(
+        got["global untouched"],
+        "torch's global random numbers to stay as they are",
+        "a call that draws from them or seeds them",
+    )
 
 
 @check(
@@ -251,7 +328,7 @@ def loss_inputs(*shape: int):
             **{name: batch[name] for name in ("x0", "t", "eps", "alpha_bars")},
             "labels": labels,
             "weights": weights,
-            "x_t": torch.randn(shape, generator=g),
+            "x_t": 3 * torch.randn(shape, generator=g),
             "wanted": torch.randn(shape, generator=g),
         }
 
@@ -369,7 +446,7 @@ def test_loss_is_the_mean_squared_error(got, ref, inputs):
 @check(
     "5.1",
     probe=probes.loss_target,
-    inputs=loss_inputs(5, 3, 4, 6),
+    inputs=across(loss_inputs(5, 3, 6, 4)),
     call=LOSS_CALL.format(", target)", "(5, 3, 4, 6)").replace("), x0", ", x0"),
 )
 def test_loss_uses_the_target_it_is_given(got, ref, inputs):
@@ -385,6 +462,49 @@ def test_loss_uses_the_target_it_is_given(got, ref, inputs):
             )
     error = answer_minus(inputs, inputs["wanted"])
     require_loss(got["loss"], error, "the mean of the squared difference to what target returned")
+
+
+ERRORS = [1.0, -1.0, 2.0, 300.0, -1e-3]
+
+
+@check(
+    "5.1",
+    probe=probes.loss_of_known_errors,
+    inputs=lambda g: {**loss_inputs(3, 2, 5, 4)(g), "errors": ERRORS},
+    call="diffusion_loss(model, ...), where every pixel of the answer is off by 1, -1, 2, ...",
+)
+def test_loss_of_known_errors(got, ref, inputs):
+    """Off by 1 costs 1, and k times as far costs k^2 times as much, however large or small k is"""
+    for loss, error in zip(got["losses"], ERRORS):
+        loss = require_tensor(loss, "the loss", (), dtype=None)
+        expected = f"the loss {error**2:g} where the answer is off by {error:g} in every pixel"
+        require_number(float(loss), error**2, expected, "the loss", RTOL, 0)
+
+
+@check(
+    "5.1",
+    probe=probes.loss_leaves_model,
+    inputs=loss_inputs(3, 2, 5, 4),
+    call=LOSS_CALL.format("", "(3, 2, 5, 4)") + ", a model that holds gradients, in either mode",
+)
+def test_loss_leaves_the_network_as_it_is(got, ref, inputs):
+    """Asking the network changes nothing in it"""
+    for training in (True, False):
+        found = got[f"training={training}"]
+        mode = "training mode" if training else "eval mode"
+        require(
+            found["training"] is training, f"the model to stay in {mode}", "the model in the other"
+        )
+        ones = {name: torch.ones_like(value) for name, value in inputs["weights"].items()}
+        require_weights(
+            found["weights"], inputs["weights"], "the weights to stay as they are", "the model"
+        )
+        require_weights(
+            found["gradients"],
+            ones,
+            "the gradients that the model held before to stay as they are",
+            "its gradients",
+        )
 
 
 @check(
@@ -424,35 +544,31 @@ def batches(names: tuple[str, ...], *shapes: tuple[int, ...]):
 
 
 def at_the_ends(names: tuple[str, ...]):
-    """Four images, two of them almost clean and two almost lost in noise."""
+    """Four images, two of them clean and two of them nothing but noise."""
 
     def inputs(g: torch.Generator) -> dict:
         batch = draw_batch(g, 4, 2, 3, 4)
         batch["t"] = torch.tensor([2, 0, 0, 2])
-        batch["alpha_bars"] = torch.tensor([0.9999, 0.5, 0.0001])
+        batch["alpha_bars"] = torch.tensor([1.0, 0.5, 0.0])
         return {"batches": [{name: batch[name] for name in names}]}
 
     return inputs
-
-
-# sqrt(1e-4) = 0.01 of the other ingredient is still in it, which is at most 5 in size.
-END_ATOL = 0.06
 
 
 @check(
     "5.2",
     probe=probes.v_target,
     inputs=at_the_ends(probes.V_TARGET_INPUTS),
-    call="v_target(x0, eps, t, alpha_bars), alpha_bars = [0.9999, 0.5, 0.0001]",
+    call="v_target(x0, eps, t, alpha_bars), alpha_bars = [1, 0.5, 0]",
 )
 def test_v_is_what_the_input_hides(got, ref, inputs):
-    """On an almost clean image v is the noise, in almost pure noise it is minus the image"""
+    """On a clean image v is the noise, in pure noise it is minus the image"""
     v = require_tensor(got["found"][0], "v", (4, 2, 3, 4))
     batch = inputs["batches"][0]
     for end, target, name in ((0, batch["eps"], "eps"), (2, -batch["x0"], "-x_0")):
         there = batch["t"] == end
-        expected = f"v near {name} where alpha_bar is near {0 if end else 1}"
-        require_close(v[there], target[there], expected, "v", 0, END_ATOL)
+        expected = f"v = {name} where alpha_bar is {0 if end else 1}"
+        require_close(v[there], target[there], expected, "v", RTOL, ATOL)
 
 
 def require_v(v, batch: dict) -> None:
@@ -492,11 +608,11 @@ def test_v_mixes_each_image_by_its_own_step(got, ref, inputs):
 @check(
     "5.2",
     probe=probes.v_target,
-    inputs=batches(probes.V_TARGET_INPUTS, (5, 3, 4, 6), (1, 1, 5, 3)),
-    call="v_target(x0, eps, t, alpha_bars), x0 of shape (5, 3, 4, 6), then (1, 1, 5, 3)",
+    inputs=across(batches(probes.V_TARGET_INPUTS, (5, 3, 6, 4), (1, 1, 3, 5))),
+    call="v_target(x0, eps, t, alpha_bars), x0 not contiguous, (5, 3, 4, 6), then (1, 1, 5, 3)",
 )
 def test_v_in_other_sizes(got, ref, inputs):
-    """The same holds for images of other sizes"""
+    """The same holds for images of other sizes, and for transposed ones"""
     for v, batch in zip(got["found"], inputs["batches"]):
         require_v(v, batch)
 
@@ -505,7 +621,7 @@ def test_v_in_other_sizes(got, ref, inputs):
     "5.2",
     probe=probes.eps_from_v,
     inputs=at_the_ends(probes.EPS_FROM_V_INPUTS),
-    call="eps_from_v(x_t, v, t, alpha_bars), alpha_bars = [0.9999, 0.5, 0.0001]",
+    call="eps_from_v(x_t, v, t, alpha_bars), alpha_bars = [1, 0.5, 0]",
 )
 def test_eps_from_v_at_the_ends(got, ref, inputs):
     """Where v is the noise, v is handed on; where x_t is nothing but noise, x_t is"""
@@ -513,8 +629,8 @@ def test_eps_from_v_at_the_ends(got, ref, inputs):
     batch = inputs["batches"][0]
     for end, name in ((0, "v"), (2, "x_t")):
         there = batch["t"] == end
-        expected = f"eps near {name} where alpha_bar is near {0 if end else 1}"
-        require_close(eps[there], batch[name][there], expected, "eps", 0, END_ATOL)
+        expected = f"eps = {name} where alpha_bar is {0 if end else 1}"
+        require_close(eps[there], batch[name][there], expected, "eps", RTOL, ATOL)
 
 
 def require_eps(eps, batch: dict) -> None:
@@ -544,11 +660,11 @@ def test_eps_from_v_undoes_v(got, ref, inputs):
 @check(
     "5.2",
     probe=probes.eps_from_v,
-    inputs=batches((*probes.EPS_FROM_V_INPUTS, "eps"), (5, 3, 4, 6), (1, 1, 5, 3)),
-    call="eps_from_v(x_t, v, t, alpha_bars), x_t of shape (5, 3, 4, 6), then (1, 1, 5, 3)",
+    inputs=across(batches((*probes.EPS_FROM_V_INPUTS, "eps"), (5, 3, 6, 4), (1, 1, 3, 5))),
+    call="eps_from_v(x_t, v, t, alpha_bars), x_t not contiguous, (5, 3, 4, 6), then (1, 1, 5, 3)",
 )
 def test_eps_from_v_in_other_sizes(got, ref, inputs):
-    """The noise comes back from images of other sizes, too"""
+    """The noise comes back from images of other sizes, too, and from transposed ones"""
     for eps, batch in zip(got["found"], inputs["batches"]):
         require_eps(eps, batch)
 
@@ -682,6 +798,17 @@ def test_ema_decay_is_the_upper_limit(got, ref, inputs):
 
 @check(
     "5.3",
+    probe=probes.ema_follow,
+    inputs=ema_inputs(updates=2, decay=0.0),
+    call="EMA(model, decay=0.0), then twice: the model's weights change, update(model)",
+)
+def test_ema_decay_may_be_small(got, ref, inputs):
+    """A decay of 0 keeps nothing: the average is the network as it is now"""
+    require_path(got, inputs, 0.0, "d_n = 0, which is decay")
+
+
+@check(
+    "5.3",
     probe=probes.ema_modes,
     inputs=ema_inputs(),
     call="EMA(model) with a model in training mode, then update(model) twice",
@@ -717,6 +844,20 @@ def test_ema_modes(got, ref, inputs):
     )
 
 
+def buffers_in(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: state[name] for name in (*probes.BUFFER_SHAPES, probes.COUNT)}
+
+
+def require_buffers(buffers: dict, inputs: dict) -> None:
+    require_weights(
+        buffers,
+        buffers_in(inputs["moved"]),
+        "ema.model's buffers, all of them, to equal the model's after an update, without any "
+        "averaging",
+        "ema.model",
+    )
+
+
 @check(
     "5.3",
     probe=probes.ema_buffers,
@@ -725,17 +866,10 @@ def test_ema_modes(got, ref, inputs):
 )
 def test_ema_copies_buffers(got, ref, inputs):
     """Buffers are copied as they are"""
-    names = (*probes.BUFFER_SHAPES, probes.COUNT)
-    target = {name: inputs["moved"][name] for name in names}
-    require_weights(
-        got["updated"],
-        target,
-        "ema.model's buffers to equal the model's after an update, without any averaging",
-        "ema.model",
-    )
+    require_buffers(got["updated"], inputs)
     require_weights(
         got["later"],
-        target,
+        buffers_in(inputs["moved"]),
         "ema.model's buffers to be copies, which do not change with the model's",
         "ema.model",
     )
@@ -755,6 +889,59 @@ def test_ema_leaves_the_network_alone(got, ref, inputs):
         "update(model) to change ema.model and leave the model as it is",
         "the model",
     )
+    for when in ("made", "updated"):
+        found = got[when]
+        modes = {name: name != "norm" for name in found["training"]}
+        require(
+            found["training"] == modes,
+            "each part of the model to stay in its mode",
+            f"parts in another one than before: {_others(found['training'], modes)}",
+        )
+        wants = {name: name != "fixed" for name in found["requires_grad"]}
+        require(
+            found["requires_grad"] == wants,
+            "the model's frozen parameter to stay frozen, and no other to become so",
+            f"changed requires_grad in {_others(found['requires_grad'], wants)}",
+        )
+        held = {name for name, grad in found["gradients"].items() if isinstance(grad, Tensor)}
+        require(
+            held == {"first.weight", "gain"}
+            and all(bool((found["gradients"][name] == 1).all()) for name in held),
+            "the gradients that the model holds to stay as they are",
+            "other gradients than before",
+        )
+    require(
+        not got["kept"],
+        "the model to be copied, not kept: without another reference its memory is free again",
+        "a model that the EMA still holds",
+    )
+
+
+def _others(found: dict, wanted: dict) -> str:
+    return ", ".join(name or "the model" for name in wanted if found[name] != wanted[name])
+
+
+def replaced_inputs(g: torch.Generator) -> dict:
+    return {**ema_inputs()(g), "other": draw_state(g)}
+
+
+@check(
+    "5.3",
+    probe=probes.ema_replaced,
+    inputs=replaced_inputs,
+    call="update(model) three times, ema.model = another network, ema.num_updates = 0, update(...)",
+)
+def test_ema_goes_on_from_what_is_put_in(got, ref, inputs):
+    """model and num_updates may be set, and the next update goes on from what they are then"""
+    shadow = follow(parameters_in(inputs["other"]), inputs["moved"], 0, 0.9999)
+    require_weights(
+        got["parameters"],
+        {name: value.float() for name, value in shadow.items()},
+        "a first update, d_0 = 1/10, of the network that was put into ema.model",
+        "the average",
+    )
+    require_buffers(got["buffers"], inputs)
+    require_count(got["num_updates"], 1, "num_updates = 1 after it")
 
 
 def restored_inputs(g: torch.Generator) -> dict:
@@ -765,7 +952,7 @@ def restored_inputs(g: torch.Generator) -> dict:
     "5.3",
     probe=probes.ema_restored,
     inputs=restored_inputs,
-    call="ema.model.load_state_dict(...), ema.num_updates = 89, then update(model)",
+    call="weights written into ema.model, ema.num_updates = 89, then update(another model)",
 )
 def test_ema_goes_on_from_a_checkpoint(got, ref, inputs):
     """The average goes on from the weights and the count that a checkpoint puts back"""
@@ -776,6 +963,7 @@ def test_ema_goes_on_from_a_checkpoint(got, ref, inputs):
         "the 90th update, from the weights in ema.model and with d_89 = 90/99",
         "the average",
     )
+    require_buffers(got["buffers"], inputs)
     require_count(got["num_updates"], 90, "num_updates = 90 after it")
 
 
@@ -839,7 +1027,7 @@ def step_inputs(*limit: float):
 def descend(weights: dict, slopes: dict, lr: float, limit: float) -> dict[str, Tensor]:
     """One step of clipped gradient descent, in float64."""
     norm = math.sqrt(sum(float((slope.double() ** 2).sum()) for slope in slopes.values()))
-    scale = min(1.0, limit / norm)
+    scale = min(1.0, limit / norm) if norm else 1.0
     return {name: weights[name].double() - lr * scale * slopes[name].double() for name in weights}
 
 
@@ -867,9 +1055,9 @@ def test_step_returns_the_loss(got, ref, inputs):
         float((inputs["slopes"][name].double() * inputs["weights"][name].double()).sum())
         for name in inputs["slopes"]
     )
-    require_number(
-        got["loss"], loss, "the loss that compute_loss returned", "the result", 1e-4, 1e-4
-    )
+    expected = "the loss that compute_loss returned"
+    require_number(got["computed"], loss, "compute_loss to be called", "its result", 1e-4, 1e-4)
+    require_number(got["loss"], got["computed"], expected, "the result", 1e-7, 0)
 
 
 @check(
@@ -936,6 +1124,43 @@ def test_step_clips_the_joint_norm(got, ref, inputs):
     )
 
 
+def limit_inputs(g: torch.Generator) -> dict:
+    inputs = step_inputs()(g)
+    slopes = inputs["slopes"]
+    norm = math.sqrt(sum(float((slope.double() ** 2).sum()) for slope in slopes.values()))
+    nothing = {name: torch.zeros_like(slope) for name, slope in slopes.items()}
+    cases = [
+        {"slopes": slopes, "limit": 0.0},
+        {"slopes": slopes, "limit": 0.002},
+        {"slopes": slopes, "limit": 1.05 * norm},
+        {"slopes": slopes, "limit": 0.95 * norm},
+        {"slopes": nothing, "limit": 1.0},
+    ]
+    return {**inputs, "cases": cases}
+
+
+@check(
+    "5.4",
+    probe=probes.steps_at_limits,
+    inputs=limit_inputs,
+    call="training_step(model, ema, SGD, compute_loss, max_grad_norm), the joint norm far above, "
+    "just below and just above max_grad_norm, and 0",
+    seconds=SECONDS,
+)
+def test_step_clips_what_exceeds_the_limit(got, ref, inputs):
+    """However small the limit is, what exceeds it is scaled down to it, and nothing else is"""
+    words = ("far above", "far above", "just below", "just above", "0, far below")
+    for found, case, where in zip(got["found"], inputs["cases"], words):
+        target = descend(inputs["weights"], case["slopes"], inputs["lr"], case["limit"])
+        require_weights(
+            found,
+            {name: value.float() for name, value in target.items()},
+            f"a step along the gradient, at most max_grad_norm = {case['limit']:.4g} long before "
+            f"the learning rate, where the joint norm is {where} it",
+            "the model",
+        )
+
+
 @check(
     "5.4",
     probe=probes.step_shows_average,
@@ -960,19 +1185,24 @@ def test_step_updates_the_average_last(got, ref, inputs):
 @check(
     "5.4",
     probe=probes.steps_in_a_row,
-    inputs=step_inputs(),
-    call="training_step(model, ema, SGD, compute_loss), four times, gradients steep and gentle",
+    inputs=lambda g: {**step_inputs()(g), "options": {"momentum": 0.5, "weight_decay": 0.1}},
+    call="training_step(model, ema, SGD with momentum and weight decay, compute_loss), four times",
     seconds=SECONDS,
 )
 def test_steps_in_a_row(got, ref, inputs):
-    """Each step of several goes along its own gradient, and the limit is 1 if none is given"""
+    """Each of several steps is the optimiser's own, and the limit is 1 if none is given"""
     weights, steps = inputs["weights"], len(inputs["path"])
+    still = {name: torch.zeros_like(value) for name, value in weights.items()}
+    speed = still
     for number, slopes in enumerate(inputs["path"]):
-        weights = descend(weights, slopes, inputs["lr"], 1.0)
+        clipped = descend(still, slopes, 1.0, 1.0)  # minus the gradient, at most 1 long
+        speed = {n: 0.5 * speed[n] + clipped[n] - 0.1 * weights[n] for n in speed}
+        weights = {name: weights[name] + inputs["lr"] * speed[name] for name in weights}
         require_weights(
             got["path"][number],
             {name: value.float() for name, value in weights.items()},
-            f"step {number + 1} to go along its own gradient, at most 1 long",
+            f"step {number + 1} to be what SGD with momentum and weight decay makes of its "
+            "gradient, which is at most 1 long, and of those before",
             "the model",
         )
     require(
@@ -1014,11 +1244,12 @@ def test_checkpoint_is_one_file(got, ref, inputs):
 @check("5.5", probe=probes.checkpoint_step, inputs=run_inputs, call=LOAD_CALL, seconds=SECONDS)
 def test_checkpoint_tells_the_step(got, ref, inputs):
     """Loading returns the number of steps done"""
-    require(
-        got["integer"] and got["step"] == probes.STEPS_DONE,
-        f"the number of steps that was saved, {probes.STEPS_DONE}",
-        brief(got["step"]),
-    )
+    for step, integer, saved in zip(got["steps"], got["integers"], (probes.STEPS_DONE, 0)):
+        require(
+            integer and step == saved,
+            f"the number of steps that was saved last under this name, {saved}",
+            brief(step),
+        )
 
 
 @check("5.5", probe=probes.checkpoint_weights, inputs=run_inputs, call=LOAD_CALL, seconds=SECONDS)
@@ -1036,15 +1267,7 @@ def test_checkpoint_keeps_weights_and_average(got, ref, inputs):
         "ema.model",
         **SAME,
     )
-    for name, mode in (("model", True), ("average", False)):
-        found = got["modes"][name]
-        require(
-            found == {"training": [mode], "requires_grad": [mode]},
-            "loading to leave the model in training mode, and ema.model in eval mode and without "
-            "need of gradients",
-            f"{'the model' if mode else 'ema.model'} with training in {found['training']} "
-            f"and requires_grad in {found['requires_grad']}",
-        )
+    require_modes(got["modes"], "loading")
     require_weights(
         got["average, the model changed"],
         average,
@@ -1052,6 +1275,18 @@ def test_checkpoint_keeps_weights_and_average(got, ref, inputs):
         "ema.model, after a change of the model,",
         **SAME,
     )
+
+
+def require_modes(modes: dict, what: str) -> None:
+    for name, mode in (("model", True), ("average", False)):
+        found = modes[name]
+        require(
+            found == {"training": [mode], "requires_grad": [mode]},
+            f"{what} to leave the model in training mode, and ema.model in eval mode and without "
+            "need of gradients",
+            f"{'the model' if mode else 'ema.model'} with training in {found['training']} "
+            f"and requires_grad in {found['requires_grad']}",
+        )
 
 
 @check("5.5", probe=probes.checkpoint_rest, inputs=run_inputs, call=LOAD_CALL, seconds=SECONDS)
@@ -1119,6 +1354,7 @@ def test_loaded_run_goes_on_as_if_never_stopped(got, ref, inputs):
 )
 def test_saved_run_goes_on_undisturbed(got, ref, inputs):
     """Saving does not disturb the run"""
+    require_modes(got["modes"], "saving")
     require_same_path(
         got["path"],
         inputs,
@@ -1194,6 +1430,11 @@ def test_loop_yields_each_loss(got, ref, inputs):
             f"{number} steps over {number} batches by the time of loss number {number}",
             f"{point['steps']} steps and {point['taken']} batches",
         )
+    require(
+        len(got["of a list"]) == 3,
+        "three losses for a list of three batches",
+        f"{len(got['of a list'])} of them",
+    )
 
 
 @check(
@@ -1313,13 +1554,16 @@ def test_loop_draws_anew_for_each_batch(got, ref, inputs):
             f"other {name} for each batch",
             f"the same {name} a second time",
         )
-    require(
-        got["same seed, same noise"] and got["other seed, other noise"],
-        "the noise to follow from the generator, and from nothing else",
-        "the same noise from two generators"
-        if got["same seed, same noise"]
-        else "other noise from a generator with the same seed",
-    )
+        require(
+            got[f"same seed, same {name}"] and got[f"other seed, other {name}"],
+            f"the {name} to follow from the generator, and from nothing else",
+            f"the same {name} from two generators"
+            if got[f"same seed, same {name}"]
+            else f"other {name} from a generator with the same seed",
+        )
+    require(not got["noise shared"], "noise of its own for each image", "two with the same noise")
+    # That 40 draws of 5 steps come in order has a probability below 1e-20.
+    require(not got["steps in order"], "a step of its own for each image", "the steps in order")
 
 
 @check(
@@ -1335,14 +1579,17 @@ def test_loop_sets_the_rate_of_each_step(got, ref, inputs):
         ("rates", 0, "rate(0), rate(1), rate(2)"),
         ("late", 40, "rate(40), rate(41), rate(42), with first_step = 40,"),
     ):
-        found = [rate for rates in got[name] for rate in rates]
-        wanted = [0.001 * (first + number + 1) for number in range(3)]
-        require(
-            len(found) == 3 and all(abs(a - b) < 1e-9 for a, b in zip(found, wanted)),
-            f"the optimiser to make its steps with {words} which is "
-            f"{', '.join(f'{value:g}' for value in wanted)}",
-            f"{', '.join(f'{value:g}' for value in found) or 'no step'}",
-        )
+        require(len(got[name]) == 3, "a step for each of three batches", f"{len(got[name])} steps")
+        for group, which in enumerate(("first", "second")):
+            found = [rates[group] for rates in got[name]]
+            wanted = [0.001 * (first + number) for number in range(3)]
+            require(
+                all(abs(a - b) < 1e-9 for a, b in zip(found, wanted)),
+                f"the optimiser to make its steps with {words} which is "
+                f"{', '.join(f'{value:g}' for value in wanted)}",
+                f"{', '.join(f'{value:g}' for value in found)} in the {which} of its two groups",
+            )
+    require(got["asked"] == ["int"], "rate to be asked for whole-numbered steps", f"{got['asked']}")
     found = {rate for rates in got["none"] for rate in rates}
     require(
         found == {0.5},
@@ -1409,6 +1656,9 @@ def test_loop_places_what_was_drawn(got, ref, inputs):
         f"{got['dropped']} labels",
     )
     for number, (whole, half, call) in enumerate(zip(got["whole"], got["half"], got["asked"])):
+        require_close(
+            half["alpha_bars"], inputs["alpha_bars"], "alpha_bars as it was handed in", "alpha_bars"
+        )
         for name in ("x0", "t", "eps"):
             require_close(
                 half[name],

@@ -40,6 +40,24 @@ def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
     return tables_of(irregular_betas(g, num_steps, least=0.05))
 
 
+def across(inputs: dict) -> dict:
+    """The same inputs with height and width exchanged in all images: no longer contiguous."""
+    return {
+        name: value.transpose(2, 3) if isinstance(value, Tensor) and value.ndim == 4 else value
+        for name, value in inputs.items()
+    }
+
+
+def require_refused(got: dict, cases: list, words: str) -> None:
+    """Fail unless each case raised a ValueError."""
+    for raised, case in zip(got["raised"], cases):
+        require(
+            raised == "ValueError",
+            f"a ValueError for {words.format(case)}, as the first lines of the exercise had it",
+            f"a {raised}" if raised != "nothing" else "no error",
+        )
+
+
 # 6.1
 
 SIX_ONE = "p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior)"
@@ -285,6 +303,49 @@ def test_p_sample_survives_a_steep_schedule(got, ref, inputs):
     )
 
 
+def small_variances(g: torch.Generator) -> dict:
+    inputs = across(clean_step(g, [0, 1, 2, 3, 4, 5, 6], (2, 3, 5)))
+    variances = torch.tensor([1e-2, 1e-12, 1e-8, 1e-5, 1e-3, 0.5, 900.0])
+    inputs["schedule"] = {**inputs["schedule"], "betas": variances.flip(0)}
+    return {**inputs, "variances": variances}
+
+
+@check(
+    "6.1",
+    probe=probes.without_mean,
+    inputs=small_variances,
+    call='p_sample(..., variance), "small" and "large", with variances between 1e-12 and 900; '
+    "q_posterior's mean is 0, and x_t is not contiguous",
+)
+def test_p_sample_keeps_any_variance(got, ref, inputs):
+    """However small or large the variance is, the noise has it, and x_{t-1} is not cut off"""
+    tables = {"small": inputs["variances"], "large": inputs["schedule"]["betas"]}
+    there = (inputs["t"] > 0).view(-1, 1, 1, 1)
+    for name, table in tables.items():
+        require_close(
+            got[name],
+            (at(table, inputs["t"]).sqrt() * there * inputs["noise"]).float(),
+            f'with variance="{name}" the noise times the root of the variance at each image\'s t',
+            "x_{t-1}",
+            rtol=1e-4,
+            atol=1e-12,
+        )
+
+
+@check(
+    "6.1",
+    probe=probes.refused_variances,
+    inputs=lambda g: {
+        **clean_step(g, [3, 0], (2, 5, 4)),
+        "names": ["medium", "Large", "SMALL", "", "smal", "fixed_large"],
+    },
+    call='p_sample(..., variance), variance neither "small" nor "large"',
+)
+def test_p_sample_refuses_other_variances(got, ref, inputs):
+    """A variance that is neither "small" nor "large" is refused"""
+    require_refused(got, inputs["names"], "variance = {!r}")
+
+
 @check(
     "6.1",
     probe=probes.together_and_alone,
@@ -406,7 +467,7 @@ def test_guidance_uses_the_null_label_handed_in(got, ref, inputs):
 
 def at_all_scales(g: torch.Generator) -> dict:
     # Both checks below see all the scales, which tells more misconceptions apart.
-    return question(g, [3, 0, 8, 5], 10, scales=[0.0, -1.0, 1.0, 2.5, 0.3])
+    return across(question(g, [3, 0, 8, 5], 10, scales=[0.0, -1.0, 1.0, 2.5, 0.33, 12.0]))
 
 
 @check(
@@ -433,7 +494,7 @@ def test_guidance_at_its_fixed_points(got, ref, inputs):
     "6.2",
     probe=probes.guided_values,
     inputs=at_all_scales,
-    call=SIX_TWO + ", with guidance_scale = 1, 2.5 and 0.3",
+    call=SIX_TWO + ", with guidance_scale = 1, 2.5, 0.33 and 12, x_t not contiguous",
 )
 def test_guidance_steps_beyond_the_condition(got, ref, inputs):
     """w steps lead beyond the conditional prediction, away from the unconditional one"""
@@ -445,8 +506,21 @@ def test_guidance_steps_beyond_the_condition(got, ref, inputs):
             w * (cond - null),
             f"eps to lie w = {w:g} times the way from null to conditional beyond the conditional",
             "what guidance adds to the conditional prediction",
-            atol=1e-5,  # float32: differences of numbers of size 5
+            atol=1e-5 * (1 + w),  # float32: differences of numbers of size 5, and w times that
         )
+
+
+@check(
+    "6.2",
+    probe=probes.guided_values,
+    inputs=lambda g: question(g, [3], 10, scales=[1.5]),
+    call=SIX_TWO + ", with B = 1 image",
+)
+def test_guidance_of_one_image(got, ref, inputs):
+    """One image is a batch as well"""
+    cond, null = both_predictions(inputs)
+    expected = "the guided eps of one image, with all four axes"
+    require_close(got["eps"][0], cond + 1.5 * (cond - null), expected, "eps", atol=1e-5)
 
 
 @check(
@@ -464,6 +538,11 @@ def test_guidance_of_a_network_in_training(got, ref, inputs):
         "the same guided eps as from a network that is not trained any more",
         "eps",
         atol=1e-5,
+    )
+    require(
+        got["gradients on"],
+        "gradients to be on after the call, as before",
+        "gradients switched off for the whole program",
     )
 
 
@@ -494,9 +573,11 @@ SIX_THREE = "ancestral_sample(predict_eps, reverse_step, x_T, schedule, generato
 def walk_inputs(g: torch.Generator, shape=(3, 2, 4, 5), num_steps: int = 6, **more) -> dict:
     """Images and answers for a walk, and a seed for its noise."""
     seed, g = seed_and_stream(g)
+    answers = walk_answers(g, shape, num_steps)
+    answers["states"] *= 3  # a step may lead far outside [-1, 1]
     return {
         "seed": seed,
-        **walk_answers(g, shape, num_steps),
+        **answers,
         "schedule": irregular_schedule(g, num_steps),
         **more,
     }
@@ -625,18 +706,24 @@ def test_walk_keeps_a_film(got, ref, inputs):
 @check(
     "6.3",
     probe=probes.fresh_noise,
-    inputs=lambda g: walk_inputs(g, shape=(8, 2, 10, 12), num_steps=7),
+    inputs=lambda g: walk_inputs(g, shape=(16, 3, 16, 20), num_steps=7),
     call=SIX_THREE + ", looking at the noise of the steps t > 0",
 )
 def test_walk_draws_fresh_noise(got, ref, inputs):
     """The noise is standard normal, and new for every step, image and pixel"""
-    wanted = "a float32 tensor of shape (8, 2, 10, 12)"
+    wanted = "a float32 tensor of shape (16, 3, 16, 20)"
     require(
         got["forms"] == [wanted],
         f"noise to be {wanted} in every step",
         " and ".join(got["forms"]),
     )
     require_bell_curve(got)
+    # Of 92160 draws 62 lie beyond 3.4; that none does has a probability of 1e-27.
+    require(
+        got["beyond 3.4"],
+        "the bell curve's tails: a few numbers beyond -3.4 or 3.4",
+        "none of 92160 beyond them",
+    )
     require(
         not got["a step without"],
         "noise of variance 1 in every step with t > 0",
@@ -654,6 +741,11 @@ def test_walk_draws_fresh_noise(got, ref, inputs):
 def test_walk_draws_from_the_generator(got, ref, inputs):
     """The same generator gives the same images, another gives others"""
     require_generator_decides(got)
+    require(
+        got["global untouched"],
+        "torch's global random numbers to stay as they are",
+        "a walk that draws from them or seeds them",
+    )
 
 
 @check(
@@ -665,6 +757,12 @@ def test_walk_draws_from_the_generator(got, ref, inputs):
 def test_walk_builds_no_graph(got, ref, inputs):
     """Sampling builds no graph for gradients, which would fill the memory"""
     require_no_graph(got)
+    for before in ("on", "off"):
+        require(
+            got[f"gradients {before}"] is (before == "on"),
+            f"gradients to be {before} after the walk, as before",
+            f"gradients switched {'off' if before == 'on' else 'on'} for the whole program",
+        )
 
 
 @check(
@@ -735,9 +833,11 @@ def test_walk_samples_as_theory_says(got, ref, inputs):
 # 6.4
 
 
-def pictures(g: torch.Generator, count: int, channels: int, low=-0.9, high=0.8) -> Tensor:
+def pictures(
+    g: torch.Generator, count: int, channels: int, low=-0.9, high=0.8, side=(5, 4)
+) -> Tensor:
     """Images of 5 x 4 pixels, with values that do not reach the ends of the range."""
-    return low + (high - low) * torch.rand(count, channels, 5, 4, generator=g)
+    return low + (high - low) * torch.rand(count, channels, *side, generator=g)
 
 
 def cell(grid: Tensor, n: int, num_columns: int, gap: int, height=5, width=4) -> Tensor:
@@ -909,14 +1009,39 @@ def test_grid_uses_the_gap(got, ref, inputs):
             {"images": pictures(g, 2, 3), "num_columns": 5},
             {"images": pictures(g, 4, 3), "num_columns": 4},
             {"images": pictures(g, 1, 1), "num_columns": 3},
+            {"images": pictures(g, 1, 3), "num_columns": 1},
+            {"images": pictures(g, 70, 1), "num_columns": 9},
+            {"images": pictures(g, 3, 2, side=(4, 5)).transpose(2, 3), "num_columns": 2},
         ]
     },
-    call="image_grid(images, num_columns) with 2 images in 5 columns, 4 in 4, and 1 in 3",
+    call="image_grid(images, num_columns) with 2 images in 5 columns, 4 in 4, 1 in 3, 1 in 1, "
+    "70 in 9, and 3 that are not contiguous in 2",
 )
 def test_grid_is_as_wide_as_its_columns(got, ref, inputs):
     """The width follows from num_columns, however few images there are"""
     for grid, case in zip(got["grids"], inputs["cases"]):
         _require_layout(grid, case)
+
+
+@check(
+    "6.4",
+    probe=probes.refused_grids,
+    inputs=lambda g: {
+        "cases": [
+            {"images": pictures(g, 0, 3), "num_columns": 2},
+            {"images": pictures(g, 3, 3), "num_columns": 0},
+            {"images": pictures(g, 3, 3), "num_columns": -1},
+            {"images": pictures(g, 0, 3), "num_columns": 0},
+        ]
+    },
+    call="image_grid(images, num_columns) without images, or with less than 1 column",
+)
+def test_grid_refuses_what_cannot_be_laid_out(got, ref, inputs):
+    """No images, or no columns, are refused"""
+    cases = [
+        f"{len(case['images'])} images in {case['num_columns']} columns" for case in inputs["cases"]
+    ]
+    require_refused(got, cases, "{}")
 
 
 def _require_layout(grid: Tensor, case: dict) -> None:
@@ -1016,16 +1141,18 @@ def test_respace_passes_through_the_levels_kept(got, ref, inputs):
         )
 
 
-def cosine_schedule(g: torch.Generator) -> dict:
+def steep_schedule(g: torch.Generator) -> dict:
     curve = cosine_curve(200)
-    return {"betas": (1 - curve[1:] / curve[:-1]).clamp(max=0.999).float(), "num_steps": 5}
+    betas = (1 - curve[1:] / curve[:-1]).clamp(max=0.999).float()
+    betas[-3:] = 0.999
+    return {"betas": betas, "num_steps": 5}
 
 
 @check(
     "6.5",
     probe=probes.respaced,
-    inputs=cosine_schedule,
-    call="respace(cosine_betas(200), 5)",
+    inputs=steep_schedule,
+    call="respace(schedule_betas, 5), a cosine schedule of 200 steps that ends with 0.999 thrice",
 )
 def test_respace_survives_a_steep_schedule(got, ref, inputs):
     """Where one step takes nearly all that is left, its beta is near 1 and not 1"""
@@ -1056,6 +1183,34 @@ def test_respace_to_full_length_changes_nothing(got, ref, inputs):
     require_close(
         got["betas"], inputs["betas"].double(), "the betas of the full schedule", "betas", 1e-5, 0
     )
+
+
+def gentle_schedule(g: torch.Generator) -> dict:
+    return {"betas": 2e-5 * (1 + torch.rand(9, generator=g)), "num_steps": 9}
+
+
+@check(
+    "6.5",
+    probe=probes.respaced,
+    inputs=gentle_schedule,
+    call=SIX_FIVE.format(9, 9) + ", betas between 2e-5 and 4e-5",
+)
+def test_respace_keeps_small_betas(got, ref, inputs):
+    """A beta may be as small as it likes"""
+    expected = "the betas of the full schedule, however small they are"
+    # Levels in float32 are off by 6e-8, and so is each beta that follows from two of them.
+    require_close(got["betas"], inputs["betas"].double(), expected, "betas", 0, 3e-7)
+
+
+@check(
+    "6.5",
+    probe=probes.refused_lengths,
+    inputs=long_schedule(12, 1, 0, -3, 13, 100),
+    call="respace(schedule_betas, num_steps), T = 12, num_steps = 1, 0, -3, 13 and 100",
+)
+def test_respace_refuses_lengths_out_of_range(got, ref, inputs):
+    """Less than 2 steps, or more than T, are refused"""
+    require_refused(got, inputs["lengths"], "num_steps = {}")
 
 
 @check(

@@ -79,7 +79,8 @@ def guided_eps(
     Where eps is, up to a factor, the slope of log p(x_t | label) or of log p(x_t), the result is,
     up to the same factor, the slope of log [ p(x_t | label) * p(label | x_t)^w ]. w = 0 is the
     plain conditional prediction. Both predictions come from one call of the network, with a batch
-    of 2B: each image is in it with its label, and with the null label.
+    of 2B: each image is in it with its label, and with the null label. (At w = 0 the null label
+    need not be asked about.)
 
     Source: Ho & Salimans 2022, equation 6.
 
@@ -108,8 +109,9 @@ def ancestral_sample(
     """Walk all the way from noise to images.
 
     Every step of the schedule is taken once, each from the images that the step before has made,
-    with Gaussian noise of its own. No step keeps anything for gradients: however long the walk, it
-    needs no more memory than one step of it and the film.
+    with Gaussian noise of its own; at t = 0 it may be zeros. No step keeps anything for gradients,
+    which would take more memory with every step. After the walk gradients are switched on or off
+    as they were before, and no source of randomness but `generator` has been touched.
 
     Source: Ho et al. 2020, algorithm 2.
 
@@ -124,8 +126,8 @@ def ancestral_sample(
         film_steps: the steps t whose results x_{t-1} to keep for a film.
 
     Returns:
-        (x_0, film): the images, shape (B, C, H, W), and a list of the frames kept, each of that
-        shape, from the noisiest to the cleanest.
+        a pair (x_0, film): the images, shape (B, C, H, W), and a list of the frames kept, each of
+        that shape, from the noisiest to the cleanest.
     """
     raise NotImplementedError("exercise 6.3 is not written yet")
 
@@ -169,9 +171,9 @@ def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
         num_steps: length of the shorter walk, 2 ... T.
 
     Returns:
-        (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas, in float64
-        because the last one lies so near 1, and the step t of the full schedule that the network
-        must be told at each of them.
+        a pair (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas, in
+        float64 because the last one lies so near 1, and the step t of the full schedule that the
+        network must be told at each of them, int64.
 
     Raises:
         ValueError: if `num_steps` is out of range.

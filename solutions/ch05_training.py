@@ -31,8 +31,9 @@ def alpha_bar_at(alpha_bars: Tensor, t: Tensor) -> Tensor:
 def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw, for every image of the batch, a step and the noise.
 
-    Each image gets a step of its own, and all steps are equally likely. Each pixel gets Gaussian
-    noise of its own, with mean 0 and variance 1. The same generator state gives the same draws.
+    Each image gets a step of its own, whatever the others get, and all steps are equally likely.
+    Each pixel gets Gaussian noise of its own: a draw from the bell curve of mean 0 and variance 1.
+    The same generator state gives the same draws, and no other source of randomness is touched.
 
     Equation:
         t   ~ uniform on {0, ..., T-1}
@@ -46,7 +47,7 @@ def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[
         generator: the source of randomness, on the device of `x0`.
 
     Returns:
-        (t, eps): t of shape (B,), int64; eps of shape (B, C, H, W), dtype of `x0`.
+        a pair (t, eps): t of shape (B,), int64; eps of shape (B, C, H, W), dtype of `x0`.
     """
     batch_size = x0.shape[0]
     t = torch.randint(0, num_steps, (batch_size,), generator=generator, device=x0.device)
@@ -73,7 +74,8 @@ def diffusion_loss(
 
     The network is asked once, about the noisy images. An answer that is off by 1 in every pixel has
     the loss 1, one that is off twice as far has four times the loss, whether upwards or downwards,
-    and neither the size of the batch nor that of the images changes this.
+    and neither the size of the batch nor that of the images changes this. Asking leaves the
+    network as it is: its mode, its weights and the gradients that it holds.
 
     Equation:
         x_t  = q_sample(x_0, t, eps, alpha_bars)
@@ -104,8 +106,9 @@ def v_target(x0: Tensor, eps: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
     """What a v-predicting network is asked for: what the noisy image does not show.
 
     Take x_0 and eps as two axes at right angles. Then x_t is a point on the quarter circle that
-    leads from x_0 to eps, and v is the point a quarter turn further on. So where there is little
-    noise v is the noise; where there is nothing but noise v is the image with its sign flipped.
+    leads from x_0 to eps, and v is the point a quarter turn further on. So where there is no noise
+    (alpha_bar = 1) v is the noise; where there is nothing but noise (alpha_bar = 0) v is the image
+    with its sign flipped.
 
     Equation:
         v = sqrt(alpha_bar_t) * eps - sqrt(1 - alpha_bar_t) * x_0
@@ -129,7 +132,7 @@ def eps_from_v(x_t: Tensor, v: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
     """Read the noise off a predicted v, so that any sampler can use a v-network.
 
     x_t and v are two mixtures of the same image and the same noise. Together they say what the
-    noise is, at every noise level, and without dividing by anything.
+    noise is, at every noise level, from alpha_bar = 1 down to 0, without dividing by anything.
 
     Equation:
         eps = sqrt(1 - alpha_bar_t) * x_t + sqrt(alpha_bar_t) * v
@@ -158,8 +161,9 @@ class EMA:
 
         d_n = min( decay, (1 + n) / (10 + n) )
 
-    which is 0.1 at the first update and 0.99 after some 900. Buffers (running statistics, tables)
-    are not averaged but copied as they are.
+    which is 0.1 at the first update and 0.99 after some 900. All parameters are averaged, frozen
+    ones too. All buffers (running statistics, tables) are not averaged but copied as they are. The
+    network itself stays as it is.
 
     Equation:
         shadow = d_n * shadow + (1 - d_n) * weights
@@ -266,12 +270,13 @@ def save_checkpoint(
 
     Equation:
         next step = function of the weights, their average, the number of its updates, the
-                    optimiser's moments, the state of the generator, the number of steps done
+                    optimiser's moments and learning rate, the state of the generator, the number
+                    of steps done
 
     Source: PyTorch's notes on serialization (state_dict) and on reproducibility (generators).
 
     Args:
-        path: the file to write, for `torch.save`.
+        path: the file to write, a string or a `Path`. A file that is there already is replaced.
         model: the network.
         ema: its running average, an `EMA`.
         optimizer: over the model's parameters, such as AdamW.
@@ -297,8 +302,8 @@ def load_checkpoint(path, model: nn.Module, ema: EMA, optimizer, generator: torc
     Source: as for `save_checkpoint`.
 
     Args:
-        path: a file that `save_checkpoint` wrote. It is read with `weights_only=True`,
-            so that a checkpoint from a stranger cannot run code.
+        path: a file that `save_checkpoint` wrote, a string or a `Path`. It is read with
+            `weights_only=True`, so that a checkpoint from a stranger cannot run code.
         model, ema, optimizer, generator: freshly made; their state is overwritten.
 
     Returns:
@@ -343,7 +348,8 @@ def train(
         q_sample: chapter 02's jump.
         drop_labels: chapter 03's, called as drop_labels(labels, generator).
         target: what the network is asked for: `eps_target` or `v_target`.
-        rate: the learning rate as a function of the step; left out, the optimiser's own stays.
+        rate: the learning rate of all of the optimiser's groups, called as rate(step) with the
+            number of steps done before; left out, the optimiser's own stays.
         max_grad_norm: as for `training_step`.
         place: brings what was drawn for the whole batch to where the model is, or a part of it.
         first_step: the number of steps done before.

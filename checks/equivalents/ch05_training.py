@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pickle
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -196,18 +197,28 @@ def eps_from_v(x_t, v, t, alpha_bars):
     return (angle.sin() * x_t + angle.cos() * v).float()
 
 
-@answers.right("5.2", "by way of the other quantities, with divisions")
+@answers.right("5.2", "by way of the other quantities, whichever division is harmless")
 def v_target(x0, eps, t, alpha_bars):
-    a = alpha_bars[t].view(-1, 1, 1, 1)
+    x0, eps = x0.double(), eps.double()
+    a = alpha_bars.double()[t].view(-1, 1, 1, 1)
     x_t = a.sqrt() * x0 + (1 - a).sqrt() * eps
-    return (a.sqrt() * x_t - x0) / (1 - a).sqrt()
+    return torch.where(
+        a > 0.5,
+        (eps - (1 - a).sqrt() * x_t) / a.sqrt().clamp(min=0.5),
+        (a.sqrt() * x_t - x0) / (1 - a).sqrt().clamp(min=0.5),
+    ).float()
 
 
-@answers.right("5.2", "by way of the other quantities, with divisions")
+@answers.right("5.2", "by way of the other quantities, whichever division is harmless")
 def eps_from_v(x_t, v, t, alpha_bars):
-    a = alpha_bars[t].view(-1, 1, 1, 1)
+    x_t, v = x_t.double(), v.double()
+    a = alpha_bars.double()[t].view(-1, 1, 1, 1)
     x0 = a.sqrt() * x_t - (1 - a).sqrt() * v
-    return (v + (1 - a).sqrt() * x0) / a.sqrt()
+    return torch.where(
+        a > 0.5,
+        (v + (1 - a).sqrt() * x0) / a.sqrt().clamp(min=0.5),
+        (x_t - a.sqrt() * x0) / (1 - a).sqrt().clamp(min=0.5),
+    ).float()
 
 
 @answers.right("5.2", "einsum")
@@ -315,7 +326,7 @@ class EMA:
                 shadow.copy_(new[name])
 
 
-@answers.right("5.3", "over the state dict, parameters told apart by name")
+@answers.right("5.3", "over all tensors by name, parameters told apart")
 class EMA:
     def __init__(self, model, decay=0.9999):
         self.model = copy.deepcopy(model).eval()
@@ -326,13 +337,17 @@ class EMA:
     def update(self, model):
         d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         learned = {name for name, _ in model.named_parameters()}
-        new = model.state_dict()
-        for name, old in self.model.state_dict().items():
+        new = all_tensors(model)
+        for name, old in all_tensors(self.model).items():
             old.copy_(d * old + (1 - d) * new[name] if name in learned else new[name])
         self.num_updates = self.num_updates + 1
 
 
-@answers.right("5.3", "a new state dict for every update, in float64")
+def all_tensors(model):
+    return dict(itertools.chain(model.named_parameters(), model.named_buffers()))
+
+
+@answers.right("5.3", "a new state dict for every update, in float64, and the buffers again")
 class EMA:
     def __init__(self, model, decay=0.9999):
         self.model, self.num_updates, self.decay = copy.deepcopy(model), 0, decay
@@ -343,22 +358,21 @@ class EMA:
         d = (1 + n) / (10 + n)
         if d > self.decay:
             d = self.decay
-        state = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        state = model.state_dict()
         shadows = dict(self.model.named_parameters())
         for name, weight in model.named_parameters():
             mixed = d * shadows[name].double() + (1 - d) * weight.detach().double()
             state[name] = mixed.to(weight.dtype)
         self.model.load_state_dict(state)
+        for shadow, buffer in zip(self.model.buffers(), model.buffers()):
+            shadow.copy_(buffer)
         self.num_updates = n + 1
 
 
 @answers.right("5.3", "the difference added, on .data")
 class EMA:
     def __init__(self, model, decay=0.9999):
-        was_training = model.training
-        model.eval()
-        self.model = copy.deepcopy(model)
-        model.train(was_training)
+        self.model = copy.deepcopy(model).eval()
         for p in self.model.parameters():
             p.requires_grad_(False)
         self.d = lambda n: min(decay, (1 + n) / (10 + n))
@@ -396,7 +410,15 @@ class EMA:
         self.decay, self.num_updates = decay, 0
         self.averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=self.average)
         self.averaged.n_averaged += 1  # the copy counts as the first model
-        self.model = self.averaged.module.eval().requires_grad_(False)
+        self.model.eval().requires_grad_(False)
+
+    @property
+    def model(self):
+        return self.averaged.module
+
+    @model.setter
+    def model(self, other):
+        self.averaged.module = other
 
     def average(self, shadow, weight, _):
         d = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
@@ -436,7 +458,7 @@ class EMA(nn.Module):
         self.num_updates += 1
 
 
-@answers.right("5.3", "all parameters as one flat vector, buffers loaded by name")
+@answers.right("5.3", "all parameters as one flat vector, buffers copied by name")
 class EMA:
     num_updates = 0
 
@@ -450,7 +472,8 @@ class EMA:
         )
         d = float(np.minimum(self.decay, (1 + self.num_updates) / (10 + self.num_updates)))
         nn.utils.vector_to_parameters(d * old + (1 - d) * new, self.model.parameters())
-        self.model.load_state_dict(dict(model.named_buffers()), strict=False)
+        for name, buffer in model.named_buffers():
+            self.model.get_buffer(name).copy_(buffer)
         self.num_updates += 1
 
 
@@ -662,6 +685,7 @@ def save_checkpoint(path, model, ema, optimizer, generator, step):
         "params": [[p.detach() for p in m.parameters()] for m in (model, ema.model)],
         "buffers": [list(m.buffers()) for m in (model, ema.model)],
         "moments": [optimizer.state[p] for p in model.parameters()],
+        "rates": [group["lr"] for group in optimizer.param_groups],
         "rest": [ema.num_updates, step, generator.get_state()],
     }
     torch.save(state, part)
@@ -679,6 +703,8 @@ def load_checkpoint(path, model, ema, optimizer, generator):
             b.copy_(value)
     for p, moments in zip(model.parameters(), state["moments"]):
         optimizer.state[p] = moments
+    for group, rate in zip(optimizer.param_groups, state["rates"]):
+        group["lr"] = rate
     ema.num_updates, step, draws = state["rest"]
     generator.set_state(draws)
     return step
@@ -714,12 +740,12 @@ def save_checkpoint(path, model, ema, optimizer, generator, step):
         "counts": {"ema": ema.num_updates, "run": step},
     }
     torch.save(state, buffer, pickle_module=pickle)
-    path.write_bytes(buffer.getvalue())
+    Path(path).write_bytes(buffer.getvalue())
 
 
 @answers.right("5.5", "a buffer of bytes, read with care")
 def load_checkpoint(path, model, ema, optimizer, generator):
-    state = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+    state = torch.load(io.BytesIO(Path(path).read_bytes()), weights_only=True)
     model.load_state_dict(state["weights"][0])
     ema.model.load_state_dict(state["weights"][1])
     optimizer.load_state_dict(state["optimizer"])
@@ -751,6 +777,7 @@ def save_checkpoint(path, model, ema, optimizer, generator, step):
     table = {"draws": generator.get_state(), "numbers": torch.tensor([ema.num_updates, step])}
     for prefix, network in (("model/", model), ("ema/", ema.model)):
         table |= {prefix + name: value for name, value in network.state_dict().items()}
+    table["rate"] = torch.tensor(optimizer.param_groups[0]["lr"], dtype=torch.float64)
     for number, moments in optimizer.state_dict()["state"].items():
         table |= {f"optimizer/{number}/{name}": value for name, value in moments.items()}
     save_file(table, path)
@@ -773,6 +800,7 @@ def load_checkpoint(path, model, ema, optimizer, generator):
     for name, value in below("optimizer/").items():
         number, kind = name.split("/")
         state["state"].setdefault(int(number), {})[kind] = value
+    state["param_groups"][0]["lr"] = table["rate"].item()
     optimizer.load_state_dict(state)
     generator.set_state(table["draws"])
     ema.num_updates, step = (int(number) for number in table["numbers"])

@@ -13,11 +13,18 @@ from course.grading.answers import Answers
 answers = Answers()
 
 
+def refuse(wrong):
+    """What the first lines of an exercise do."""
+    if wrong:
+        raise ValueError("out of range")
+
+
 # 6.1
 
 
 @answers.right("6.1", "a loop over the images, with Python floats")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
     result = []
     for i, step in enumerate(t.tolist()):
         here = slice(i, i + 1)
@@ -30,6 +37,7 @@ def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="sm
 
 @answers.right("6.1", "torch.where for the last step, arguments by name")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
     x0 = predict_x0(x_t=x_t, t=t, eps=eps, alpha_bars=schedule.alpha_bars).clip(-1, 1)
     mean, small = q_posterior(x0, x_t, t, schedule)
     var = {"small": small, "large": schedule.betas[t][:, None, None, None]}[variance]
@@ -38,6 +46,7 @@ def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="sm
 
 @answers.right("6.1", "in float64, back to the dtype of x_t")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
     x0 = predict_x0(x_t, t, eps, schedule.alpha_bars)
     x0 = torch.minimum(torch.maximum(x0, -torch.ones_like(x0)), torch.ones_like(x0))
     mean, var = (part.double() for part in q_posterior(x0, x_t, t, schedule))
@@ -49,6 +58,7 @@ def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="sm
 
 @answers.right("6.1", "einsum, hardtanh, a mask of floats")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
     guess = F.hardtanh(predict_x0(x_t, t, eps, schedule.alpha_bars))
     mean, var = q_posterior(guess, x_t, t, schedule)
     var = schedule.betas[t] if variance == "large" else var.flatten()
@@ -58,6 +68,7 @@ def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="sm
 
 @answers.right("6.1", "NumPy for the clip and the noise")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
     x0 = np.clip(predict_x0(x_t, t, eps, schedule.alpha_bars).numpy(), -1, 1)
     mean, var = q_posterior(torch.from_numpy(x0), x_t, t, schedule)
     table = var.numpy() if variance == "small" else schedule.betas.numpy()[t.numpy()]
@@ -67,6 +78,7 @@ def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="sm
 
 @answers.right("6.1", "the batch axis moved to the end")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
     x0 = predict_x0(x_t, t, eps, schedule.alpha_bars).clamp(min=-1).clamp(max=1)
     mean, var = q_posterior(x0, x_t, t, schedule)
     var = schedule.betas.index_select(0, t) if variance == "large" else var.view(len(t))
@@ -77,6 +89,7 @@ def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="sm
 
 @answers.right("6.1", "only the images that are not at the last step get noise, in place")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
     guess = predict_x0(x_t, t, eps, schedule.alpha_bars)
     guess = torch.where(guess.abs() > 1, guess.sign(), guess)
     x, var = q_posterior(guess, x_t, t, schedule)
@@ -89,6 +102,8 @@ def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="sm
 
 @answers.right("6.1", "a table of standard deviations, with a 0 in front")
 def p_sample(x_t, t, eps, noise, schedule, predict_x0, q_posterior, variance="small"):
+    refuse(variance not in ("small", "large"))
+
     def look_up(table):
         return table[t].view(len(t), 1, 1, 1)
 
@@ -327,6 +342,7 @@ def ancestral_sample(predict_eps, reverse_step, x_T, schedule, generator, film_s
 
 @answers.right("6.4", "margins by padding, then rows joined and rows stacked")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     images = ((images + 1) * 0.5).clamp(0, 1)
     missing = -len(images) % num_columns
     images = torch.cat([images, torch.ones(missing, *images.shape[1:])])
@@ -337,6 +353,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "reshape and permute")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     count, channels, height, width = images.shape
     rows = math.ceil(count / num_columns)
     cells = torch.ones(rows * num_columns, channels, height + gap, width + gap)
@@ -350,6 +367,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "pixel by pixel")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     count, channels, height, width = images.shape
     rows = (count + num_columns - 1) // num_columns
     picture = torch.ones(
@@ -367,6 +385,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "NumPy")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     array = np.clip((images.numpy() + 1) / 2, 0, 1)
     count, channels, height, width = array.shape
     rows = int(np.ceil(count / num_columns))
@@ -382,6 +401,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "fold")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     count, channels, height, width = images.shape
     rows = -(-count // num_columns)
     size = (rows * (height + gap) + gap, num_columns * (width + gap) + gap)
@@ -395,6 +415,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "one row at a time, with white strips between")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     channels, height, width = images.shape[1:]
     images = [torch.clamp((image + 1) / 2, 0, 1) for image in images]
     images += [torch.ones(channels, height, width)] * (-len(images) % num_columns)
@@ -409,6 +430,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "torchvision's make_grid, on a last row that is filled up")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     white = torch.ones_like(images[:1]).repeat(-len(images) % num_columns, 1, 1, 1)
     tiles = torch.cat([images.clamp(-1, 1) * 0.5 + 0.5, white])
     if len(tiles) == 1:  # which make_grid hands back without a margin
@@ -419,6 +441,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "each pixel of the picture looks up where it comes from")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     count, channels, height, width = images.shape
     rows = (count - 1) // num_columns + 1
     y = torch.arange(rows * (height + gap) + gap, device=images.device)[:, None] - gap
@@ -433,6 +456,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.4", "a new axis for rows and columns, filled by a view")
 def image_grid(images, num_columns, gap=2):
+    refuse(len(images) == 0 or num_columns < 1)
     count, *size = images.shape
     rows = divmod(count + num_columns - 1, num_columns)[0]
     channels, height, width = size
@@ -455,6 +479,7 @@ def image_grid(images, num_columns, gap=2):
 
 @answers.right("6.5", "a loop over the levels kept, with Python floats")
 def respace(schedule_betas, num_steps):
+    refuse(not 2 <= num_steps <= len(schedule_betas))
     total, level, levels = len(schedule_betas), 1.0, []
     for beta in schedule_betas.tolist():
         level *= 1 - beta
@@ -470,6 +495,7 @@ def respace(schedule_betas, num_steps):
 
 @answers.right("6.5", "logarithms of the levels, the steps from the noisy end down")
 def respace(schedule_betas, num_steps):
+    refuse(not 2 <= num_steps <= len(schedule_betas))
     log_bars = torch.cumsum(torch.log1p(-schedule_betas.double()), dim=0)
     back = torch.arange(num_steps, device=log_bars.device) * len(log_bars) // num_steps
     timesteps = (len(log_bars) - 1 - back).flip(0)
@@ -479,6 +505,7 @@ def respace(schedule_betas, num_steps):
 
 @answers.right("6.5", "the shares of each stretch multiplied, steps by linspace from 0 to T-1")
 def respace(schedule_betas, num_steps):
+    refuse(not 2 <= num_steps <= len(schedule_betas))
     total = len(schedule_betas)
     timesteps = torch.linspace(0, total - 1, num_steps, dtype=torch.float64).round().long()
     lengths = torch.diff(timesteps, prepend=timesteps.new_tensor([-1])).tolist()
@@ -489,6 +516,7 @@ def respace(schedule_betas, num_steps):
 
 @answers.right("6.5", "NumPy")
 def respace(schedule_betas, num_steps):
+    refuse(not 2 <= num_steps <= len(schedule_betas))
     bars = np.cumprod(1 - schedule_betas.numpy().astype(np.float64))
     steps = np.ceil(np.arange(1, num_steps + 1) * len(bars) / num_steps).astype(np.int64) - 1
     kept = np.concatenate([[1.0], bars[steps]])

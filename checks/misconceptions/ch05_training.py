@@ -132,6 +132,83 @@ answers.edit(
 )
 
 
+answers.edit(
+    "5.1",
+    "each step equally often in the batch",
+    "Shuffled rounds of all T steps come out even, because no step returns before the others "
+    "have been. Then the images' steps depend on each other. Draw each on its own.",
+    (
+        "torch.randint(0, num_steps, (batch_size,), generator=generator, device=x0.device)",
+        "torch.cat(\n"
+        "        [\n"
+        "            torch.randperm(num_steps, generator=generator, device=x0.device)\n"
+        "            for _ in range(batch_size // num_steps + 1)\n"
+        "        ]\n"
+        "    )[:batch_size]",
+    ),
+)
+
+answers.edit(
+    "5.1",
+    "the steps in order",
+    "Sorted steps make the first images of every batch almost clean and the last ones almost "
+    "lost in noise. An image's place says nothing about its step.",
+    (
+        "(batch_size,), generator=generator, device=x0.device)",
+        "(batch_size,), generator=generator, device=x0.device).sort().values",
+    ),
+)
+
+answers.edit(
+    "5.1",
+    "the steps in mirrored pairs",
+    "With t for one half of the batch and T-1-t for the other, half of the steps follow from the "
+    "others. Draw a step for each image.",
+    (
+        "(batch_size,), generator=generator, device=x0.device)\n",
+        "((batch_size + 1) // 2,), generator=generator, device=x0.device)\n"
+        "    t = torch.cat([t, num_steps - 1 - t])[:batch_size]\n",
+    ),
+)
+
+answers.edit(
+    "5.1",
+    "noise shifted and scaled to mean 0 and variance 1",
+    "Mean 0 and variance 1 are those of the bell curve that is drawn from. The draws themselves "
+    "may be off a little; evened out, each pixel depends on all the others.",
+    (
+        "    return t, eps",
+        "    if eps.numel() > 1:\n        eps = (eps - eps.mean()) / eps.std()\n    return t, eps",
+    ),
+)
+
+answers.edit(
+    "5.1",
+    "each image's noise shifted and scaled",
+    "Mean 0 and variance 1 are those of the bell curve that is drawn from, not of every image. "
+    "Hand the draws out as they come.",
+    (
+        "    return t, eps",
+        "    if eps[0].numel() > 1:\n"
+        "        axes = (1, 2, 3)\n"
+        "        eps = (eps - eps.mean(axes, True)) / eps.std(axes, keepdim=True)\n"
+        "    return t, eps",
+    ),
+)
+
+answers.edit(
+    "5.1",
+    "torch seeded anew in every call",
+    "torch.manual_seed changes the random numbers of the whole program. Hand the generator to "
+    "the functions that draw, and leave torch's own alone.",
+    (
+        "    t = torch.randint(",
+        "    torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))\n"
+        "    t = torch.randint(",
+    ),
+)
+
+
 # 5.1, the loss
 
 
@@ -313,6 +390,50 @@ answers.edit(
 )
 
 
+answers.edit(
+    "5.1",
+    "eval mode inside the loss",
+    "The loss is asked for in training, where dropout has to drop, and in between on held-out "
+    "images, where it must not. Whoever asks chooses the mode: leave it as it is.",
+    ("predicted = model(", "predicted = model.eval()("),
+)
+
+answers.edit(
+    "5.1",
+    "training mode inside the loss",
+    "The loss is also asked for on held-out images, with the network in eval mode. Whoever asks "
+    "chooses the mode: leave it as it is.",
+    ("predicted = model(", "predicted = model.train()("),
+)
+
+answers.edit(
+    "5.1",
+    "gradients cleared inside the loss",
+    "Whoever asks for the loss may be adding up the gradients of several batches. Clearing them "
+    "is the training step's business.",
+    ("    predicted = model(", "    model.zero_grad()\n    predicted = model("),
+)
+
+answers.edit(
+    "5.1",
+    "model.forward called by hand",
+    "model(...) is more than model.forward(...): it also runs what others have hooked in, such as "
+    "the exchange of gradients between several machines. Call the model itself.",
+    ("predicted = model(", "predicted = model.forward("),
+)
+
+answers.edit(
+    "5.1",
+    "large differences count less",
+    "A loss that grows in a straight line from some error on, like Huber's, forgives outliers. "
+    "Here twice as far off costs four times as much, however far it is.",
+    (
+        "return (error**2).mean()",
+        "return 2 * nn.functional.huber_loss(error, 0 * error, delta=9.0)",
+    ),
+)
+
+
 # 5.2, from image and noise to v
 
 
@@ -415,6 +536,32 @@ def v_target(x0, eps, t, alpha_bars):
     return ref.v_target(x0, eps, t, alpha_bars.double())
 
 
+answers.edit(
+    "5.2",
+    "v by way of x_t, with a division",
+    "With x_t in between, v is divided by sqrt(1 - alpha_bar), which is 0 where there is no noise. "
+    "The weighted sum of noise and image needs no division.",
+    (
+        "return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0",
+        "x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps\n"
+        "    return (alpha_bar.sqrt() * x_t - x0) / (1 - alpha_bar).sqrt()",
+    ),
+)
+
+
+answers.edit(
+    "5.2",
+    "alpha_bar kept away from 0 in v",
+    "Nothing is divided by alpha_bar here, so it may be as small as it likes. A lower limit leaves "
+    "a rest of the other ingredient where there is nothing but noise.",
+    (
+        "return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0",
+        "alpha_bar = alpha_bar.clamp(min=1e-5)\n"
+        "    return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0",
+    ),
+)
+
+
 # 5.2, from v to the noise
 
 
@@ -511,6 +658,45 @@ answers.edit(
 )
 def eps_from_v(x_t, v, t, alpha_bars):
     return ref.eps_from_v(x_t, v, t, alpha_bars.double())
+
+
+answers.edit(
+    "5.2",
+    "eps by way of x_0, with a division",
+    "With x_0 in between, eps is divided by sqrt(1 - alpha_bar), which is 0 where there is no "
+    "noise, and next to 0 not far from there. The weighted sum of x_t and v needs no division.",
+    (
+        "return (1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v",
+        "x0 = alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * v\n"
+        "    return (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()",
+    ),
+)
+
+
+answers.edit(
+    "5.2",
+    "eps by way of x_0, divided by sqrt(alpha_bar)",
+    "In pure noise alpha_bar is 0, and on the cosine schedule it comes very near. The weighted sum "
+    "of x_t and v needs no division.",
+    (
+        "return (1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v",
+        "x0 = alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * v\n"
+        "    return (v + (1 - alpha_bar).sqrt() * x0) / alpha_bar.sqrt()",
+    ),
+)
+
+
+answers.edit(
+    "5.2",
+    "alpha_bar kept away from 0 in eps",
+    "Nothing is divided by alpha_bar here, so it may be as small as it likes. A lower limit leaves "
+    "a rest of the other ingredient where there is nothing but noise.",
+    (
+        "return (1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v",
+        "alpha_bar = alpha_bar.clamp(min=1e-5)\n"
+        "    return (1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v",
+    ),
+)
 
 
 # 5.3
@@ -728,6 +914,83 @@ answers.edit(
 )
 
 
+answers.edit(
+    "5.3",
+    "only the buffers of the state dict",
+    "state_dict() leaves out the buffers that were registered with persistent=False. buffers() and "
+    "named_buffers() have them all.",
+    (
+        "        for shadow, buffer in zip(self.model.buffers(), model.buffers()):\n"
+        "            shadow.copy_(buffer)\n",
+        "        learned, own = dict(model.named_parameters()), self.model.state_dict()\n"
+        "        for name, buffer in model.state_dict().items():\n"
+        "            if name not in learned:\n"
+        "                own[name].copy_(buffer)\n",
+    ),
+)
+
+answers.edit(
+    "5.3",
+    "frozen parameters left out",
+    "A parameter that needs no gradient is a weight all the same, and may be set or thawed. The "
+    "average follows all of them.",
+    (
+        "            shadow.mul_(d).add_(weight, alpha=1 - d)\n",
+        "            if weight.requires_grad:\n"
+        "                shadow.mul_(d).add_(weight, alpha=1 - d)\n",
+    ),
+)
+
+answers.edit(
+    "5.3",
+    "the averaged parameters listed once and for all",
+    "A list of parameters made at the beginning belongs to the network that was there then. "
+    "ema.model may be set from outside: look at it anew in every update.",
+    (
+        "        self.model.requires_grad_(False)\n",
+        "        self.model.requires_grad_(False)\n"
+        "        self.shadows = list(self.model.parameters())\n",
+    ),
+    ("zip(self.model.parameters(), model", "zip(self.shadows, model"),
+)
+
+answers.edit(
+    "5.3",
+    "the network kept as well",
+    "The EMA needs the network once, to copy it, and then in each update, which gets it anew. "
+    "Kept in an attribute, it stays in memory for as long as the average does.",
+    ("        self.decay = decay\n", "        self.decay = decay\n        self.source = model\n"),
+)
+
+answers.edit(
+    "5.3",
+    "the whole network put into training mode",
+    "A part of the network may be in eval mode on purpose. deepcopy(model).eval() changes the copy "
+    "alone, so there is nothing to put back.",
+    ("copy.deepcopy(model).eval()", "copy.deepcopy(model.eval())\n        model.train()"),
+)
+
+answers.edit(
+    "5.3",
+    "every parameter of the network thawed",
+    "The network may have parameters that were frozen on purpose. Switch gradients off in the copy "
+    "alone, then there is nothing to put back.",
+    (
+        "        self.model = copy.deepcopy(model).eval()\n"
+        "        self.model.requires_grad_(False)\n",
+        "        self.model = copy.deepcopy(model.requires_grad_(False)).eval()\n"
+        "        model.requires_grad_(True)\n",
+    ),
+)
+
+answers.edit(
+    "5.3",
+    "a decay of 0 taken for none",
+    "0 counts as false, so `decay or 0.9999` throws it away. It is a decay like any other.",
+    ("        self.decay = decay\n", "        self.decay = decay or 0.9999\n"),
+)
+
+
 # 5.4
 
 
@@ -874,6 +1137,38 @@ answers.edit(
     "nothing returned",
     "The caller keeps the losses to see how training goes. Is there a return?",
     ("    return loss.item()\n", ""),
+)
+
+
+answers.edit(
+    "5.4",
+    "plain gradient descent by hand",
+    "How a step is made is the optimiser's choice: it has learning rates, moments and weight decay "
+    "of its own. Let it step.",
+    (
+        "    optimizer.step()\n",
+        "    with torch.no_grad():\n"
+        "        for p in model.parameters():\n"
+        '            p -= optimizer.param_groups[0]["lr"] * p.grad\n',
+    ),
+)
+
+answers.edit(
+    "5.4",
+    "a new optimiser for every step",
+    "An optimiser remembers the gradients of earlier steps. Made anew, it has forgotten them all. "
+    "Use the one that is handed in.",
+    (
+        "    optimizer.step()\n",
+        "    type(optimizer)(model.parameters(), **optimizer.defaults).step()\n",
+    ),
+)
+
+answers.edit(
+    "5.4",
+    "the loss rounded",
+    "Rounding is for the eye. Hand out the loss as it is, and round where it is printed.",
+    ("return loss.item()", "return round(loss.item(), 3)"),
 )
 
 
@@ -1072,6 +1367,52 @@ answers.edit(
 )
 
 
+answers.edit(
+    "5.5",
+    "the optimiser's settings forgotten",
+    "An optimiser's state_dict() has two parts. Beside the moments there are the settings of its "
+    "groups, the learning rate among them, which a schedule may have changed.",
+    (
+        '"optimizer": optimizer.state_dict()',
+        '"optimizer": optimizer.state_dict()["state"]',
+    ),
+    (
+        'optimizer.load_state_dict(state["optimizer"])',
+        'optimizer.load_state_dict({**optimizer.state_dict(), "state": state["optimizer"]})',
+    ),
+)
+
+answers.edit(
+    "5.5",
+    "an older checkpoint left in its place",
+    "A run writes its checkpoint under the same name again and again. Write over what is there.",
+    (
+        "    torch.save(state, path)\n",
+        "    from pathlib import Path\n\n"
+        "    if not Path(path).exists():\n"
+        "        torch.save(state, path)\n",
+    ),
+)
+
+answers.edit(
+    "5.5",
+    "a name that must be a Path",
+    "A path may come as a string, which has neither write_bytes nor open. torch.save takes both "
+    "kinds.",
+    (
+        "    torch.save(state, path)\n",
+        '    with path.open("wb") as file:\n        torch.save(state, file)\n',
+    ),
+)
+
+answers.edit(
+    "5.5",
+    "the average left in training mode",
+    "Saving only reads. Whatever mode the average is in, leave it there.",
+    ("    torch.save(state, path)\n", "    torch.save(state, path)\n    ema.model.train()\n"),
+)
+
+
 # 5.6
 
 
@@ -1207,5 +1548,62 @@ answers.edit(
         "        loss = training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n"
         "        ema.update(model)\n"
         "        yield loss\n",
+    ),
+)
+
+answers.edit(
+    "5.6",
+    "next() on what need not be an iterator",
+    "The batches may be a list or a loader, which a for loop can go through and next() cannot. "
+    "Loop over them, or make an iterator of them with iter() first.",
+    (
+        "    for step, (x0, labels) in enumerate(batches, start=first_step):\n",
+        "    step = first_step - 1\n"
+        "    while (batch := next(batches, None)) is not None:\n"
+        "        step += 1\n"
+        "        x0, labels = batch\n",
+    ),
+)
+
+answers.edit(
+    "5.6",
+    "the rate of the first group only",
+    "An optimiser may have several groups of parameters, each with its learning rate. Set it in "
+    "all of optimizer.param_groups.",
+    (
+        "            for group in optimizer.param_groups:\n"
+        '                group["lr"] = rate(step)\n',
+        '            optimizer.param_groups[0]["lr"] = rate(step)\n',
+    ),
+)
+
+answers.edit(
+    "5.6",
+    "a rate of 0 taken for none",
+    "0 counts as false, so `rate(step) or ...` throws it away. A schedule may begin or end at 0.",
+    ('group["lr"] = rate(step)', 'group["lr"] = rate(step) or group["lr"]'),
+)
+
+answers.edit(
+    "5.6",
+    "one noise image for the whole batch",
+    "Each image gets noise of its own, and draw_noise has drawn it. Do not spread the first over "
+    "all.",
+    (
+        "draw_noise(x0, len(alpha_bars), generator)\n",
+        "draw_noise(x0, len(alpha_bars), generator)\n"
+        "        eps = eps[:1].expand_as(eps).clone()\n",
+    ),
+)
+
+answers.edit(
+    "5.6",
+    "steps that ignore the generator",
+    "Every draw comes from the generator, or a run cannot be repeated. draw_noise gives t and eps "
+    "together.",
+    (
+        "draw_noise(x0, len(alpha_bars), generator)\n",
+        "draw_noise(x0, len(alpha_bars), generator)\n"
+        "        t = torch.randint(0, len(alpha_bars), t.shape, device=t.device)\n",
     ),
 )

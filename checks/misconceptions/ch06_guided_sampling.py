@@ -215,6 +215,27 @@ answers.edit(
 )
 
 
+answers.edit(
+    "6.1",
+    "any variance accepted",
+    'A name that is misspelt, such as "Large", has to be refused, or a run goes on with the other '
+    "variance and nobody notices.",
+    (
+        '    if variance not in ("small", "large"):\n'
+        '        raise ValueError(f\'variance must be "small" or "large", got {variance!r}\')\n',
+        "",
+    ),
+)
+
+answers.edit(
+    "6.1",
+    "a lower limit for the variance",
+    "A limit is for logarithms and divisions. The noise is only multiplied by the root of the "
+    "variance, which may be as small as it likes.",
+    ("sigma_squared.sqrt()", "sigma_squared.clamp(min=1e-5).sqrt()"),
+)
+
+
 # 6.2
 
 
@@ -398,6 +419,18 @@ answers.edit(
     "torch.full and torch.tensor make numbers on the CPU unless a device is named. Next to labels "
     "on a graphics card they have to be there, too: take the device from labels.",
     ("torch.full_like(labels, null_label)", "torch.full((len(labels),), null_label)"),
+)
+
+
+answers.edit(
+    "6.2",
+    "an axis of length 1 lost",
+    "squeeze() takes away every axis of length 1, the batch's too if there is one image. Take the "
+    "two halves apart along the batch and leave all four axes.",
+    (
+        "return (1 + guidance_scale) * eps_cond - guidance_scale * eps_null",
+        "return ((1 + guidance_scale) * eps_cond - guidance_scale * eps_null).squeeze()",
+    ),
 )
 
 
@@ -641,6 +674,31 @@ answers.edit(
 )
 
 
+answers.edit(
+    "6.3",
+    "gradients switched off for good",
+    "torch.set_grad_enabled(False) holds for the whole program, and the next training step fails. "
+    "`with torch.no_grad():`, or @torch.no_grad() above the function, ends with its block.",
+    ("@torch.no_grad()\n", ""),
+    ("    x = x_T\n", "    torch.set_grad_enabled(False)\n    x = x_T\n"),
+)
+
+answers.edit(
+    "6.3",
+    "the film as a tuple",
+    "The film is promised as a list, to which others may append.",
+    ("return x, film", "return x, tuple(film)"),
+)
+
+answers.edit(
+    "6.3",
+    "torch seeded anew for the walk",
+    "torch.manual_seed changes the random numbers of the whole program. Hand the generator to "
+    "torch.randn, and leave torch's own alone.",
+    ("    x = x_T\n", "    torch.manual_seed(generator.initial_seed())\n    x = x_T\n"),
+)
+
+
 # 6.4
 
 
@@ -855,6 +913,27 @@ answers.edit(
 )
 
 
+answers.edit(
+    "6.4",
+    "no images accepted",
+    "A picture without images, or without columns, is a mistake of the caller, who should hear of "
+    "it at once: raise the ValueError.",
+    (
+        "    if len(images) == 0 or num_columns < 1:\n"
+        '        raise ValueError(f"need images and columns, got {len(images)} and '
+        '{num_columns}")\n',
+        "",
+    ),
+)
+
+answers.edit(
+    "6.4",
+    "no columns accepted",
+    "0 columns are refused as well as 0 images, and so is a number below 0.",
+    ("if len(images) == 0 or num_columns < 1:", "if len(images) == 0:"),
+)
+
+
 # 6.5
 
 
@@ -1012,4 +1091,35 @@ answers.edit(
     "torch.arange makes its numbers on the CPU unless a device is named. If the betas are on a "
     "graphics card, the steps have to be there, too.",
     (", device=alpha_bars.device", ""),
+)
+
+answers.edit(
+    "6.5",
+    "any number of steps accepted",
+    "More steps than T would take some of them twice, and with less than 2 there is no walk. Raise "
+    "the ValueError.",
+    (
+        "    if not 2 <= num_steps <= len(schedule_betas):\n"
+        '        raise ValueError(f"num_steps must be between 2 and {len(schedule_betas)}, '
+        'got {num_steps}")\n',
+        "",
+    ),
+)
+
+answers.edit(
+    "6.5",
+    "a single step accepted",
+    "A walk of one step is refused: it would have to make an image out of pure noise at once.",
+    ("if not 2 <= num_steps", "if not 1 <= num_steps"),
+)
+
+answers.edit(
+    "6.5",
+    "a lower limit for beta",
+    "No formula here fails for a small beta. With a lower limit the levels are no longer those of "
+    "the full schedule.",
+    (
+        "return 1 - kept / before, timesteps",
+        "return (1 - kept / before).clamp(min=1e-4), timesteps",
+    ),
 )

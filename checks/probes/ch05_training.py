@@ -3,9 +3,11 @@
 The networks here are toys that keep a record of how they were used.
 """
 
+import gc
 import os
 import pickle
 import tempfile
+import weakref
 from pathlib import Path
 
 import torch
@@ -40,6 +42,30 @@ def drawn_shapes(impl, inputs):
     if not isinstance(made, tuple | list) or len(made) != 2:
         return {"pair": False, "returned": f"a {type(made).__name__}"}
     return {"pair": True, "t": blank(made[0]), "eps": blank(made[1])}
+
+
+def drawn_order(impl, inputs):
+    """Do the steps of a batch have to do with each other, or with an image's place in it?
+
+    Rounded, so that the same mistake gives the same figures in whatever order numbers are drawn.
+    """
+    t, _ = impl.draw_noise(inputs["x0"], inputs["num_steps"], generator(inputs["seed"]))
+    steps, place, half = t.double(), torch.arange(len(t)), len(t) // 2
+
+    def alike(one, other):
+        both = torch.stack([one.double(), other.double()])
+        return round(float(torch.corrcoef(both).nan_to_num()[0, 1]), 1) + 0.0
+
+    _, counts = t.unique(return_counts=True)
+    return {
+        "its place in the batch": alike(steps, place),
+        "the step of its neighbour": alike(steps[1:], steps[:-1]),
+        "the step of the image half a batch further on": alike(steps[:half], steps[half:]),
+        "the step of the image at the same place from the end": alike(
+            steps[:half], steps.flip(0)[:half]
+        ),
+        "each just as often": len(counts.unique()) == 1,
+    }
 
 
 def drawn_steps(impl, inputs):
@@ -94,7 +120,10 @@ def drawn_again(impl, inputs):
             "other seed, other draw": not torch.equal(first[i], other[i]),
             "next draw is new": not torch.equal(first[i], following[i]),
         }
-    return evidence
+    torch.manual_seed(seed)
+    before = torch.get_rng_state()
+    impl.draw_noise(x0, num_steps, generator(seed))
+    return {**evidence, "global untouched": torch.equal(before, torch.get_rng_state())}
 
 
 class LinearInAll(nn.Module):
@@ -106,8 +135,11 @@ class LinearInAll(nn.Module):
             self.register_parameter(name, nn.Parameter(value.clone()))
         self.calls = []
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         self.calls.append({"x_t": plain(x), "t": plain(t), "labels": plain(labels)})
+        return super().__call__(x, t, labels)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         t, labels = torch.as_tensor(t).float(), torch.as_tensor(labels).float()
         return (
             self.image * x
@@ -156,6 +188,49 @@ def loss_value(impl, inputs):
     """What the loss comes to."""
     _, _, loss = call_loss(impl, inputs)
     return {"loss": plain(loss)}
+
+
+class OffBy(nn.Module):
+    """A network whose answer is the right one plus a number."""
+
+    def __init__(self, right: Tensor, by: float):
+        super().__init__()
+        self.right, self.by = right, nn.Parameter(torch.tensor(by))
+
+    def forward(self, x, t, labels):
+        return self.right + self.by
+
+
+def loss_of_known_errors(impl, inputs):
+    """The loss of answers that are off by the same in every pixel."""
+    arguments = [inputs[name] for name in LOSS_INPUTS]
+    jump = Jump(inputs["x_t"])
+    zeros = torch.zeros_like(inputs["eps"])
+
+    def target(x0, eps, t, alpha_bars):
+        return zeros.clone()
+
+    models = [OffBy(zeros, by) for by in inputs["errors"]]
+    return {
+        "losses": [plain(impl.diffusion_loss(model, *arguments, jump, target)) for model in models]
+    }
+
+
+def loss_leaves_model(impl, inputs):
+    """Mode, weights and gradients of the network before and after it was asked, in both modes."""
+    evidence = {}
+    for training in (True, False):
+        model = LinearInAll(inputs["weights"]).train(training)
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+        arguments = (inputs[name] for name in LOSS_INPUTS)
+        impl.diffusion_loss(model, *arguments, Jump(inputs["x_t"]))
+        evidence[f"training={training}"] = {
+            "training": model.training,
+            "weights": weights_of(model),
+            "gradients": {name: plain(p.grad) for name, p in model.named_parameters()},
+        }
+    return evidence
 
 
 def loss_gradients(impl, inputs):
@@ -212,7 +287,9 @@ class Followed(nn.Module):
         self.drop = nn.Dropout(0.5)
         self.last = nn.Linear(4, 2, bias=False)
         self.gain = nn.Parameter(torch.zeros(()))
+        self.fixed = nn.Parameter(torch.zeros(2), requires_grad=False)
         self.register_buffer("table", torch.zeros(5))
+        self.register_buffer("cache", torch.zeros(3), persistent=False)  # not in the state dict
 
 
 PARAMETER_SHAPES = {
@@ -222,8 +299,14 @@ PARAMETER_SHAPES = {
     "norm.bias": (4,),
     "last.weight": (2, 4),
     "gain": (),
+    "fixed": (2,),
 }
-BUFFER_SHAPES = {"norm.running_mean": (4,), "norm.running_var": (4,), "table": (5,)}
+BUFFER_SHAPES = {
+    "norm.running_mean": (4,),
+    "norm.running_var": (4,),
+    "table": (5,),
+    "cache": (3,),
+}
 COUNT = "norm.num_batches_tracked"
 
 
@@ -236,13 +319,18 @@ def followed(weights: dict[str, Tensor]) -> Followed:
 @torch.no_grad()
 def set_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
     """Write weights into a network as an optimiser does: in place."""
-    own = model.state_dict(keep_vars=True)
+    own = tensors_of(model)
     for name, value in weights.items():
         own[name].copy_(value)
 
 
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers, those that are not in the state dict among them."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return {name: value.detach().clone() for name, value in tensors_of(model).items()}
 
 
 def count_of(ema) -> int | float | str | None:
@@ -259,6 +347,15 @@ def modes(model: nn.Module) -> dict:
     }
 
 
+def settings(model: nn.Module) -> dict:
+    """The mode of each part, whether each parameter wants a gradient, and which it holds."""
+    return {
+        "training": {name: part.training for name, part in model.named_modules()},
+        "requires_grad": {name: p.requires_grad for name, p in model.named_parameters()},
+        "gradients": {name: plain(p.grad) for name, p in model.named_parameters()},
+    }
+
+
 @torch.enable_grad()
 def ema_start(impl, inputs):
     """A fresh average, before and after the network has moved on."""
@@ -272,7 +369,7 @@ def ema_start(impl, inputs):
 @torch.enable_grad()
 def ema_modes(impl, inputs):
     """Mode and need of gradients of both networks."""
-    model = followed(inputs["start"])
+    model = followed(inputs["start"]).requires_grad_(True)
     ema = impl.EMA(model)
     evidence = {"average": modes(ema.model), "network": modes(model)}
     for _ in range(2):
@@ -321,12 +418,20 @@ def ema_buffers(impl, inputs):
 
 @torch.enable_grad()
 def ema_leaves_network(impl, inputs):
-    """The network's own weights before and after it was followed."""
+    """The network's own weights and settings after it was followed, and whether it is held."""
     model = followed(inputs["start"])
+    model.norm.eval()  # a part that is not in training mode, and a parameter that is frozen
+    for p in (model.first.weight, model.gain):
+        p.grad = torch.ones_like(p)
     ema = impl.EMA(model)
+    made = settings(model)
     set_weights(model, inputs["moved"])
     ema.update(model)
-    return {"network": weights_of(model)}
+    evidence = {"network": weights_of(model), "made": made, "updated": settings(model)}
+    there = weakref.ref(model)
+    del model
+    gc.collect()
+    return {**evidence, "kept": there() is not None}
 
 
 @torch.enable_grad()
@@ -336,15 +441,33 @@ def ema_restored(impl, inputs):
     ema = impl.EMA(model, **inputs["options"])
     set_weights(model, inputs["moved"])
     ema.update(model)
-    ema.model.load_state_dict(inputs["restored"])
+    set_weights(ema.model, inputs["restored"])
     ema.num_updates = inputs["num_updates"]
     set_weights(model, inputs["start"])
     ema.update(followed(inputs["moved"]))  # another network than the one that was copied
+    return average_of(ema)
+
+
+def average_of(ema) -> dict:
     now = weights_of(ema.model)
     return {
         "parameters": {name: now.get(name) for name in PARAMETER_SHAPES},
+        "buffers": {name: now.get(name) for name in (*BUFFER_SHAPES, COUNT)},
         "num_updates": count_of(ema),
     }
+
+
+@torch.enable_grad()
+def ema_replaced(impl, inputs):
+    """An update after another network and a smaller count were put in from outside."""
+    model = followed(inputs["start"])
+    ema = impl.EMA(model)
+    for _ in range(3):
+        ema.update(model)
+    ema.model = followed(inputs["other"]).eval().requires_grad_(False)
+    ema.num_updates = 0
+    ema.update(followed(inputs["moved"]))
+    return average_of(ema)
 
 
 # 5.4
@@ -381,20 +504,24 @@ class Bench:
         self.average = TwoTensors(inputs["weights"]).requires_grad_(False)
         self.ema = StubEMA(self.average, watched=self.model)
         # Plain gradient descent: where the weights go follows from the gradient in one line.
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=inputs["lr"])
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=inputs["lr"], **inputs.get("options", {})
+        )
         self.asked = []
 
     def step(self, impl, slopes: dict[str, Tensor], *limit: float):
         """One training step on a loss whose gradient is `slopes`, everywhere."""
 
         def compute_loss(model: nn.Module) -> Tensor:
+            loss = sum((slopes[name] * p).sum() for name, p in model.named_parameters())
             self.asked.append(
                 {
                     "is the model": model is self.model,
                     "training": sorted({part.training for part in model.modules()}),
+                    "loss": loss.item(),
                 }
             )
-            return sum((slopes[name] * p).sum() for name, p in model.named_parameters())
+            return loss
 
         return impl.training_step(self.model, self.ema, self.optimizer, compute_loss, *limit)
 
@@ -405,9 +532,14 @@ class Bench:
 
 def step_returns(impl, inputs):
     """What one step gives back."""
-    returned = Bench(inputs).step(impl, inputs["slopes"], 100.0)
-    kind = type(returned).__name__
-    return {"float": isinstance(returned, float), "kind": kind, "loss": plain(returned)}
+    bench = Bench(inputs)
+    returned = bench.step(impl, inputs["slopes"], 100.0)
+    return {
+        "float": isinstance(returned, float),
+        "kind": type(returned).__name__,
+        "loss": plain(returned),
+        "computed": bench.asked[0]["loss"] if bench.asked else None,
+    }
 
 
 def step_asks(impl, inputs):
@@ -423,6 +555,16 @@ def step_moves(impl, inputs):
     bench = Bench(inputs)
     bench.step(impl, inputs["slopes"], *inputs["limit"])
     return {"weights": weights_of(bench.model), "leftover": bench.leftover()}
+
+
+def steps_at_limits(impl, inputs):
+    """Where the weights are after one step, for each of several gradients and limits."""
+    found = []
+    for case in inputs["cases"]:
+        bench = Bench(inputs)
+        bench.step(impl, case["slopes"], case["limit"])
+        found.append(weights_of(bench.model))
+    return {"found": found}
 
 
 def step_after_stale_gradients(impl, inputs):
@@ -521,6 +663,8 @@ class TinyRun:
         """Train; the weights, the average and the loss after each step."""
         found = []
         for _ in range(steps):
+            for group in self.optimizer.param_groups:
+                group["lr"] *= 0.9  # as a schedule does that goes by the rate before
             x = torch.randn(8, 3, generator=self.generator)
             y = torch.randn(8, 2, generator=self.generator)
             self.optimizer.zero_grad()
@@ -548,14 +692,16 @@ class TinyRun:
 
 
 # A run that is never saved, one that is saved in the middle, and one that is loaded.
-BEFORE, BETWEEN, AFTER, STEPS_DONE = 3, 2, 4, 1203
+BEFORE, BETWEEN, AFTER = 3, 2, 4
+STEPS_DONE = 20_000_001  # float32 has no such number
 NEW = 1000  # added to the seed for freshly made objects
 
 
 def _run_and_save(impl, seed: int, folder: Path) -> tuple[TinyRun, Path, list[str]]:
     """Train, save, and move the file to another place and name, as a run does when it is whole.
 
-    A second checkpoint is written a little later, so that the first has to hold its own.
+    A second checkpoint is written a little later, so that the first has to hold its own. Where it
+    is written, which is said by a string, there is another file already.
     """
     run, written = TinyRun(seed), []
     kept = folder / "kept" / "first.pt"
@@ -565,7 +711,10 @@ def _run_and_save(impl, seed: int, folder: Path) -> tuple[TinyRun, Path, list[st
         there = folder / f"new{number}"
         there.mkdir()
         path = there / "last.part"
-        impl.save_checkpoint(path, *run.objects(), STEPS_DONE + BETWEEN * number)
+        if number == 1:
+            path.write_bytes(b"an older file")
+        where = str(path) if number == 1 else path
+        impl.save_checkpoint(where, *run.objects(), STEPS_DONE + BETWEEN * number)
         written.append(sorted(file.name for file in there.iterdir()))
         if number == 0 and path.is_file():
             path.rename(kept)
@@ -591,9 +740,19 @@ def checkpoint_file(impl, inputs):
 
 
 def checkpoint_step(impl, inputs):
-    """The number of steps that comes back."""
+    """The number of steps that comes back; and from a file saved before the first step, over an
+    older one, and named by a string."""
     _, step = _load(impl, inputs["seed"])
-    return {"step": plain(step), "integer": type(step) is int}
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "early.pt")
+        for done in (7, 0):
+            impl.save_checkpoint(path, *TinyRun(inputs["seed"]).objects(), done)
+        fresh = TinyRun(inputs["seed"] + NEW).objects()
+        early = impl.load_checkpoint(path, *fresh) if Path(path).is_file() else None
+    return {
+        "steps": [plain(step), plain(early)],
+        "integers": [type(step) is int, type(early) is int],
+    }
 
 
 def checkpoint_weights(impl, inputs):
@@ -630,7 +789,8 @@ def checkpoint_leaves_run(impl, inputs):
     """How a run goes on after it was saved twice."""
     with tempfile.TemporaryDirectory() as folder:
         run, _, _ = _run_and_save(impl, inputs["seed"], Path(folder))
-    return {"path": run.train(AFTER)}
+    kept = {"model": modes(run.model), "average": modes(run.ema.model)}
+    return {"modes": kept, "path": run.train(AFTER)}
 
 
 def run_without_checkpoints(seed: int, steps: int) -> TinyRun:
@@ -679,7 +839,8 @@ class NotingSGD(torch.optim.SGD):
     """Plain gradient descent that notes the learning rate of every step."""
 
     def __init__(self, model: nn.Module, lr: float):
-        super().__init__(model.parameters(), lr=lr)
+        first, *rest = model.parameters()
+        super().__init__([{"params": [first]}, {"params": rest}], lr=lr)
         self.rates = []
 
     def step(self, *arguments):
@@ -693,10 +854,11 @@ class Loop:
     Args:
         inputs: `images`, (N, B, C, H, W); `labels`, (N, B); `weights`; `alpha_bars`, (T,); `seed`.
         lr: of the optimiser; with 0 the network stays as it is.
+        a_list: the batches come as a list of lists, not one by one from a generator.
         options: of `train`.
     """
 
-    def __init__(self, impl, inputs, lr: float = 0.0, **options):
+    def __init__(self, impl, inputs, lr: float = 0.0, a_list: bool = False, **options):
         self.model = LinearInAll(inputs["weights"])
         self.average = LinearInAll(inputs["weights"]).requires_grad_(False)
         self.ema = StubEMA(self.average, watched=self.model)
@@ -708,7 +870,7 @@ class Loop:
             self.model,
             self.ema,
             self.optimizer,
-            self._batches(),
+            [list(batch) for batch in self.handed_over] if a_list else self._batches(),
             inputs["alpha_bars"],
             self.generator,
             self._jump,
@@ -719,7 +881,7 @@ class Loop:
     def _batches(self):
         for x0, labels in self.handed_over:
             self.taken += 1
-            yield x0.clone(), labels.clone()
+            yield x0, labels
 
     def _jump(self, x0, t, eps, alpha_bars):
         asked = {"x0": x0, "t": t, "eps": eps, "alpha_bars": alpha_bars}
@@ -752,7 +914,8 @@ def loop_yields(impl, inputs):
         {"taken": loop.taken, "steps": len(loop.optimizer.rates), "number": isinstance(loss, float)}
         for loss in loop.returned
     ]
-    return {"generator": True, "before": before, "path": path}
+    losses = Loop(impl, inputs, a_list=True).losses()
+    return {"generator": True, "before": before, "path": path, "of a list": losses}
 
 
 def loop_asks(impl, inputs):
@@ -786,16 +949,21 @@ def loop_draws(impl, inputs):
     loop.losses()
     steps, noise = [call["t"] for call in loop.jumps], [call["eps"] for call in loop.jumps]
     pairs = [(i, j) for j in range(len(noise)) for i in range(j)]
+    images = torch.cat(noise).flatten(1)
     again = Loop(impl, inputs)
     again.losses()
     other = Loop(impl, {**inputs, "seed": inputs["seed"] + 1})
     other.losses()
     return {
         "levels": torch.cat(steps).unique(),
+        "steps in order": any(torch.equal(t, t.sort().values) for t in steps),
+        "noise shared": len(images.unique(dim=0)) < len(images),
         "noise again": any(torch.equal(noise[i], noise[j]) for i, j in pairs),
         "steps again": any(torch.equal(steps[i], steps[j]) for i, j in pairs),
         "same seed, same noise": torch.equal(noise[0], again.jumps[0]["eps"]),
         "other seed, other noise": not torch.equal(noise[0], other.jumps[0]["eps"]),
+        "same seed, same steps": torch.equal(steps[0], again.jumps[0]["t"]),
+        "other seed, other steps": not torch.equal(steps[0], other.jumps[0]["t"]),
     }
 
 
@@ -804,8 +972,8 @@ def loop_rates(impl, inputs):
     asked = []
 
     def rate(step):
-        asked.append(step)
-        return 0.001 * (step + 1)
+        asked.append(type(step).__name__)
+        return 0.001 * step
 
     loops = {
         "rates": Loop(impl, inputs, 0.5, rate=rate),
@@ -814,7 +982,7 @@ def loop_rates(impl, inputs):
     }
     for loop in loops.values():
         loop.losses()
-    return {"asked": asked, **{name: loop.optimizer.rates for name, loop in loops.items()}}
+    return {"asked": sorted(set(asked)), **{n: loop.optimizer.rates for n, loop in loops.items()}}
 
 
 def loop_moves(impl, inputs):

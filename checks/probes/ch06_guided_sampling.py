@@ -17,6 +17,7 @@ from checks.probes.toys import (
     identical,
     kind,
     look_of_noise,
+    name_of_error,
     on_meta,
     parts,
     place,
@@ -100,6 +101,30 @@ def parts_used(impl, inputs):
     return {"called": sorted(called), "x": x}
 
 
+def without_mean(impl, inputs):
+    """The step where q_posterior's mean is 0, with variances that are handed in."""
+    schedule = SimpleNamespace(**inputs["schedule"])
+
+    def q_posterior(x0, x_t, t, schedule):
+        return torch.zeros_like(x_t), _at(inputs["variances"], t)
+
+    arguments = [inputs[name] for name in ("x_t", "t", "eps", "noise")]
+    return {
+        name: impl.p_sample(*arguments, schedule, _predict_x0, q_posterior, variance=name)
+        for name in ("small", "large")
+    }
+
+
+def refused_variances(impl, inputs):
+    """What is raised for each name of a variance."""
+    return {
+        "raised": [
+            name_of_error(lambda name=name: reverse_step(impl, {**inputs, "variance": name}))
+            for name in inputs["names"]
+        ]
+    }
+
+
 def _step(impl, inputs, noise):
     option = {"variance": inputs["variance"]} if "variance" in inputs else {}
     schedule = SimpleNamespace(**inputs["schedule"])
@@ -181,8 +206,10 @@ def guided_values(impl, inputs):
 def guided_with_gradients(impl, inputs):
     """The guided eps of a network whose weight is being trained."""
     weight = torch.tensor(inputs["weight"], requires_grad=True)
-    eps = _guided(impl, inputs, lambda x, t, labels: weight * toy_eps(x, t, labels))
-    return {"eps": eps.detach() if isinstance(eps, Tensor) else eps}
+    with torch.enable_grad():
+        eps = _guided(impl, inputs, lambda x, t, labels: weight * toy_eps(x, t, labels))
+        on = torch.is_grad_enabled()
+    return {"eps": eps.detach() if isinstance(eps, Tensor) else eps, "gradients on": on}
 
 
 def guided_elsewhere(impl, inputs):
@@ -254,7 +281,7 @@ def _numbers(value) -> list:
 
 def returned(impl, inputs):
     x0, film = parts(AncestralWalk(inputs).run(impl), 2)
-    return {"x0": x0, "film": "a list" if isinstance(film, list | tuple) else type(film).__name__}
+    return {"x0": x0, "film": "a list" if isinstance(film, list) else type(film).__name__}
 
 
 def visited(impl, inputs):
@@ -306,6 +333,7 @@ def fresh_noise(impl, inputs):
     return {
         "forms": forms,
         "a step without": bool((noise.flatten(1).var(dim=1) < 0.7).any()),
+        "beyond 3.4": bool((noise.abs() > 3.4).any()),
         **look_of_noise(noise, inputs["x_T"]),
     }
 
@@ -316,9 +344,14 @@ def generator_use(impl, inputs):
     def add(x, /, t, eps, noise, schedule):
         return 0.6 * x + noise * (t.view(-1, 1, 1, 1) > 0)
 
-    return draws_again(
-        lambda source: parts(_sample(impl, inputs, lambda x, t: x.clone(), add, source), 2)[0]
-    )
+    def draw(source):
+        return parts(_sample(impl, inputs, lambda x, t: x.clone(), add, source), 2)[0]
+
+    torch.manual_seed(inputs["seed"])
+    before = torch.get_rng_state()
+    draw(generator(5))
+    untouched = torch.equal(before, torch.get_rng_state())
+    return {**draws_again(draw), "global untouched": untouched}
 
 
 def _sample(impl, inputs, predict_eps, reverse_step, source, *film_steps):
@@ -356,11 +389,15 @@ def gradient_graph(impl, inputs):
     def reverse_step(x, /, t, eps, noise, schedule):
         return 0.9 * x - 0.1 * eps
 
-    return graph_of_walk(
-        lambda network: _sample(
-            impl, inputs, network, reverse_step, generator(5), inputs["film_steps"]
-        )
-    )
+    def walk(network):
+        return _sample(impl, inputs, network, reverse_step, generator(5), inputs["film_steps"])
+
+    evidence = {}
+    for before in (False, True):
+        with torch.set_grad_enabled(before):
+            evidence.update(graph_of_walk(walk))
+            evidence[f"gradients {'on' if before else 'off'}"] = torch.is_grad_enabled()
+    return evidence
 
 
 def gaussian_walk(impl, inputs):
@@ -395,7 +432,23 @@ def grids(impl, inputs):
     return {"grids": [grid(impl, case)["grid"] for case in inputs["cases"]]}
 
 
+def refused_grids(impl, inputs):
+    """What is raised in each case."""
+    return {
+        "raised": [name_of_error(lambda case=case: grid(impl, case)) for case in inputs["cases"]]
+    }
+
+
 # 6.5
+
+
+def refused_lengths(impl, inputs):
+    """What is raised for each number of steps."""
+    return {
+        "raised": [
+            name_of_error(lambda n=n: impl.respace(inputs["betas"], n)) for n in inputs["lengths"]
+        ]
+    }
 
 
 def respaced(impl, inputs):
