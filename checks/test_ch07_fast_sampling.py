@@ -1462,7 +1462,7 @@ def test_walk_builds_no_graph(got, ref, inputs):
     require_no_graph(got)
     require(
         got["afterwards"],
-        "graphs to be built again after the walk, for whoever trains next",
+        "gradients to be switched on again after the walk",
         "gradients switched off for good",
     )
 

@@ -495,6 +495,21 @@ def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()
     return rest(x_T, None, timesteps.tolist())
 
 
+@answers.right("7.5", "torch.normal, the arguments of step by name")
+@torch.no_grad()
+def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
+    x, memory, noise, frames = x_T, None, None, []
+    ends = torch.cat([timesteps[1:], timesteps.new_tensor([-1])])
+    for now, following in zip(timesteps.tolist(), ends.tolist()):
+        t, t_next = (x.new_full(x.shape[:1], s).to(torch.int64) for s in (now, following))
+        eps = predict_eps(x=x, t=t)
+        if generator is not None:
+            noise = torch.normal(0.0, 1.0, x.shape, generator=generator, device=x.device)
+        x, memory = step(x=x, t=t, t_next=t_next, eps=eps, noise=noise, memory=memory)
+        frames.append((now, x))
+    return x, [frame for now, frame in frames if now in film_steps]
+
+
 @answers.right("7.5", "all the noise and all the steps drawn up beforehand")
 @torch.no_grad()
 def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):

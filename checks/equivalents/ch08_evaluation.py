@@ -2,6 +2,7 @@
 
 import bisect
 import collections
+import fractions
 import itertools
 import math
 import random
@@ -164,6 +165,32 @@ def wilson_interval(right, count, z=1.959964):
     low = 0.0 if right == 0 else border(start, 0.0)
     high = 1.0 if right == count else border(start, 1.0)
     return low, high
+
+
+class NoShare(ValueError):
+    pass
+
+
+@answers.right("8.1", "fractions, and an error of its own kind")
+def right_by_class(logits, labels):
+    pairs = list(zip(logits.argmax(dim=1).tolist(), labels.tolist()))
+    classes = range(logits.shape[1])
+    count = [sum(asked == c for _, asked in pairs) for c in classes]
+    right = [sum(seen == asked == c for seen, asked in pairs) for c in classes]
+    shares = {c: fractions.Fraction(right[c], count[c]) for c in classes if count[c]}
+    return torch.tensor(right), torch.tensor(count), min(shares, key=shares.get)
+
+
+@answers.right("8.1", "fractions, and an error of its own kind")
+def wilson_interval(right, count, z=1.959964):
+    if right not in range(count + 1):
+        raise NoShare(f"{right} of {count}")
+    if count == 0:
+        return 0, 1
+    p, c = right / count, z * z / count
+    half = math.sqrt(c * (p * (1 - p) + c / 4))
+    low, high = ((p + c / 2 + sign * half) / (1 + c) for sign in (-1, 1))
+    return (low if low > 0 else 0, high if high < 1 else 1)
 
 
 # 8.2

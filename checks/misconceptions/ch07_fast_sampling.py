@@ -201,7 +201,7 @@ answers.edit(
     "7.1",
     "nothing is refused",
     "A grid of one step, or of more steps than there are, is none, and a spacing that is spelled "
-    "wrongly must not become another one. Keep the two lines that raise a ValueError.",
+    "wrongly must not become another one. Keep the lines that raise a ValueError.",
     ("if not 2 <= num_steps <= len(alpha_bars)", "if False"),
     ('if spacing not in ("trailing", "leading", "linspace", "log_snr")', "if False"),
 )
@@ -209,7 +209,7 @@ answers.edit(
 answers.edit(
     "7.1",
     "a num_steps that does not fit is replaced",
-    "Who asks for 2,000 steps of 1,000 has made a mistake, and wants to hear of it: raise a "
+    "If you ask for 2,000 steps of 1,000, that is a mistake that you want to hear of. Raise a "
     "ValueError instead of making another grid.",
     (
         "if not 2 <= num_steps <= len(alpha_bars)",
