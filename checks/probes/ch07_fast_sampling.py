@@ -79,9 +79,9 @@ def handed_to_predict_x0(step, inputs):
 
     def predict(x_t, t, eps, alpha_bars):
         whole = isinstance(alpha_bars, Tensor) and alpha_bars.shape == inputs["alpha_bars"].shape
-        schedules.add("the full schedule" if whole else f"a {kind(alpha_bars)}")
+        schedules.add("the full schedule" if whole else kind(alpha_bars))
         each = kind(t) == f"int64 tensor of shape ({len(x_t)},)"
-        steps.add("an int64 step for each image" if each else f"a {kind(t)}")
+        steps.add("an int64 step for each image" if each else kind(t))
         return predict_x0(x_t, t, eps, alpha_bars)
 
     step(predict)

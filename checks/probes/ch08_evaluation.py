@@ -22,11 +22,11 @@ def _type_of_number(value) -> str:
     if hasattr(value, "item") and not isinstance(value, Tensor):
         value = value.item()
     plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value).__name__ if plain else f"a {kind(value)}"
+    return type(value).__name__ if plain else kind(value)
 
 
 def _type_of_tuple(value) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {kind(value)}"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else kind(value)
 
 
 # 8.1
