@@ -21,6 +21,7 @@ from checks.theory import (
     require_images_and_film,
     require_no_graph,
     require_same_device,
+    require_value_errors,
     seed_and_stream,
     solve_x0,
     walk_answers,
@@ -188,7 +189,7 @@ def cosine_cases(g: torch.Generator) -> dict:
             case(210, 9),
             case(170, 6),
             case(210, 9, lambda_min=-2.5),
-            case(150, 7, lambda_min=-20.0),
+            case(1000, 7, lambda_min=-20.0),
         ]
     }
 
@@ -228,9 +229,10 @@ def test_grid_log_snr(got, ref, inputs):
 
 @check(
     "7.1",
-    probe=probes.grids,
+    probe=probes.grid_by_name,
     inputs=cosine_cases,
-    call='time_grid(alpha_bars, num_steps, "log_snr"), cosine schedules, also with a lambda_min',
+    call="time_grid(alpha_bars=..., num_steps=..., spacing='log_snr'), cosine schedules, also with "
+    "a lambda_min",
 )
 def test_grid_log_snr_stays_above_lambda_min(got, ref, inputs):
     """log_snr spends no steps below lambda_min, and begins at T - 1 even so"""
@@ -264,6 +266,29 @@ def cases_of_all(g: torch.Generator) -> dict:
 def test_grid_lies_where_the_schedule_lies(got, ref, inputs):
     """The grid lies where alpha_bars lies, on whatever device"""
     require_same_device(got["places"], "the grid")
+
+
+REFUSED = [(n, "trailing") for n in (1, 0, -4, 14)]
+REFUSED += [(n, spacing) for spacing in ("leading", "linspace", "log_snr") for n in (1, 14)]
+REFUSED += [(4, spacing) for spacing in ("cosine", "Trailing", "log-snr", "")]
+
+
+def refused_cases(g: torch.Generator) -> dict:
+    bars = irregular_bars(g, 13)
+    return {"cases": [{"alpha_bars": bars, "num_steps": n, "spacing": s} for n, s in REFUSED]}
+
+
+@check(
+    "7.1",
+    probe=probes.refusals,
+    inputs=refused_cases,
+    call=SEVEN_ONE + ", T = 13, with 1, 0, -4 and 14 steps, and with spacings that do not exist",
+)
+def test_grid_refuses_what_it_cannot_make(got, ref, inputs):
+    """A num_steps outside of 2 ... T is refused, and so is another spacing"""
+    require_value_errors(
+        got["raised"], [f"T = 13, num_steps = {n}, spacing = {s!r}" for n, s in REFUSED]
+    )
 
 
 # 7.2
@@ -301,7 +326,7 @@ def other_x0(inputs: dict, x: str = "x_t", t: str = "t", eps: str = "eps") -> Te
     return guess.clamp(-1, 1)
 
 
-ANOTHER_GUESS = ", with a predict_x0 that guesses in another way"
+ANOTHER_GUESS = ", all arguments by name, with a predict_x0 that guesses in another way"
 
 
 def require_the_guess_of_predict_x0(got: dict, target: Tensor) -> None:
@@ -313,6 +338,19 @@ def require_the_guess_of_predict_x0(got: dict, target: Tensor) -> None:
         rtol=1e-3,
         atol=1e-4,
     )
+
+
+def require_handed_over(got: dict) -> None:
+    """Fail unless predict_x0 was called as the docstrings say, with the steps and the schedule."""
+    for name, words, wanted in (
+        ("steps", "t", "an int64 step for each image"),
+        ("schedules", "alpha_bars", "the full schedule"),
+    ):
+        require(
+            got[name] == [wanted],
+            f"predict_x0(x_t, t, eps, alpha_bars) to be handed as {words} {wanted}",
+            " and ".join(got[name]) or "no call of it",
+        )
 
 
 def eps_again(inputs: dict, x0: Tensor) -> Tensor:
@@ -396,6 +434,17 @@ def test_ddim_asks_predict_x0(got, ref, inputs):
 
 @check(
     "7.2",
+    probe=probes.ddim_hands_over,
+    inputs=lambda g: step_inputs(g, [7, 3, 0, 5], [2, 1, -1, 4]),
+    call=SEVEN_TWO + ", looking at what predict_x0 is handed",
+)
+def test_ddim_hands_over_steps_and_schedule(got, ref, inputs):
+    """predict_x0 is handed the images' steps as they are, and the full schedule"""
+    require_handed_over(got)
+
+
+@check(
+    "7.2",
     probe=probes.ddim_without_noise,
     inputs=lambda g: step_inputs(g, [6, 0, 7, 2], [3, -1, 5, 0], clean=False),
     call=SEVEN_TWO + ", where eps points to an x_0 far outside [-1, 1]; eta = 0",
@@ -433,8 +482,8 @@ def test_ddim_needs_no_noise(got, ref, inputs):
 @check(
     "7.2",
     probe=probes.ddim_noise_part,
-    inputs=lambda g: step_inputs(g, [7, 3, 6, 5], [2, 1, 0, 4], etas=[1.0, 0.6]),
-    call=SEVEN_TWO + ", eta = 1 and 0.6, once with noise and once with noise of zeros",
+    inputs=lambda g: step_inputs(g, [7, 3, 6, 5], [2, 1, 0, 4], etas=[1, 0.6, 0.02]),
+    call=SEVEN_TWO + ", eta = 1, 0.6 and 0.02, once with noise and once with noise of zeros",
 )
 def test_ddim_scales_the_noise(got, ref, inputs):
     """The noise enters with the standard deviation sigma of equation 16"""
@@ -547,6 +596,28 @@ def test_ddim_survives_a_steep_schedule(got, ref, inputs):
         "x_next without its noise",
         rtol=1e-3,
         atol=5e-3,  # float32: where the root of 0 is due, it may be that of 1e-7, times eps
+    )
+
+
+STEEP = ([999, 998, 500, 50, 999], [900, 997, 400, 0, -1])
+STEEP_CALL = ", on the cosine schedule from t = 999 on, where alpha_bar is 2e-9, to t = 0 and -1"
+EXACT = {"rtol": 2e-5, "atol": 1e-5}  # float32, where nothing is divided by a small number
+
+
+@check(
+    "7.2",
+    probe=probes.ddim_without_noise,
+    inputs=lambda g: steep_inputs(g, *STEEP),
+    call=SEVEN_TWO + STEEP_CALL + "; eta = 0",
+)
+def test_ddim_takes_the_schedule_as_it_is(got, ref, inputs):
+    """alpha_bar may be as small, or as near to 1, as a schedule makes it"""
+    require_close(
+        got["x"],
+        ddim_mean(inputs),
+        "the clipped x_0 and the rest of x_t, mixed with the weights that alpha_bar gives",
+        "x_next",
+        **EXACT,
     )
 
 
@@ -675,7 +746,7 @@ def test_ddim_is_of_first_order(got, ref, inputs):
     "7.2",
     probe=probes.ddim_together_and_alone,
     inputs=lambda g: step_inputs(g, [4, 0, 7, 3, 6], [1, -1, 6, 0, 2], (2, 3, 5), eta=0.7),
-    call=SEVEN_TWO + ", x_t of shape (5, 2, 3, 5): as many images as columns",
+    call=SEVEN_TWO + ", x_t of shape (5, 2, 3, 5), as many images as columns, not contiguous",
 )
 def test_ddim_treats_each_image_alone(got, ref, inputs):
     """An image's step is the same alone as in a batch as large as the image is wide"""
@@ -760,6 +831,17 @@ def test_dpm_asks_predict_x0(got, ref, inputs):
 
 @check(
     "7.3",
+    probe=probes.dpm_hands_over,
+    inputs=lambda g: step_inputs(g, [7, 3, 0, 5], [2, 1, -1, 4]),
+    call=SEVEN_THREE + ", looking at what predict_x0 is handed",
+)
+def test_dpm_hands_over_steps_and_schedule(got, ref, inputs):
+    """predict_x0 is handed the images' steps as they are, and the full schedule"""
+    require_handed_over(got)
+
+
+@check(
+    "7.3",
     probe=probes.dpm,
     inputs=lambda g: step_inputs(g, [6, 0, 7, 2], [3, -1, 5, 0], clean=False),
     call=SEVEN_THREE + ", where eps points to an x_0 far outside [-1, 1]",
@@ -802,8 +884,8 @@ def test_dpm_is_exact_where_x0_stays(got, ref, inputs):
 @check(
     "7.3",
     probe=probes.dpm,
-    inputs=lambda g: steep_inputs(g, [999, 998, 500, 50, 999], [900, 997, 400, 0, -1]),
-    call=SEVEN_THREE + ", on the cosine schedule from t = 999 on, where alpha_bar is 2e-9",
+    inputs=lambda g: steep_inputs(g, *STEEP),
+    call=SEVEN_THREE + STEEP_CALL,
 )
 def test_dpm_survives_a_steep_schedule(got, ref, inputs):
     """The step is right where lambda is far below 0 as well"""
@@ -812,8 +894,7 @@ def test_dpm_survives_a_steep_schedule(got, ref, inputs):
         dpm_formula(inputs, guess_x0(inputs)),
         "the exact step for a constant x_0, also in the first steps of a cosine schedule",
         "x_next",
-        rtol=1e-3,
-        atol=2e-4,
+        **EXACT,
     )
 
 
@@ -832,7 +913,7 @@ def test_dpm_is_of_first_order(got, ref, inputs):
     "7.3",
     probe=probes.dpm_together_and_alone,
     inputs=lambda g: step_inputs(g, [4, 0, 7, 3, 6], [1, -1, 6, 0, 2], (2, 3, 5)),
-    call=SEVEN_THREE + ", x_t of shape (5, 2, 3, 5): as many images as columns",
+    call=SEVEN_THREE + ", x_t of shape (5, 2, 3, 5), as many images as columns, not contiguous",
 )
 def test_dpm_treats_each_image_alone(got, ref, inputs):
     """An image's step is the same alone as in a batch as large as the image is wide"""
@@ -892,7 +973,11 @@ def halfway(inputs: dict, x0_before: Tensor, x0: Tensor | None = None) -> Tensor
 def test_2m_returns_images_and_a_memory(got, ref, inputs):
     """The result is a pair: the images, and a memory for the next step"""
     require_tensor(got["left out"], "x_next", (3, 2, 5, 4))
-    require(got["memory"], "a pair (x_next, memory), the memory not None", "no memory")
+    require(
+        got["memory"],
+        "a tuple of two, (x_next, memory), the memory not None",
+        "something that is not such a tuple",
+    )
 
 
 @check(
@@ -920,8 +1005,9 @@ def test_2m_begins_with_first_order(got, ref, inputs):
 @check(
     "7.4",
     probe=probes.second_of_2m,
-    inputs=lambda g: two_steps(g, [7, 6, 5, 4], [5, 3, 4, 2], [2, 1, 3, 1]),
-    call=SEVEN_FOUR + ", the second step of a walk; t = [5, 3, 4, 2], t_next = [2, 1, 3, 1]",
+    inputs=lambda g: two_steps(g, [7, 6, 5, 7, 7], [5, 3, 4, 6, 1], [2, 1, 3, 0, 0]),
+    call=SEVEN_FOUR + ", the second step of a walk; t_before = [7, 6, 5, 7, 7], "
+    "t = [5, 3, 4, 6, 1], t_next = [2, 1, 3, 0, 0]",
 )
 def test_2m_looks_back(got, ref, inputs):
     """The second step works with x_0 as it will be halfway, if it goes on changing as it did"""
@@ -947,6 +1033,17 @@ def test_2m_asks_predict_x0(got, ref, inputs):
     require_the_guess_of_predict_x0(
         got, dpm_formula(inputs, halfway(inputs, before, other_x0(inputs)))
     )
+
+
+@check(
+    "7.4",
+    probe=probes.hands_over_of_2m,
+    inputs=lambda g: two_steps(g, [7, 6, 5, 4], [5, 3, 4, 2], [2, 1, 3, 1]),
+    call=SEVEN_FOUR + ", the second step of a walk, looking at what predict_x0 is handed",
+)
+def test_2m_hands_over_steps_and_schedule(got, ref, inputs):
+    """predict_x0 is handed the images' steps as they are, and the full schedule"""
+    require_handed_over(got)
 
 
 @check(
@@ -1123,7 +1220,7 @@ def test_2m_is_of_second_order(got, ref, inputs):
 
 
 def two_steep_steps(g: torch.Generator) -> dict:
-    inputs = steep_inputs(g, [930, 990, 600, 200], [850, 950, 400, 50])
+    inputs = steep_inputs(g, [930, 990, 600, 200], [850, 950, 400, 0])
     before = steep_inputs(g, [999, 999, 800, 400], [0, 0, 0, 0])
     names = {"x_before": "x_t", "t_before": "t", "eps_before": "eps"}
     return {**inputs, **{name: before[other] for name, other in names.items()}}
@@ -1151,7 +1248,7 @@ def test_2m_survives_a_steep_schedule(got, ref, inputs):
     "7.4",
     probe=probes.together_and_alone_of_2m,
     inputs=lambda g: two_steps(g, [7, 5, 6, 4, 7], [4, 3, 5, 2, 6], [1, -1, 3, 0, 2], (2, 3, 5)),
-    call=SEVEN_FOUR + ", x_t of shape (5, 2, 3, 5): as many images as columns",
+    call=SEVEN_FOUR + ", x_t of shape (5, 2, 3, 5), as many images as columns, not contiguous",
 )
 def test_2m_treats_each_image_alone(got, ref, inputs):
     """An image's step is the same alone as in a batch as large as the image is wide"""
@@ -1323,7 +1420,7 @@ def test_walk_draws_no_noise_without_a_generator(got, ref, inputs):
     "7.5",
     probe=probes.fresh_noise,
     inputs=lambda g: walk_inputs(g, (8, 2, 10, 12), grid=(19, 17, 12, 9, 8, 4, 1)),
-    call=SEVEN_FIVE + ", with a generator, looking at the noise of all steps but the last",
+    call=SEVEN_FIVE + ", with a generator, looking at the noise of all steps",
 )
 def test_walk_draws_fresh_noise(got, ref, inputs):
     """With a generator the noise is standard normal, and new for every step, image and pixel"""
@@ -1333,6 +1430,7 @@ def test_walk_draws_fresh_noise(got, ref, inputs):
         f"noise to be a {wanted} in every step",
         " and ".join(got["forms"]),
     )
+    require(not got["zeros"], "noise in every step, the last one too", "a step handed zeros")
     require_bell_curve(got)
     require_fresh_draws(got)
 
@@ -1344,8 +1442,13 @@ def test_walk_draws_fresh_noise(got, ref, inputs):
     call=SEVEN_FIVE + ", several times, with equal and with other generators",
 )
 def test_walk_draws_from_the_generator(got, ref, inputs):
-    """The same generator gives the same images, another gives others"""
+    """The same generator gives the same images, another gives others, and torch's own is left be"""
     require_generator_decides(got)
+    require(
+        got["torch's own untouched"],
+        "torch's own random generator to stay as it was",
+        "it was used, or given a seed",
+    )
 
 
 @check(
@@ -1355,8 +1458,13 @@ def test_walk_draws_from_the_generator(got, ref, inputs):
     call="fast_sample(...), with a predict_eps that has a trainable weight",
 )
 def test_walk_builds_no_graph(got, ref, inputs):
-    """Sampling builds no graph for gradients, which would fill the memory"""
+    """Sampling builds no graph for gradients, which would fill the memory, and then ends that"""
     require_no_graph(got)
+    require(
+        got["afterwards"],
+        "gradients to be switched on again after the walk",
+        "gradients switched off for good",
+    )
 
 
 @check(

@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.probes import ch08_evaluation as probes
+from checks.theory import require_value_errors
 from course.grading.checking import (
     brief,
     check,
+    listed,
     require,
     require_close,
     require_number,
@@ -51,6 +53,13 @@ def repeated(images: Tensor, kinds: int) -> Tensor:
     return images[torch.arange(len(images)) % kinds]
 
 
+def require_type(found: str, wanted: tuple[str, ...], name: str, expected: str) -> None:
+    require(found in wanted, f"{name} to be {expected}", f"{name}: {found}")
+
+
+A_FLOAT = ("float", "int"), "a float, which float(...) or .item() makes of a tensor"
+
+
 def require_finite(value, name: str) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     require(number and math.isfinite(value), f"{name} to be a number", f"{name} = {brief(value)}")
@@ -71,7 +80,7 @@ def judged(g: torch.Generator, seen: list[int], asked: list[int], num_classes: i
 
 
 def count_cases(g: torch.Generator) -> dict:
-    """Three judges, of which no two have the same number of images or classes."""
+    """Judges of which no two have the same number of images; one has a single image."""
     asked = [3, 0, 1, 1, 3, 0, 3, 4, 1, 3, 0]
     seen = [3, 0, 4, 1, 0, 1, 3, 4, 1, 1, 0]
     many = torch.randint(0, 7, (90,), generator=g)
@@ -82,6 +91,7 @@ def count_cases(g: torch.Generator) -> dict:
             judged(g, seen, asked, 6),  # nobody asks for a 2 or a 5
             judged(g, guess.tolist(), many.tolist(), 8),
             judged(g, [1, 0, 2], [2, 0, 1], 4),
+            judged(g, [2], [2], 3),
         ]
     }
 
@@ -105,7 +115,7 @@ def require_counts(value, name: str, wanted: list[int], expected: str) -> None:
     "8.1",
     probe=probes.counts,
     inputs=count_cases,
-    call=COUNTS + ", 11, 90 and 3 images, 6, 8 and 4 classes, not all of them asked for",
+    call=COUNTS + ", 11, 90, 3 and 1 images, 6, 8, 4 and 3 classes, not all of them asked for",
 )
 def test_counts_how_many_were_asked_for(got, ref, inputs):
     """count says of each class how many images were asked for, 0 where none was"""
@@ -120,7 +130,7 @@ def test_counts_how_many_were_asked_for(got, ref, inputs):
     "8.1",
     probe=probes.counts,
     inputs=count_cases,
-    call=COUNTS + ", 11, 90 and 3 images, 6, 8 and 4 classes",
+    call=COUNTS + ", 11, 90, 3 and 1 images, 6, 8, 4 and 3 classes",
 )
 def test_counts_how_many_are_right(got, ref, inputs):
     """right says of each class how many of its images are judged to be of it"""
@@ -190,6 +200,40 @@ def test_worst_was_asked_for(got, ref, inputs):
 def test_worst_of_equals_is_the_first(got, ref, inputs):
     """Of classes that are equally bad, the one with the smallest number is the worst"""
     require_worst(got, [1, 1], "the first of those with the smallest share")
+
+
+def nearly_equal_shares(g: torch.Generator) -> dict:
+    """Shares that differ by 1/3000, of more than a thousand images, and shares of few images."""
+
+    def case(shares: list[tuple[int, int]]) -> dict:
+        asked = [c for c, (_, n) in enumerate(shares) for _ in range(n)]
+        seen = [c if i < r else 1 - c for c, (r, n) in enumerate(shares) for i in range(n)]
+        return judged(g, seen, asked, 2)
+
+    return {"cases": [case([(667, 1000), (800, 1200)]), case([(1, 2), (3, 7)])]}
+
+
+@check(
+    "8.1",
+    probe=probes.counts,
+    inputs=nearly_equal_shares,
+    call=COUNTS + ", with 667 of 1,000 and 800 of 1,200 right; with 1 of 2 and 3 of 7",
+)
+def test_worst_by_a_little(got, ref, inputs):
+    """Shares are compared as they are: 800 of 1,200 is worse than 667 of 1,000"""
+    require_worst(got, [1, 1], "its share is the smaller one, if only by a little")
+
+
+@check(
+    "8.1",
+    probe=probes.types_of_counts,
+    inputs=lambda g: judged(g, [3, 0, 4, 1], [3, 0, 1, 1], 6),
+    call="right_by_class(logits, labels=...), looking at the types",
+)
+def test_counts_are_a_tuple_and_worst_a_whole_number(got, ref, inputs):
+    """The result is a tuple of three, and worst a whole number, no tensor"""
+    require_type(got["result"], ("a tuple of 3",), "the result", "a tuple (right, count, worst)")
+    require_type(got["worst"], ("int",), "worst", "an int, which int(...) makes of a tensor")
 
 
 def shuffled(g: torch.Generator) -> dict:
@@ -344,6 +388,35 @@ def test_wilson_without_images(got, ref, inputs):
     require((low, high) == (0, 1), "low = 0 and high = 1", f"low = {low!r}, high = {high!r}")
 
 
+@check(
+    "8.1",
+    probe=probes.types_of_intervals,
+    inputs=lambda g: {"seen": [(7, 10), (0, 5), (5, 5), (0, 0)]},
+    call="wilson_interval(right=..., count=...), 7 of 10, 0 of 5, 5 of 5 and 0 of 0, looking at "
+    "the types",
+)
+def test_wilson_gives_two_floats(got, ref, inputs):
+    """The result is a tuple of two floats, no tensors"""
+    for result, ends in zip(got["results"], got["ends"]):
+        require_type(result, ("a tuple of 2",), "the result", "a tuple (low, high)")
+        for name, end in zip(("low", "high"), ends):
+            require_type(end, A_FLOAT[0], name, A_FLOAT[1])
+
+
+NO_SHARES = [(-1, 10), (11, 10), (1, 0), (-1, 0)]
+
+
+@check(
+    "8.1",
+    probe=probes.refused_intervals,
+    inputs=lambda g: {"seen": NO_SHARES},
+    call="wilson_interval(right, count), -1 of 10, 11 of 10, 1 of 0 and -1 of 0",
+)
+def test_wilson_refuses_what_is_no_share(got, ref, inputs):
+    """A right outside of 0 ... count is refused"""
+    require_value_errors(got["raised"], [f"right = {r}, count = {n}" for r, n in NO_SHARES])
+
+
 # 8.2
 
 MOMENTS = "feature_moments(features)"
@@ -375,12 +448,18 @@ def exact_moments(features: Tensor) -> tuple[Tensor, Tensor]:
     "8.2",
     probe=probes.moments,
     inputs=lambda g: {
-        "sets": [torch.randn(7, 4, generator=g), torch.randn(3, 5, generator=g).double()]
+        "sets": [
+            torch.randn(7, 4, generator=g),
+            torch.randn(3, 5, generator=g).double(),
+            torch.randn(6, 1, generator=g),
+        ]
     },
-    call=MOMENTS + ", 7 rows of 4 features in float32, 3 rows of 5 in float64",
+    call=MOMENTS + ", 7 rows of 4 features in float32, 3 of 5 in float64, 6 of 1 in float32",
 )
 def test_moments_have_one_number_a_feature_and_a_pair(got, ref, inputs):
     """mean has one number for each feature, cov one for each pair, both in float64"""
+    for result in got["results"]:
+        require_type(result, ("a tuple of 2",), "the result", "a tuple (mean, cov)")
     for features, mean, cov in zip(inputs["sets"], got["mean"], got["cov"]):
         dim = features.shape[1]
         require_tensor(mean, "mean", (dim,), torch.float64)
@@ -472,9 +551,9 @@ def test_moments_far_from_zero(got, ref, inputs):
 
 @check(
     "8.2",
-    probe=probes.moments,
-    inputs=lambda g: {"sets": [200 + torch.randn(300, 3, generator=g)]},
-    call=MOMENTS + ", 300 rows of 3 features in float32, around 200",
+    probe=probes.moments_of_strided,
+    inputs=lambda g: {"sets": [200 + torch.randn(1300, 3, generator=g)]},
+    call=MOMENTS + ", 1,300 rows of 3 features in float32, around 200, not contiguous",
 )
 def test_moments_in_float64(got, ref, inputs):
     """Rows in float32 are turned into float64 before they are summed"""
@@ -482,6 +561,30 @@ def test_moments_in_float64(got, ref, inputs):
     expected = "the result of float64 sums, nine digits of it"
     require_close(got["mean"][0], mean, expected, "mean", rtol=1e-9, atol=1e-12)
     require_close(got["cov"][0], cov, expected, "cov", rtol=1e-9, atol=1e-10)
+
+
+@check(
+    "8.2",
+    probe=probes.moments,
+    inputs=lambda g: {"sets": [1e-5 * torch.randn(9, 4, generator=g).double()]},
+    call=MOMENTS + ", 9 rows of 4 features of about 0.00001",
+)
+def test_moments_of_small_features(got, ref, inputs):
+    """Features may be as small as they like: cov keeps its digits"""
+    cov = exact_moments(inputs["sets"][0])[1]
+    expected = "the covariance of small features, with nothing added, rounded or cut off"
+    require_close(got["cov"][0], cov, expected, "cov", rtol=1e-8, atol=1e-18)
+
+
+@check(
+    "8.2",
+    probe=probes.refused_moments,
+    inputs=lambda g: {"sets": [torch.randn(n, 3, generator=g) for n in (1, 0)]},
+    call=MOMENTS + ", 1 row and no row of 3 features",
+)
+def test_moments_refuse_fewer_than_two_rows(got, ref, inputs):
+    """Fewer than two rows are refused"""
+    require_value_errors(got["raised"], [f"{len(rows)} rows" for rows in inputs["sets"]])
 
 
 # 8.3
@@ -686,6 +789,7 @@ def singular_pairs(g: torch.Generator) -> dict:
     sigma_a, sigma_b = 0.2 + torch.rand(2, 8, generator=g, dtype=torch.float64)
     sigma_a[:3], sigma_b[2:5] = 0, 0
     pairs.append(commuting(g, 8, sigma_a, sigma_b))
+    pairs.append(commuting(g, 8, torch.zeros_like(sigma_a), sigma_b))
     return {"pairs": pairs}
 
 
@@ -716,6 +820,31 @@ def large_and_near(g: torch.Generator) -> dict:
 def test_frechet_keeps_its_digits(got, ref, inputs):
     """A small distance between large covariances keeps its digits: float64 throughout"""
     require_distances(got, inputs, "the closed form", rtol=1e-4, atol=1e-8)
+
+
+@check(
+    "8.3",
+    probe=probes.frechet,
+    inputs=lambda g: {
+        "pairs": [moved(g, 1e-10 * positive(g, 5), positive(g, 5, 0.2, 3.0), shift=1e-5)]
+    },
+    call=FRECHET + ", covariances of about 1e-10",
+)
+def test_frechet_of_small_features(got, ref, inputs):
+    """Features may be as small as they like: nothing is added, rounded or cut off"""
+    require_distances(got, inputs, "the closed form", rtol=1e-4, atol=0)
+
+
+@check(
+    "8.3",
+    probe=probes.type_of_frechet,
+    inputs=same_shape,
+    call="frechet_distance(mean_a=..., cov_a=..., mean_b=..., cov_b=...), looking at the type",
+)
+def test_frechet_is_a_float(got, ref, inputs):
+    """The result is a float, no tensor"""
+    for found in got["types"]:
+        require_type(found, A_FLOAT[0], "d^2", A_FLOAT[1])
 
 
 def real_pairs(g: torch.Generator) -> dict:
@@ -790,8 +919,38 @@ def test_ratio_has_generated_images_above_the_line(got, ref, inputs):
     require_number(got["ratio"], 4.0, "6 / 1.5 = 4", "the ratio")
 
 
+@check(
+    "8.4",
+    probe=probes.ratio_and_pairs,
+    inputs=lambda g: (
+        ratio_inputs(g, 12, 12, 12)
+        | {
+            "table": {name: d * 1e-9 for name, d in TABLE.items()}
+            | {"generated and reference": 1e-9}
+        }
+    ),
+    call=RATIO + ", 12 rows each; distance gives 1e-9 to generated and 1.5e-9 to held-out rows",
+)
+def test_ratio_of_small_distances(got, ref, inputs):
+    """Distances may be as small as they like, and the ratio less than 1"""
+    require_number(
+        got["ratio"], 2 / 3, "1e-9 / 1.5e-9, nothing added, rounded or cut off", "the ratio", atol=0
+    )
+
+
+@check(
+    "8.4",
+    probe=probes.type_of_ratio,
+    inputs=lambda g: ratio_inputs(g, 12, 12, 12),
+    call=RATIO + ", where distance gives floats, looking at the type",
+)
+def test_ratio_is_a_float(got, ref, inputs):
+    """The ratio is a float, no tensor"""
+    require_type(got["type"], A_FLOAT[0], "the ratio", A_FLOAT[1])
+
+
 def one_is_smallest(g: torch.Generator) -> dict:
-    sizes = [(30, 40, 21), (30, 22, 40), (23, 40, 30)]
+    sizes = [(30, 40, 21), (30, 22, 40), (23, 40, 30), (1020, 1010, 1030)]
     return {"cases": [three_sets(g, *s) for s in sizes], "table": TABLE, "seed": 3}
 
 
@@ -850,24 +1009,40 @@ def test_ratio_has_one_reference(got, ref, inputs):
 @check(
     "8.4",
     probe=probes.rows_drawn,
-    inputs=lambda g: ratio_inputs(g, 18, 17, 12, draws=80),
-    call=RATIO + ", with 18 reference, 17 held-out and 12 generated rows, 80 seeds",
+    inputs=lambda g: {
+        "cases": [three_sets(g, *sizes) for sizes in ((18, 18, 12), (18, 12, 17))],
+        "table": TABLE,
+        "draws": 80,
+    },
+    call=RATIO + ", with 18 reference, 18 held-out and 12 generated rows, and with 18, 12 and 17; "
+    "80 seeds",
 )
 def test_ratio_draws_at_random(got, ref, inputs):
-    """Which rows are drawn is left to chance, and any may be among them"""
-    for name in ("reference", "held_out"):
-        size = len(inputs[name])
+    """Which rows are drawn is left to chance, set by set, and any may be among them"""
+    for case, found in zip(inputs["cases"], got["cases"]):
+        for name, size in ((name, len(rows)) for name, rows in case.items() if len(rows) > 12):
+            require(
+                not found["always the same"].get(name, True),
+                f"other rows of {name} with other generators",
+                f"always the same 12 of {size}",
+            )
+            missing = found["never used"].get(name, size)
+            # Any row stays out with a chance of (1/3)^80.
+            require(
+                missing == 0,
+                f"each of the {size} rows of {name} to be drawn sooner or later",
+                f"{missing} of them never drawn with 80 generators",
+            )
+            # There are 6,188 ways or more to choose 12 rows: of 80 draws hardly two are the same.
+            require(
+                not found["few choices"][name],
+                f"any 12 rows of {name} together, nearly always others",
+                "the same few choices again and again with 80 generators",
+            )
         require(
-            not got["always the same"].get(name, True),
-            f"other rows of {name} with other generators",
-            f"always the same 12 of {size}",
-        )
-        missing = got["never used"].get(name, size)
-        # Any row stays out with a chance of (1/3)^80.
-        require(
-            missing == 0,
-            f"each of the {size} rows of {name} to be drawn sooner or later",
-            f"{missing} of them never drawn with 80 generators",
+            not found["alike"],
+            "of each set rows that are drawn for this set alone",
+            f"often the same places in {listed(found['alike'])}",
         )
 
 
@@ -889,6 +1064,11 @@ def test_ratio_follows_the_generator(got, ref, inputs):
         not got["later draws, same rows"],
         "other rows at the second call with the same generator, which has moved on",
         "the same rows again",
+    )
+    require(
+        got["torch's own untouched"],
+        "torch's own random generator to stay as it was",
+        "it was used, or given a seed",
     )
 
 
@@ -953,14 +1133,14 @@ def require_radii(got, inputs, expected: str, rtol: float = 1e-4, atol: float = 
 
 def line_and_cloud(g: torch.Generator) -> dict:
     line = torch.tensor([0.0, 1, 3, 7, 12, 20])[torch.randperm(6, generator=g)][:, None]
-    return {"sets": [line, torch.randn(9, 4, generator=g).double()], "ks": [1, 2, 4]}
+    return {"sets": [line, torch.randn(9, 4, generator=g).double()], "ks": [1, 2, 4, 5]}
 
 
 @check(
     "8.5",
     probe=probes.radii,
     inputs=line_and_cloud,
-    call=RADII + ", 6 points on a line and 9 in four dimensions, k = 1, 2 and 4",
+    call=RADII + ", 6 points on a line and 9 in four dimensions, k = 1, 2, 4 and 5",
 )
 def test_radii_reach_to_the_kth_other_point(got, ref, inputs):
     """A radius reaches to the k-th nearest other point, the point itself not counted"""
@@ -981,7 +1161,19 @@ def with_copies(g: torch.Generator) -> dict:
 )
 def test_radii_count_copies_as_others(got, ref, inputs):
     """A copy of a point is another point, at distance 0"""
-    require_radii(got, inputs, "0 where the set holds k copies of the point, because copies count")
+    expected = "0 where the set holds k copies of the point, because copies count"
+    require_radii(got, inputs, expected, atol=1e-12)
+
+
+@check(
+    "8.5",
+    probe=probes.refused_radii,
+    inputs=lambda g: {"points": torch.randn(4, 3, generator=g), "ks": [4, 5, 0]},
+    call=RADII + ", 4 points, k = 4, 5 and 0",
+)
+def test_radii_refuse_a_neighbour_that_is_not_there(got, ref, inputs):
+    """A k that is not in 1 ... N - 1 is refused"""
+    require_value_errors(got["raised"], [f"4 points and k = {k}" for k in inputs["ks"]])
 
 
 def far_away(g: torch.Generator) -> dict:
@@ -1095,6 +1287,7 @@ def borders(g: torch.Generator) -> dict:
             {"real": by_hand([0, 4, 8, 12]), "generated": by_hand([2, 6, 10]), "k": 1},
             {"real": by_hand([0, 1, 2, 7]), "generated": by_hand([3, 9]), "k": 1},
             {"real": by_hand([5, 5, 5, 8]), "generated": by_hand([5, 5, 5]), "k": 2},
+            {"real": by_hand([2.000001, 0.5]), "generated": by_hand([0, 1]), "k": 1},
         ]
     }
 
@@ -1107,7 +1300,8 @@ def borders(g: torch.Generator) -> dict:
 )
 def test_recall_counts_the_border(got, ref, inputs):
     """recall: a point on the border of a ball lies in it, also where the radius is 0"""
-    require_shares(got["recall"], [1, 1, 0.75], "recall", f"{SHARE} at most a radius away")
+    expected = f"{SHARE} at most a radius away"
+    require_shares(got["recall"], [1, 1, 0.75, 0.5], "recall", expected)
 
 
 @check(
@@ -1118,7 +1312,8 @@ def test_recall_counts_the_border(got, ref, inputs):
 )
 def test_coverage_counts_the_border(got, ref, inputs):
     """coverage: a point on the border of a ball lies in it, also where the radius is 0"""
-    require_shares(got["coverage"], [1, 0.5, 1], "coverage", f"{SHARE} at most a radius away")
+    expected = f"{SHARE} at most a radius away"
+    require_shares(got["coverage"], [1, 0.5, 1, 1], "coverage", expected)
 
 
 def spread_sets(g: torch.Generator) -> dict:
@@ -1165,6 +1360,62 @@ def test_coverage_depends_on_k(got, ref, inputs):
         target = coverage_of(case["real"], case["generated"], case.get("k", 5))
         k = case.get("k", "5, the default")
         require_number(value, target, f"with k = {k}: {target:.6g}", "coverage", rtol=0)
+
+
+def few_and_many(g: torch.Generator) -> dict:
+    """One image, or more than a thousand, of which only the last lie near the other set."""
+    few = torch.randn(8, 3, generator=g).double()
+    many = torch.cat([few[:1] + 200, 200 + torch.randn(999, 3, generator=g), few[:6].repeat(30, 1)])
+    one = few[:1] + 0.01
+    return {
+        "recall": [{"real": rows, "generated": few, "k": 2} for rows in (many, one)],
+        "coverage": [{"real": few, "generated": rows, "k": 2} for rows in (many, one)],
+    }
+
+
+@check(
+    "8.5",
+    probe=probes.shares_of_each,
+    inputs=few_and_many,
+    call="recall of 1,180 real points and of one; coverage by 1,180 generated points and by one",
+)
+def test_shares_of_one_and_of_many(got, ref, inputs):
+    """One image is enough where no neighbours are asked of it, and of a thousand all count"""
+    for name, share_of in (("recall", recall_of), ("coverage", coverage_of)):
+        wanted = [share_of(**case) for case in inputs[name]]
+        require_shares(got[name], wanted, name, SHARE)
+
+
+def copies_far_away(g: torch.Generator) -> dict:
+    """Points in float32 far from the origin, each of them six times: all radii are 0."""
+    points = (50 + torch.randn(20, 6, generator=g)).repeat(6, 1)
+    return {"cases": [{"real": points, "generated": points.clone()}]}
+
+
+@check(
+    "8.5",
+    probe=probes.recalls_and_coverages,
+    inputs=copies_far_away,
+    call="recall and coverage, of 120 points around 50 in float32, each of them six times",
+)
+def test_shares_far_from_zero(got, ref, inputs):
+    """Between the sets as well, equal points are at 0 and not nearly at 0"""
+    for name in ("recall", "coverage"):
+        expected = f"{name} = 1 for equal sets, whose points lie on the border of balls of radius 0"
+        require_number(got[name][0], 1.0, expected, name)
+
+
+@check(
+    "8.5",
+    probe=probes.types_of_shares,
+    inputs=on_the_line,
+    call="recall(real=..., generated=..., k=...) and coverage, looking at the types",
+)
+def test_shares_are_floats(got, ref, inputs):
+    """recall and coverage are floats, no tensors"""
+    for name in ("recall", "coverage"):
+        for found in got[name]:
+            require_type(found, A_FLOAT[0], name, A_FLOAT[1])
 
 
 def with_outlier(g: torch.Generator) -> dict:
@@ -1311,13 +1562,42 @@ def test_nearest_of_only_two(got, ref, inputs):
 
 @check(
     "8.6",
-    probe=probes.nearest,
+    probe=probes.nearest_of_strided,
     inputs=lambda g: {"images": pixels(g, 617, 30), "training": pixels(g, 40, 30)},
-    call=NEAREST + ", 617 images and 40 training images of 30 pixels",
+    call=NEAREST + ", 617 images and 40 training images of 30 pixels, not contiguous",
 )
 def test_nearest_of_many(got, ref, inputs):
     """Many images have as many rows, in their order"""
     require_nearest(got, inputs, "a row for each of the 617 images, in their order")
+
+
+def last_of_many(g: torch.Generator) -> dict:
+    """Images that are nearest to two of the last of 2,100 training images."""
+    training = pixels(g, 2100, 20)
+    training[-18:-9] = training[-9:] + 0.1 * torch.randn(9, 20, generator=g)
+    return {"images": training[-9:] + 0.05 * torch.randn(9, 20, generator=g), "training": training}
+
+
+@check(
+    "8.6",
+    probe=probes.nearest,
+    inputs=last_of_many,
+    call=NEAREST + ", 9 images and 2,100 training images, the last of which are the nearest",
+)
+def test_nearest_among_many(got, ref, inputs):
+    """Of many training images all are looked at, to the last"""
+    require_nearest(got, inputs, "the smallest two of the 2,100 distances")
+
+
+@check(
+    "8.6",
+    probe=probes.nearest,
+    inputs=lambda g: {"images": pixels(g, 1, 1), "training": pixels(g, 5, 1)},
+    call=NEAREST + ", one image and 5 training images of one pixel",
+)
+def test_nearest_of_one(got, ref, inputs):
+    """One image is enough, and one pixel"""
+    require_nearest(got, inputs, "the distances to the two nearest training images")
 
 
 def copied_inputs(g: torch.Generator) -> dict:
@@ -1326,7 +1606,8 @@ def copied_inputs(g: torch.Generator) -> dict:
     training[7] = training[8]
     images = pixels(g, 40, 300)
     images[:5] = training[[20, 3, 8, 41, 59]]
-    images[5:8] = training[[11, 30, 2]] + 1e-3 * torch.randn(3, 300, generator=g)
+    little = torch.tensor([1e-3, 1e-4, 1e-5])[:, None]
+    images[5:8] = training[[11, 30, 2]] + little * torch.randn(3, 300, generator=g)
     return {"images": images, "training": training}
 
 
@@ -1407,9 +1688,11 @@ def distance_rows(rows: list[tuple[float, float]]) -> Tensor:
     "8.6",
     probe=probes.copies,
     inputs=lambda g: {
-        "nearest": distance_rows([(1, 4), (3, 4), (0, 9), (5, 9), (0.2, 0.3), (20, 90), (5, 5)])
+        "nearest": distance_rows(
+            [(1, 4), (3, 4), (0, 9), (5, 9), (0.2, 0.3), (20, 90), (5, 5), (332, 1e3), (335, 1e3)]
+        )
     },
-    call="is_copy(nearest), distances (1, 4), (3, 4), (0, 9), (5, 9), (0.2, 0.3), (20, 90), (5, 5)",
+    call="is_copy(nearest), distances (1, 4), (3, 4), (0, 9), (5, 9), (0.2, 0.3), (20, 90), ...",
 )
 def test_copy_is_a_matter_of_the_ratio(got, ref, inputs):
     """A copy is at most a third as far from its nearest image as from the next"""
@@ -1436,6 +1719,21 @@ def test_copy_takes_another_ratio(got, ref, inputs):
 def test_copy_of_an_image_that_comes_twice(got, ref, inputs):
     """A copy of an image that the training set holds twice is a copy too: (0, 0)"""
     require_copies(got["copies"], inputs)
+
+
+@check(
+    "8.6",
+    probe=probes.copies_alone,
+    inputs=lambda g: {
+        "nearest": distance_rows([(2e-9, 9e-9), (2e-9, 3e-9), (1e-4, 2e-4), (1e-4, 9e-4), (1, 4)])
+    },
+    call="is_copy(nearest), (2e-9, 9e-9), (2e-9, 3e-9), (1e-4, 2e-4), (1e-4, 9e-4) and (1, 4), one "
+    "at a time",
+)
+def test_copy_of_small_distances(got, ref, inputs):
+    """Distances may be as small as they like, and one image is enough: the ratio decides"""
+    for value, row in zip(got["copies"], inputs["nearest"]):
+        require_copies(value, {"nearest": row[None]})
 
 
 def planted_copies(g: torch.Generator) -> dict:

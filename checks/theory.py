@@ -136,6 +136,16 @@ def guided_eps_line(a: float, inputs: dict, class_mean: float) -> tuple[float, f
 # What verdicts ask for
 
 
+def require_value_errors(raised: list[str], cases: list[str]) -> None:
+    """Fail unless each of these cases, told in words, raised a ValueError."""
+    for error, case in zip(raised, cases):
+        require(
+            error == "ValueError",
+            f"a ValueError for {case}, as the docstring says",
+            f"{error} was raised" if error != "nothing" else "a result",
+        )
+
+
 def require_each(value: Tensor, target: Tensor, expected: str, got, atol: float = 2e-6) -> None:
     """Fail with the worst entry's `got(index)` unless the numbers agree to float32 rounding."""
     value, target = value.double(), target.double().flatten()

@@ -151,8 +151,8 @@ def dpm_2m_step(
     eps: Tensor,
     alpha_bars: Tensor,
     predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
-    memory: tuple[Tensor, Tensor] | None = None,
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    memory: object = None,
+) -> tuple[Tensor, object]:
     """One step of DPM-Solver++(2M), which looks back at the guess of x_0 before this one.
 
     The step is that of `dpm_step`, with another image, D, in the place of x_0. D is x_0 as it will
@@ -176,7 +176,7 @@ def dpm_2m_step(
 
     Returns:
         (x_next, memory): the images, shape (B, C, H, W), and what the next step has to know of
-        this one, the pair (t, x_0).
+        this one, in any form that it can read, such as the pair (t, x_0).
     """
 
     raise NotImplementedError("exercise 7.4 is not written yet")

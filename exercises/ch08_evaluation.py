@@ -150,7 +150,8 @@ def distance_ratio(
     Source: Chong & Forsyth 2020, for the bias.
 
     Args:
-        distance: called as distance(a, b) with two sets of rows, (n, D) each; gives a float.
+        distance: called as distance(a, b) with two sets of rows, (n, D) each, in either order,
+            because a is as far from b as b from a; gives a float.
         reference: features of real images, shape (R, D).
         held_out: features of other real images, shape (H, D).
         generated: features of generated images, shape (M, D).
@@ -186,7 +187,7 @@ def neighbour_radii(points: Tensor, k: int) -> Tensor:
         shape (N,).
 
     Raises:
-        ValueError: if there are not more than k points.
+        ValueError: if k is not in 1 ... N - 1.
     """
     if not 1 <= k < len(points):
         raise ValueError(f"k must be between 1 and {len(points) - 1} (points less 1), got {k}")

@@ -17,8 +17,16 @@ answers = Answers()
 # 7.1
 
 
+def _refuse(alpha_bars, num_steps, spacing):
+    if num_steps < 2 or num_steps > len(alpha_bars):
+        raise ValueError(f"{num_steps} steps of {len(alpha_bars)}")
+    if spacing not in {"trailing", "leading", "linspace", "log_snr"}:
+        raise ValueError(f"no spacing {spacing}")
+
+
 @answers.right("7.1", "whole numbers in a Python loop")
 def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
+    _refuse(alpha_bars, num_steps, spacing)
     T, n = len(alpha_bars), num_steps
     grid = []
     for k in range(n, 0, -1):
@@ -42,6 +50,7 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 
 @answers.right("7.1", "NumPy")
 def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
+    _refuse(alpha_bars, num_steps, spacing)
     T = len(alpha_bars)
     if spacing == "trailing":
         grid = np.round(np.arange(T, 0, -T / num_steps)[:num_steps]) - 1
@@ -61,6 +70,7 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 
 @answers.right("7.1", "torch.linspace and arange, sorted from the top")
 def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
+    _refuse(alpha_bars, num_steps, spacing)
     T, n, device = len(alpha_bars), num_steps, alpha_bars.device
     if spacing == "trailing":
         grid = torch.linspace(T, T / n, n, dtype=torch.float64).round() - 1
@@ -80,6 +90,7 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 
 @answers.right("7.1", "a function for each spacing, and bisection for log_snr")
 def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
+    _refuse(alpha_bars, num_steps, spacing)
     T, n = alpha_bars.shape[0], num_steps
 
     def log_snr():
@@ -105,6 +116,7 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 
 @answers.right("7.1", "floor of a half more, and interpolation over lambda")
 def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
+    _refuse(alpha_bars, num_steps, spacing)
     T, n = len(alpha_bars), num_steps
     down = torch.arange(n - 1, -1, -1, dtype=torch.float64).to(alpha_bars.device)
     match spacing:
@@ -481,6 +493,21 @@ def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()
         return last, ([x] if now in film_steps else []) + film
 
     return rest(x_T, None, timesteps.tolist())
+
+
+@answers.right("7.5", "torch.normal, the arguments of step by name")
+@torch.no_grad()
+def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
+    x, memory, noise, frames = x_T, None, None, []
+    ends = torch.cat([timesteps[1:], timesteps.new_tensor([-1])])
+    for now, following in zip(timesteps.tolist(), ends.tolist()):
+        t, t_next = (x.new_full(x.shape[:1], s).to(torch.int64) for s in (now, following))
+        eps = predict_eps(x=x, t=t)
+        if generator is not None:
+            noise = torch.normal(0.0, 1.0, x.shape, generator=generator, device=x.device)
+        x, memory = step(x=x, t=t, t_next=t_next, eps=eps, noise=noise, memory=memory)
+        frames.append((now, x))
+    return x, [frame for now, frame in frames if now in film_steps]
 
 
 @answers.right("7.5", "all the noise and all the steps drawn up beforehand")

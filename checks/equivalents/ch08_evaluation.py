@@ -2,6 +2,7 @@
 
 import bisect
 import collections
+import fractions
 import itertools
 import math
 import random
@@ -16,6 +17,11 @@ from torch.nn import functional as F
 from course.grading.answers import Answers
 
 answers = Answers()
+
+
+def _refuse(wrong):
+    if wrong:
+        raise ValueError("not with these arguments")
 
 
 # 8.1
@@ -36,6 +42,7 @@ def right_by_class(logits, labels):
 
 @answers.right("8.1", "image by image in Python")
 def wilson_interval(right, count, z=1.96):
+    _refuse(right < 0 or right > count)
     if not count:
         return 0.0, 1.0
     # The two roots of the quadratic equation (p - P)^2 = z^2 P (1 - P) / n.
@@ -57,6 +64,7 @@ def right_by_class(logits, labels):
 
 @answers.right("8.1", "one-hot tables")
 def wilson_interval(right, count, z=1.959964):
+    _refuse(right < 0 or right > count)
     if count == 0:
         return (0.0, 1.0)
     wrong = count - right
@@ -75,18 +83,19 @@ def right_by_class(logits, labels):
         counts.append(mine.sum())
     right, count = torch.stack(rights), torch.stack(counts)
     share = torch.where(count == 0, torch.tensor(float("inf")), right.double() / count.double())
-    return right, count, torch.argmin(share)
+    return right, count, int(torch.argmin(share))
 
 
 @answers.right("8.1", "a class at a time, and torch for the interval")
 def wilson_interval(right, count, z=1.959964):
+    _refuse(right < 0 or right > count)
     if count == 0:
-        return torch.tensor(0.0), torch.tensor(1.0)
+        return 0.0, 1.0
     n = torch.tensor(count, dtype=torch.float64)
     p = right / n
     half = z * (p * (1 - p) / n + (z / (2 * n)) ** 2).sqrt()
     ends = torch.stack([p + z**2 / (2 * n) - half, p + z**2 / (2 * n) + half]) / (1 + z**2 / n)
-    low, high = ends.clamp(0, 1)
+    low, high = ends.clamp(0, 1).tolist()
     return low, high
 
 
@@ -112,6 +121,7 @@ def right_by_class(logits, labels):
 
 @answers.right("8.1", "NumPy and a histogram")
 def wilson_interval(right, count, z=1.959964):
+    _refuse(right < 0 or right > count)
     if count == 0:
         return np.float64(0), np.float64(1)
     p = np.float64(right) / count
@@ -136,6 +146,7 @@ def right_by_class(logits, labels):
 
 @answers.right("8.1", "a Counter, and bisection for the ends")
 def wilson_interval(right, count, z=1.959964):
+    _refuse(right < 0 or right > count)
     if count == 0:
         return 0.0, 1.0
     p = right / count
@@ -156,23 +167,53 @@ def wilson_interval(right, count, z=1.959964):
     return low, high
 
 
+class NoShare(ValueError):
+    pass
+
+
+@answers.right("8.1", "fractions, and an error of its own kind")
+def right_by_class(logits, labels):
+    pairs = list(zip(logits.argmax(dim=1).tolist(), labels.tolist()))
+    classes = range(logits.shape[1])
+    count = [sum(asked == c for _, asked in pairs) for c in classes]
+    right = [sum(seen == asked == c for seen, asked in pairs) for c in classes]
+    shares = {c: fractions.Fraction(right[c], count[c]) for c in classes if count[c]}
+    return torch.tensor(right), torch.tensor(count), min(shares, key=shares.get)
+
+
+@answers.right("8.1", "fractions, and an error of its own kind")
+def wilson_interval(right, count, z=1.959964):
+    if right not in range(count + 1):
+        raise NoShare(f"{right} of {count}")
+    if count == 0:
+        return 0, 1
+    p, c = right / count, z * z / count
+    half = math.sqrt(c * (p * (1 - p) + c / 4))
+    low, high = ((p + c / 2 + sign * half) / (1 + c) for sign in (-1, 1))
+    return (low if low > 0 else 0, high if high < 1 else 1)
+
+
 # 8.2
 
 
 @answers.right("8.2", "torch.cov")
 def feature_moments(features):
+    _refuse(len(features) < 2)
     rows = features.to(torch.float64)
-    return rows.mean(0), torch.cov(rows.T)
+    return rows.mean(0), torch.cov(rows.T).reshape(rows.shape[1], rows.shape[1])
 
 
 @answers.right("8.2", "NumPy")
 def feature_moments(features):
+    _refuse(len(features) < 2)
     rows = features.numpy().astype(np.float64)
-    return torch.from_numpy(rows.mean(axis=0)), torch.from_numpy(np.cov(rows, rowvar=False))
+    cov = np.atleast_2d(np.cov(rows, rowvar=False))
+    return torch.from_numpy(rows.mean(axis=0)), torch.from_numpy(cov)
 
 
 @answers.right("8.2", "a sum of outer products, row by row")
 def feature_moments(features):
+    _refuse(len(features) < 2)
     n, dim = features.shape
     mean = torch.zeros(dim, dtype=torch.float64)
     for row in features:
@@ -186,6 +227,7 @@ def feature_moments(features):
 
 @answers.right("8.2", "einsum")
 def feature_moments(features):
+    _refuse(len(features) < 2)
     rows = features.double()
     mean = torch.einsum("nd->d", rows) / rows.shape[0]
     apart = rows - mean[None]
@@ -194,6 +236,7 @@ def feature_moments(features):
 
 @answers.right("8.2", "Welford's running moments")
 def feature_moments(features):
+    _refuse(len(features) < 2)
     mean = torch.zeros(features.shape[1], dtype=torch.float64)
     total = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64)
     for n, row in enumerate(features.double().unbind(0), start=1):
@@ -205,6 +248,7 @@ def feature_moments(features):
 
 @answers.right("8.2", "singular values of the centred rows")
 def feature_moments(features):
+    _refuse(len(features) < 2)
     rows = features.double()
     mean = torch.mean(rows, dim=0)
     _, s, vh = torch.linalg.svd(rows - mean, full_matrices=False)
@@ -344,6 +388,7 @@ def distance_ratio(distance, reference, held_out, generated, generator):
 
 @answers.right("8.5", "sorted rows in Python")
 def neighbour_radii(points, k):
+    _refuse(k < 1 or k >= len(points))
     found = []
     for i, x in enumerate(points):
         apart = sorted(
@@ -360,6 +405,7 @@ def _apart(a, b):
 
 @answers.right("8.5", "differences and topk")
 def neighbour_radii(points, k):
+    _refuse(k < 1 or k >= len(points))
     return _apart(points, points).topk(k + 1, largest=False).values[:, k]
 
 
@@ -377,6 +423,7 @@ def coverage(real, generated, k=5):
 
 @answers.right("8.5", "scipy's cdist and NumPy")
 def neighbour_radii(points, k):
+    _refuse(k < 1 or k >= len(points))
     apart = cdist(points.numpy(), points.numpy())
     return torch.from_numpy(np.partition(apart, k, axis=1)[:, k])
 
@@ -395,6 +442,7 @@ def coverage(real, generated, k=5):
 
 @answers.right("8.5", "the diagonal put out of reach, and slack in ratios")
 def neighbour_radii(points, k):
+    _refuse(k < 1 or k >= len(points))
     apart = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     apart.fill_diagonal_(torch.inf)
     return apart.kthvalue(k, dim=1).values
@@ -443,6 +491,7 @@ def recall(real, generated, k=3):
 
 @answers.right("8.5", "nearest neighbours found with bisection in sorted rows")
 def neighbour_radii(points, k):
+    _refuse(k < 1 or k >= len(points))
     rows = [[] for _ in points]
     for i, j in itertools.combinations(range(len(points)), 2):
         d = float(torch.linalg.vector_norm(points[i].double() - points[j].double()))

@@ -177,6 +177,7 @@ answers.edit(
 def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     if spacing != "log_snr":
         return ref.time_grid(alpha_bars, num_steps, spacing)
+    ref.time_grid(alpha_bars, num_steps)  # which refuses what cannot be
     lambdas = _lambdas(alpha_bars)
     levels = _levels(lambdas[-1].clamp(min=lambda_min), lambdas[0], num_steps)
     steps = (levels[:, None] - lambdas).abs().argmin(dim=1)
@@ -193,6 +194,26 @@ answers.edit(
         "nearest = (levels[:, None] - lambdas).abs().argmin(dim=1)",
         "levels[-1] = lambdas[0]\n"
         "        nearest = T - torch.searchsorted(lambdas.flip(0), levels, right=True)",
+    ),
+)
+
+answers.edit(
+    "7.1",
+    "nothing is refused",
+    "A grid of one step, or of more steps than there are, is none, and a spacing that is spelled "
+    "wrongly must not become another one. Keep the lines that raise a ValueError.",
+    ("if not 2 <= num_steps <= len(alpha_bars)", "if False"),
+    ('if spacing not in ("trailing", "leading", "linspace", "log_snr")', "if False"),
+)
+
+answers.edit(
+    "7.1",
+    "a num_steps that does not fit is replaced",
+    "If you ask for 2,000 steps of 1,000, that is a mistake that you want to hear of. Raise a "
+    "ValueError instead of making another grid.",
+    (
+        "if not 2 <= num_steps <= len(alpha_bars)",
+        "num_steps = min(max(num_steps, 2), len(alpha_bars))\n    if False",
     ),
 )
 
@@ -415,7 +436,34 @@ answers.edit(
     "7.2",
     "a 1 on the CPU",
     "torch.tensor(1.0) or torch.ones(1) lie on the CPU. Use a plain number, or device=x_t.device.",
-    ("    a, a_next", "    alpha_bars = torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next"),
+    (
+        "    a, a_next",
+        "    whole, alpha_bars = alpha_bars, torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next",
+    ),
+    ("predict_x0(x_t, t, eps, alpha_bars)", "predict_x0(x_t, t, eps, whole)"),
+)
+
+answers.edit(
+    "7.2",
+    "a longer table handed on to predict_x0",
+    "A table with a 1 at its end is good for this step, but predict_x0 is promised the schedule. "
+    "Give the longer one a name of its own.",
+    (
+        "    a, a_next",
+        "    alpha_bars = torch.cat([alpha_bars, alpha_bars.new_ones(1)])\n    a, a_next",
+    ),
+)
+
+answers.edit(
+    "7.2",
+    "alpha_bar limited from below",
+    "The cosine schedule ends at an alpha_bar of 2e-9, and nothing here is divided by it but in "
+    "predict_x0. With a limit, x_0 gets a weight in the first steps that it does not have.",
+    (
+        "    a, a_next",
+        "    whole, alpha_bars = alpha_bars, alpha_bars.clamp(min=1e-5)\n    a, a_next",
+    ),
+    ("predict_x0(x_t, t, eps, alpha_bars)", "predict_x0(x_t, t, eps, whole)"),
 )
 
 
@@ -559,7 +607,34 @@ answers.edit(
     "7.3",
     "a 1 on the CPU",
     "torch.tensor(1.0) or torch.ones(1) lie on the CPU. Use a plain number, or device=x_t.device.",
-    ("    a, a_next", "    alpha_bars = torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next"),
+    (
+        "    a, a_next",
+        "    whole, alpha_bars = alpha_bars, torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next",
+    ),
+    ("predict_x0(x_t, t, eps, alpha_bars)", "predict_x0(x_t, t, eps, whole)"),
+)
+
+answers.edit(
+    "7.3",
+    "a longer table handed on to predict_x0",
+    "A table with a 1 at its end is good for this step, but predict_x0 is promised the schedule. "
+    "Give the longer one a name of its own.",
+    (
+        "    a, a_next",
+        "    alpha_bars = torch.cat([alpha_bars, alpha_bars.new_ones(1)])\n    a, a_next",
+    ),
+)
+
+answers.edit(
+    "7.3",
+    "alpha_bar limited from below",
+    "The cosine schedule ends at an alpha_bar of 2e-9, and nothing here is divided by it but in "
+    "predict_x0. With a limit, x_0 gets a weight in the first steps that it does not have.",
+    (
+        "    a, a_next",
+        "    whole, alpha_bars = alpha_bars, alpha_bars.clamp(min=1e-5)\n    a, a_next",
+    ),
+    ("predict_x0(x_t, t, eps, alpha_bars)", "predict_x0(x_t, t, eps, whole)"),
 )
 
 
@@ -760,7 +835,34 @@ answers.edit(
     "7.4",
     "a 1 on the CPU",
     "torch.tensor(1.0) or torch.ones(1) lie on the CPU. Use a plain number, or device=x_t.device.",
-    ("    a, a_next", "    alpha_bars = torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next"),
+    (
+        "    a, a_next",
+        "    whole, alpha_bars = alpha_bars, torch.cat([alpha_bars, torch.ones(1)])\n    a, a_next",
+    ),
+    ("predict_x0(x_t, t, eps, alpha_bars)", "predict_x0(x_t, t, eps, whole)"),
+)
+
+answers.edit(
+    "7.4",
+    "a longer table handed on to predict_x0",
+    "A table with a 1 at its end is good for this step, but predict_x0 is promised the schedule. "
+    "Give the longer one a name of its own.",
+    (
+        "    a, a_next",
+        "    alpha_bars = torch.cat([alpha_bars, alpha_bars.new_ones(1)])\n    a, a_next",
+    ),
+)
+
+answers.edit(
+    "7.4",
+    "alpha_bar limited from below",
+    "The cosine schedule ends at an alpha_bar of 2e-9, and nothing here is divided by it but in "
+    "predict_x0. With a limit, x_0 gets a weight in the first steps that it does not have.",
+    (
+        "    a, a_next",
+        "    whole, alpha_bars = alpha_bars, alpha_bars.clamp(min=1e-5)\n    a, a_next",
+    ),
+    ("predict_x0(x_t, t, eps, alpha_bars)", "predict_x0(x_t, t, eps, whole)"),
 )
 
 
@@ -1020,6 +1122,42 @@ answers.edit(
     "t made on the CPU",
     "torch.full makes its tensor on the CPU unless it is told device=x.device.",
     ("dtype=torch.int64, device=x.device", "dtype=torch.int64"),
+)
+
+answers.edit(
+    "7.5",
+    "zeros as noise in the last step",
+    "Each step is handed fresh noise, the last one too. What a step does with it is the step's own "
+    "business: that of DDIM multiplies it by 0 where it lands.",
+    (
+        "        x, memory = step",
+        "        if noise is not None and following < 0:\n"
+        "            noise = torch.zeros_like(noise)\n"
+        "        x, memory = step",
+    ),
+)
+
+answers.edit(
+    "7.5",
+    "torch's own generator given a seed",
+    "torch.manual_seed sets the generator that everything else draws from as well. Hand the one "
+    "that you are given to torch.randn: generator=generator.",
+    (
+        "    x, film = x_T, []",
+        "    if generator is not None:\n"
+        "        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))\n"
+        "    x, film = x_T, []",
+    ),
+    ("generator=generator, ", ""),
+)
+
+answers.edit(
+    "7.5",
+    "gradients switched off for good",
+    "torch.set_grad_enabled(False) holds until somebody sets it again, so that nothing trains "
+    "after the walk. torch.no_grad(), above the function or in a with block, ends with it.",
+    ("@torch.no_grad()\n", ""),
+    ("    x, film = x_T, []", "    torch.set_grad_enabled(False)\n    x, film = x_T, []"),
 )
 
 answers.edit(

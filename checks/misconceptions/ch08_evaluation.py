@@ -218,8 +218,8 @@ answers.edit(
     "but is wider, and near 0 and 1 it leaves [0, 1].",
 )
 def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
+    if count == 0 or not 0 <= right <= count:
+        return ref.wilson_interval(right, count)  # which refuses what is no share
     n = count + z**2
     p = (right + z**2 / 2) / n
     half = z * math.sqrt(p * (1 - p) / n)
@@ -233,8 +233,8 @@ def wilson_interval(right, count, z=1.959964):
     "than 95 %; the formula here has no such term.",
 )
 def wilson_interval(right, count, z=1.959964):
-    if count == 0:
-        return 0.0, 1.0
+    if count == 0 or not 0 <= right <= count:
+        return ref.wilson_interval(right, count)  # which refuses what is no share
     p, n = right / count, count
     scale = 2 * (n + z**2)
 
@@ -296,6 +296,47 @@ answers.edit(
     ("    if count == 0:\n        return 0.0, 1.0\n", ""),
 )
 
+answers.edit(
+    "8.1",
+    "shares in whole per cents",
+    "Rounded, 66.7 % and 67.3 % are equally bad, and the first of the two is not always the worst. "
+    "Compare the shares as they are.",
+    ("right / count, torch.inf", "(100 * right / count).round(), torch.inf"),
+)
+
+answers.edit(
+    "8.1",
+    "the worst class as a tensor",
+    "argmin gives a tensor of no axes. int(...) makes a whole number of it.",
+    ("int(share.argmin())", "share.argmin()"),
+)
+
+answers.edit(
+    "8.1",
+    "the ends as tensors",
+    "The ends are asked for as two floats: float(...), or .item(), makes one of a tensor.",
+    (
+        "return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)",
+        "ends = [max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)]\n"
+        "    return tuple(torch.tensor(end, dtype=torch.float64) for end in ends)",
+    ),
+)
+
+answers.edit(
+    "8.1",
+    "more right than there are",
+    "11 of 10 is a mistake of the caller's, who wants to hear of it. Keep the two lines that raise "
+    "a ValueError; in place of an interval they say what is wrong.",
+    ("if not 0 <= right <= count", "right = min(max(right, 0), count)\n    if False"),
+)
+
+answers.edit(
+    "8.1",
+    "only more than all is refused",
+    "Fewer than none is as impossible as more than all: raise a ValueError for both.",
+    ("not 0 <= right <= count", "right > count"),
+)
+
 
 # 8.2
 
@@ -316,6 +357,7 @@ answers.edit(
     "first sum.",
 )
 def feature_moments(features):
+    ref.feature_moments(features)  # which refuses fewer than two rows
     rows = features.float()
     centred = rows - rows.mean(dim=0)
     return rows.mean(dim=0).double(), (centred.T @ centred / (len(rows) - 1)).double()
@@ -422,6 +464,34 @@ def feature_moments(features):
     mean, cov = ref.feature_moments(features)
     features -= mean.to(features.dtype)
     return mean, cov
+
+
+answers.edit(
+    "8.2",
+    "a single feature without its axes",
+    "Of one feature torch.cov makes a bare number, and so does squeeze. cov has the shape (D, D), "
+    "which is (1, 1) there.",
+    ("centred.T @ centred / (len(features) - 1)", "torch.cov(features.T)"),
+)
+
+answers.edit(
+    "8.2",
+    "one row is accepted",
+    "One row says nothing of how rows vary: divided by N - 1 it is 0 / 0. Keep the two lines that "
+    "raise a ValueError.",
+    ("if len(features) < 2", "if False"),
+)
+
+answers.edit(
+    "8.2",
+    "a little added to the variances",
+    "Some code adds a little to the diagonal, to be able to invert it. Nothing is inverted here, "
+    "and of small features it may be all that there is.",
+    (
+        "centred.T @ centred / (len(features) - 1)",
+        "centred.T @ centred / (len(features) - 1) + 1e-6 * torch.eye(features.shape[1]).double()",
+    ),
+)
 
 
 # 8.3
@@ -606,6 +676,24 @@ answers.edit(
     ("max(0.0, float(", "(float("),
 )
 
+answers.edit(
+    "8.3",
+    "a tensor instead of a float",
+    "Sums of tensors are tensors, also if they hold one number. float(...), or .item(), makes a "
+    "float of it.",
+    ("return max(0.0, float(means", "return (means"),
+    ("trace_of_root))", "trace_of_root).clamp(min=0)"),
+)
+
+answers.edit(
+    "8.3",
+    "rounded to six places",
+    "Features may be small, and so are their distances then. Round what you print, not what you "
+    "return.",
+    ("return max(0.0, float(", "return round(max(0.0, float("),
+    ("trace_of_root))", "trace_of_root)), 6)"),
+)
+
 
 # 8.4
 
@@ -780,6 +868,73 @@ answers.edit(
     ("    reference_n", "    generator = torch.Generator().manual_seed(0)\n    reference_n"),
 )
 
+answers.edit(
+    "8.4",
+    "a tensor instead of a float",
+    "distance gives floats, and so does a division of two of them. There is nothing to make a "
+    "tensor of.",
+    ("return distance", "return torch.ones(()).double() * distance"),
+)
+
+answers.edit(
+    "8.4",
+    "something added below the line",
+    "A little that keeps from dividing by 0 is not little where distances are small: it makes bad "
+    "images look good. Two sets of real images are never at 0.",
+    ("/ distance(reference_n, some(held_out))", "/ (distance(reference_n, some(held_out)) + 1e-6)"),
+)
+
+answers.edit(
+    "8.4",
+    "the first n generated rows",
+    "The generated set is often sorted as well, by the digit that was asked for. Draw from it too.",
+    ("some(generated)", "generated[:n]"),
+)
+
+answers.edit(
+    "8.4",
+    "at most a thousand rows",
+    "The larger n is, the less is left to chance. n is the size of the smallest set, large or not.",
+    ("n = min(", "n = min(1000, "),
+)
+
+answers.edit(
+    "8.4",
+    "the same places in each set",
+    "If sets are sorted alike, rows at the same places are alike. Draw for each set anew.",
+    (
+        "    def some(",
+        "    order = torch.randperm(\n"
+        "        max(len(reference), len(held_out), len(generated)), generator=generator\n"
+        "    )\n\n"
+        "    def some(",
+    ),
+    ("torch.randperm(len(rows), generator=generator)[:n]", "order[order < len(rows)][:n]"),
+)
+
+answers.edit(
+    "8.4",
+    "a run of neighbouring rows",
+    "In a sorted set neighbours are of one digit. Only where the run begins is left to chance; "
+    "torch.randperm mixes all rows.",
+    (
+        "rows[torch.randperm(len(rows), generator=generator)[:n]]",
+        "rows.roll(int(torch.randint(len(rows), (1,), generator=generator)), 0)[:n]",
+    ),
+)
+
+answers.edit(
+    "8.4",
+    "torch's own generator given a seed",
+    "torch.manual_seed sets the generator that everything else draws from as well. Hand the one "
+    "that you are given to torch.randperm: generator=generator.",
+    (
+        "    n = min",
+        "    torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))\n    n = min",
+    ),
+    ("torch.randperm(len(rows), generator=generator)", "torch.randperm(len(rows))"),
+)
+
 
 # 8.5
 
@@ -842,6 +997,7 @@ answers.edit(
     "count, one 0 a row.",
 )
 def neighbour_radii(points, k):
+    ref.neighbour_radii(points, k)  # which refuses a k that cannot be
     found = ref.distances(points, points)
     found = torch.where(found == 0, torch.inf, found)
     return found.kthvalue(k, dim=1).values
@@ -854,6 +1010,7 @@ def neighbour_radii(points, k):
     "points come out at 0.01 instead of 0. Use the `distances` that is given.",
 )
 def neighbour_radii(points, k):
+    ref.neighbour_radii(points, k)  # which refuses a k that cannot be
     fast = torch.cdist(points, points, compute_mode="use_mm_for_euclid_dist")
     return fast.kthvalue(k + 1, dim=1).values
 
@@ -1007,6 +1164,34 @@ answers.edit(
     "Naeem et al. use k = 5, Kynkäänniemi et al. k = 3. Figures with different k cannot be "
     "compared.",
     ("k: int = 5", "k: int = 3"),
+)
+
+answers.edit(
+    "8.5",
+    "a k that is too large is cut",
+    "Among four points none has a fourth neighbour. Keep the two lines that raise a ValueError, or "
+    "figures of different k would bear the same name.",
+    ("if not 1 <= k < len(points)", "k = min(max(k, 1), len(points) - 1)\n    if False"),
+)
+
+answers.edit(
+    "8.5",
+    "shares as tensors",
+    "mean() gives a tensor. float(...), or .item(), makes a float of it.",
+    ("return float(inside.any(dim=1).double().mean())", "return inside.any(dim=1).double().mean()"),
+    (
+        "return float((nearest <= radii).double().mean())",
+        "return (nearest <= radii).double().mean()",
+    ),
+)
+
+answers.edit(
+    "8.5",
+    "distances between the sets by way of a matrix product",
+    "torch.cdist takes the short cut of |x|^2 + |y|^2 - 2 x . y for sets of more than 25 rows, and "
+    "then equal points are not at 0. Use the `distances` that is given between the sets as well.",
+    ("inside = distances(", "inside = torch.cdist("),
+    ("nearest = distances(", "nearest = torch.cdist("),
 )
 
 
@@ -1242,3 +1427,27 @@ def is_copy(nearest, ratio=1 / 3):
 )
 def is_copy(nearest, ratio=1 / 3):
     return ref.is_copy(nearest, ratio).float()
+
+
+answers.edit(
+    "8.6",
+    "only the first thousand training images",
+    "The original of a copy may be the last of the training set. Cut the images into parts, if "
+    "there are too many at once, but compare each part with all of the training set.",
+    ("    squares", "    training = training[:1000]\n    squares"),
+)
+
+answers.edit(
+    "8.6",
+    "one image is too few",
+    "squeeze() drops every axis of length 1, that of the images too if there is only one.",
+    ("return torch.cat(found)", "return torch.cat(found).squeeze()"),
+)
+
+answers.edit(
+    "8.6",
+    "something added below the line",
+    "A little that keeps from dividing by 0 makes copies of images that are none, where distances "
+    "are small. Multiply instead: first <= ratio * second.",
+    ("<= ratio * nearest[:, 1]", "/ (nearest[:, 1] + 1e-8) <= ratio"),
+)

@@ -15,10 +15,12 @@ from checks.probes.toys import (
     guided_network,
     kind,
     look_of_noise,
+    name_of_error,
     on_meta,
     parts,
     place,
     place_of,
+    strided,
 )
 
 # By torch, which takes seconds: for the meta device.
@@ -35,6 +37,18 @@ def grids(impl, inputs):
 def _grid(impl, case):
     options = {name: case[name] for name in ("spacing", "lambda_min") if name in case}
     return impl.time_grid(case["alpha_bars"], case["num_steps"], **options)
+
+
+def refusals(impl, inputs):
+    """What is raised in each case."""
+    return {
+        "raised": [name_of_error(lambda case=case: _grid(impl, case)) for case in inputs["cases"]]
+    }
+
+
+def grid_by_name(impl, inputs):
+    """One grid, for which all arguments are named."""
+    return {"grids": [impl.time_grid(**case) for case in inputs["cases"]]}
 
 
 def grids_elsewhere(impl, inputs):
@@ -57,6 +71,29 @@ def another_guess(x_t, t, eps, alpha_bars):
     """A guess of another kind, to which all four arguments matter."""
     a = alpha_bars[t].view(-1, 1, 1, 1)
     return 0.3 * x_t - 0.5 * eps + 0.7 * a
+
+
+def handed_to_predict_x0(step, inputs):
+    """In what form step(predict) hands the steps and the schedule to `predict`, each form once."""
+    steps, schedules = set(), set()
+
+    def predict(x_t, t, eps, alpha_bars):
+        whole = isinstance(alpha_bars, Tensor) and alpha_bars.shape == inputs["alpha_bars"].shape
+        schedules.add("the full schedule" if whole else kind(alpha_bars))
+        each = kind(t) == f"int64 tensor of shape ({len(x_t)},)"
+        steps.add("an int64 step for each image" if each else kind(t))
+        return predict_x0(x_t, t, eps, alpha_bars)
+
+    step(predict)
+    return {"steps": sorted(steps), "schedules": sorted(schedules)}
+
+
+IMAGES = ("x_t", "eps", "noise", "x_before", "eps_before")
+
+
+def not_contiguous(inputs):
+    """The inputs, the images among them not contiguous in memory."""
+    return inputs | {name: strided(inputs[name]) for name in IMAGES if name in inputs}
 
 
 # 7.2
@@ -83,9 +120,13 @@ def ddim_without_noise(impl, inputs):
 
 
 def ddim_with_another_guess(impl, inputs):
-    """One call with noise of zeros, x_0 guessed in another way."""
+    """One call with noise of zeros, all arguments by name, x_0 guessed in another way."""
     inputs = {**inputs, "noise": torch.zeros_like(inputs["x_t"])}
-    return {"x": _ddim(impl, inputs, predict=another_guess)}
+    return {"x": impl.ddim_step(**inputs, predict_x0=another_guess)}
+
+
+def ddim_hands_over(impl, inputs):
+    return handed_to_predict_x0(lambda predict: _ddim(impl, inputs, predict=predict), inputs)
 
 
 def ddim_noise_or_none(impl, inputs):
@@ -103,8 +144,8 @@ def ddim_noise_part(impl, inputs):
 
 
 def ddim_together_and_alone(impl, inputs):
-    """A batch of images, and the same images handed in one at a time."""
-    return batch_and_singles(lambda each: _ddim(impl, each), inputs)
+    """A batch of images, not contiguous, and the same images handed in one at a time."""
+    return batch_and_singles(lambda each: _ddim(impl, each), not_contiguous(inputs))
 
 
 def ddim_elsewhere(impl, inputs):
@@ -152,12 +193,18 @@ def dpm(impl, inputs):
 
 
 def dpm_with_another_guess(impl, inputs):
-    return {"x": _dpm(impl, inputs, another_guess)}
+    """One call, all arguments by name, x_0 guessed in another way."""
+    named = {name: inputs[name] for name in ("x_t", "t", "t_next", "eps", "alpha_bars")}
+    return {"x": impl.dpm_step(**named, predict_x0=another_guess)}
+
+
+def dpm_hands_over(impl, inputs):
+    return handed_to_predict_x0(lambda predict: _dpm(impl, inputs, predict), inputs)
 
 
 def dpm_together_and_alone(impl, inputs):
-    """A batch of images, and the same images handed in one at a time."""
-    return batch_and_singles(lambda each: _dpm(impl, each), inputs)
+    """A batch of images, not contiguous, and the same images handed in one at a time."""
+    return batch_and_singles(lambda each: _dpm(impl, each), not_contiguous(inputs))
 
 
 def dpm_at_once_and_in_two(impl, inputs):
@@ -194,9 +241,11 @@ def dpm_walks(impl, inputs):
 # 7.4
 
 
+NAMES = ("x_t", "t", "t_next", "eps", "alpha_bars")
+
+
 def _2m(impl, inputs, *memory, predict=predict_x0):
-    names = ("x_t", "t", "t_next", "eps", "alpha_bars")
-    return parts(impl.dpm_2m_step(*(inputs[n] for n in names), predict, *memory), 2)
+    return parts(impl.dpm_2m_step(*(inputs[n] for n in NAMES), predict, *memory), 2)
 
 
 def _step_before(impl, inputs, predict=predict_x0):
@@ -207,11 +256,17 @@ def _step_before(impl, inputs, predict=predict_x0):
 
 def first_of_2m(impl, inputs):
     """A step without memory, the memory once left out and once None, and again after another."""
-    left_out, memory = _2m(impl, inputs)
+    result = impl.dpm_2m_step(*(inputs[n] for n in NAMES), predict_x0)
+    left_out, memory = parts(result, 2)
     none, _ = _2m(impl, inputs, None)
     _step_before(impl, inputs)
     after, _ = _2m(impl, inputs, None)
-    return {"left out": left_out, "none": none, "after": after, "memory": memory is not None}
+    return {
+        "left out": left_out,
+        "none": none,
+        "after": after,
+        "memory": isinstance(result, tuple) and memory is not None,
+    }
 
 
 def second_of_2m(impl, inputs):
@@ -223,9 +278,16 @@ def second_of_2m(impl, inputs):
 
 
 def second_with_another_guess(impl, inputs):
-    """The same, with x_0 guessed in another way in both steps."""
+    """The same, all arguments by name, with x_0 guessed in another way in both steps."""
     memory = _step_before(impl, inputs, another_guess)
-    return {"x": _2m(impl, inputs, memory, predict=another_guess)[0]}
+    named = {name: inputs[name] for name in NAMES}
+    result = impl.dpm_2m_step(**named, predict_x0=another_guess, memory=memory)
+    return {"x": parts(result, 2)[0]}
+
+
+def hands_over_of_2m(impl, inputs):
+    memory = _step_before(impl, inputs)
+    return handed_to_predict_x0(lambda predict: _2m(impl, inputs, memory, predict=predict), inputs)
 
 
 def chain_of_2m(impl, inputs):
@@ -252,8 +314,8 @@ def two_walks_of_2m(impl, inputs):
 
 
 def together_and_alone_of_2m(impl, inputs):
-    """A batch of images, and the same images handed in one at a time."""
-    return batch_and_singles(lambda each: second_of_2m(impl, each)["x"], inputs)
+    """A batch of images, not contiguous, and the same images handed in one at a time."""
+    return batch_and_singles(lambda each: second_of_2m(impl, each)["x"], not_contiguous(inputs))
 
 
 def elsewhere_of_2m(impl, inputs):
@@ -317,8 +379,10 @@ def _numbers(value):
 
 
 def returned(impl, inputs):
-    x0, film = parts(FastWalk(inputs).run(impl), 2)
-    return {"x0": x0, "film": "a list" if isinstance(film, list | tuple) else type(film).__name__}
+    result = FastWalk(inputs).run(impl)
+    x0, film = parts(result, 2)
+    a_list = isinstance(result, tuple) and isinstance(film, list)
+    return {"x0": x0, "film": "a list" if a_list else type(film).__name__}
 
 
 def visited(impl, inputs):
@@ -387,34 +451,41 @@ def silence(impl, inputs):
 
 
 def fresh_noise(impl, inputs):
-    """What the noise of all steps but the last looks like."""
+    """What the noise of all steps looks like, and whether any of it is nothing."""
     taken: list[Tensor] = []
 
     def keep(x, t, t_next, eps, noise, memory):
         taken.append(copied(noise))
         return x.clone(), None
 
-    _sample(impl, inputs, lambda x, t: x.clone(), keep, generator(inputs["seed"]))
-    taken = taken[:-1]  # the last step ends in the clean image and has no use for noise
+    _sample(impl, inputs, lambda x, t: x.clone(), keep, generator=generator(inputs["seed"]))
     forms = sorted({kind(noise) for noise in taken})
     if forms != [kind(inputs["x_T"])]:
         return {"forms": forms}
-    return {"forms": forms, **look_of_noise(torch.stack(taken), inputs["x_T"])}
+    zeros = any(not noise.any() for noise in taken)
+    return {"forms": forms, "zeros": zeros, **look_of_noise(torch.stack(taken), inputs["x_T"])}
 
 
 def generator_use(impl, inputs):
     """Does the result follow the generator, and nothing but the generator?"""
 
     def add(x, t, t_next, eps, noise, memory):
-        return 0.6 * x + noise * (t_next.view(-1, 1, 1, 1) >= 0), None
+        return 0.6 * x + noise, None
 
-    return draws_again(
-        lambda source: parts(_sample(impl, inputs, lambda x, t: x.clone(), add, source), 2)[0]
-    )
+    def walk(source):
+        found = _sample(impl, inputs, lambda x, t: x.clone(), add, generator=source)
+        return parts(found, 2)[0]
+
+    before = torch.get_rng_state()
+    walk(generator(inputs["seed"]))
+    untouched = torch.equal(before, torch.get_rng_state())
+    return {**draws_again(walk), "torch's own untouched": untouched}
 
 
-def _sample(impl, inputs, predict_eps, step, *source, **film_steps):
-    return impl.fast_sample(predict_eps, step, inputs["x_T"], inputs["grid"], *source, **film_steps)
+def _sample(impl, inputs, predict_eps, step, **options):
+    """A walk for which all arguments are named."""
+    x_T, grid = inputs["x_T"], inputs["grid"]
+    return impl.fast_sample(predict_eps=predict_eps, step=step, x_T=x_T, timesteps=grid, **options)
 
 
 def walk_elsewhere(impl, inputs):
@@ -434,19 +505,20 @@ def walk_elsewhere(impl, inputs):
     source = GeneratorElsewhere().manual_seed(inputs["seed"])
     there = {**inputs, "x_T": inputs["x_T"].to("meta")}
     places["x_0"].add(
-        place_of(lambda: parts(_sample(impl, there, predict_eps, step, source), 2)[0])
+        place_of(lambda: parts(_sample(impl, there, predict_eps, step, generator=source), 2)[0])
     )
     return {name: sorted(found) for name, found in places.items()}
 
 
 def gradient_graph(impl, inputs):
-    """Which tensors of the walk hang on a graph, when the network has weights to train?"""
+    """What hangs on a graph, when the network has weights to train, and are graphs built again?"""
 
     def step(x, t, t_next, eps, noise, memory):
         return 0.9 * x - 0.1 * eps, None
 
     steps = inputs["film_steps"]
-    return graph_of_walk(lambda network: _sample(impl, inputs, network, step, film_steps=steps))
+    found = graph_of_walk(lambda network: _sample(impl, inputs, network, step, film_steps=steps))
+    return {**found, "afterwards": torch.is_grad_enabled()}
 
 
 def gaussian_walk(impl, inputs):

@@ -1,9 +1,11 @@
 """Probes of chapter 08: they call the code under test and report what it returns."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
-from checks.probes.toys import parts
+from checks.probes.toys import kind, name_of_error, parts, strided
 
 
 def _number(value):
@@ -13,6 +15,18 @@ def _number(value):
     if hasattr(value, "item") and not isinstance(value, Tensor):
         return value.item()  # NumPy's numbers
     return value
+
+
+def _type_of_number(value) -> str:
+    """ "int" or "float", NumPy's among them; anything else in words."""
+    if hasattr(value, "item") and not isinstance(value, Tensor):
+        value = value.item()
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value).__name__ if plain else kind(value)
+
+
+def _type_of_tuple(value) -> str:
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else kind(value)
 
 
 # 8.1
@@ -39,17 +53,47 @@ def intervals(impl, inputs):
     return {"ends": ends}
 
 
+def types_of_counts(impl, inputs):
+    """What kind of thing the result is, and its last part."""
+    result = impl.right_by_class(inputs["logits"], labels=inputs["labels"])
+    return {"result": _type_of_tuple(result), "worst": _type_of_number(parts(result, 3)[2])}
+
+
+def types_of_intervals(impl, inputs):
+    """What kind of thing each interval is, and its two ends."""
+    results = [impl.wilson_interval(right=r, count=n) for r, n in inputs["seen"]]
+    ends = [[_type_of_number(end) for end in parts(result, 2)] for result in results]
+    return {"results": [_type_of_tuple(result) for result in results], "ends": ends}
+
+
+def refused_intervals(impl, inputs):
+    """What is raised for each (right, count)."""
+    cases = inputs["seen"]
+    return {"raised": [name_of_error(lambda c=c: impl.wilson_interval(*c)) for c in cases]}
+
+
 # 8.2
 
 
 def moments(impl, inputs):
     """Mean and covariance of each set."""
-    found = {"mean": [], "cov": []}
-    for features in inputs["sets"]:
-        mean, cov = parts(impl.feature_moments(features), 2)
-        found["mean"].append(mean)
-        found["cov"].append(cov)
-    return found
+    results = [impl.feature_moments(features) for features in inputs["sets"]]
+    return {
+        "mean": [parts(result, 2)[0] for result in results],
+        "cov": [parts(result, 2)[1] for result in results],
+        "results": [_type_of_tuple(result) for result in results],
+    }
+
+
+def moments_of_strided(impl, inputs):
+    """The same of sets that are not contiguous in memory."""
+    return moments(impl, {"sets": [strided(features) for features in inputs["sets"]]})
+
+
+def refused_moments(impl, inputs):
+    """What is raised for each set."""
+    sets = inputs["sets"]
+    return {"raised": [name_of_error(lambda s=s: impl.feature_moments(s)) for s in sets]}
 
 
 # 8.3
@@ -60,9 +104,17 @@ def frechet(impl, inputs):
     return {"distances": [_frechet(impl, pair) for pair in inputs["pairs"]]}
 
 
+NAMES = ("mean_a", "cov_a", "mean_b", "cov_b")
+
+
 def _frechet(impl, pair):
-    names = ("mean_a", "cov_a", "mean_b", "cov_b")
-    return _number(impl.frechet_distance(*(pair[name] for name in names)))
+    return _number(impl.frechet_distance(*(pair[name] for name in NAMES)))
+
+
+def type_of_frechet(impl, inputs):
+    """What kind of number each distance is, all arguments by name."""
+    pairs = [{name: pair[name] for name in NAMES} for pair in inputs["pairs"]]
+    return {"types": [_type_of_number(impl.frechet_distance(**pair)) for pair in pairs]}
 
 
 # 8.4
@@ -92,14 +144,12 @@ class Recorder:
         return "something else", []
 
     def run(self, impl, seed):
+        return _number(self.result(impl, seed))
+
+    def result(self, impl, seed):
         self.calls.clear()
-        sets = self.sets
         generator = torch.Generator().manual_seed(seed)
-        return _number(
-            impl.distance_ratio(
-                self, sets["reference"], sets["held_out"], sets["generated"], generator
-            )
-        )
+        return impl.distance_ratio(self, **self.sets, generator=generator)
 
 
 def ratio_and_pairs(impl, inputs):
@@ -133,19 +183,38 @@ def same_reference(impl, inputs):
     return {"different choices": len(used)}
 
 
+def type_of_ratio(impl, inputs):
+    return {"type": _type_of_number(Recorder(inputs).result(impl, inputs["seed"]))}
+
+
 def rows_drawn(impl, inputs):
-    """Over many seeds: which rows of each set were ever used, and whether the choice changed."""
-    ever, choices = {}, {}
-    for seed in range(inputs["draws"]):
-        recorder = Recorder(inputs)
+    """What rows were used over many seeds, in each case."""
+    cases = [{**case, "table": inputs["table"]} for case in inputs["cases"]]
+    return {"cases": [_rows_drawn(impl, case, inputs["draws"]) for case in cases]}
+
+
+def _rows_drawn(impl, case, draws):
+    """Which rows of each set were ever used, how often the choice changed, and with another's."""
+    choices = {}  # of each set, those of each seed
+    for seed in range(draws):
+        recorder = Recorder(case)
         recorder.run(impl, seed)
-        for call in recorder.calls:
-            for name, rows in call["rows"].items():
-                ever.setdefault(name, set()).update(rows)
-                choices.setdefault(name, set()).add(tuple(sorted(rows)))
+        for name, rows in {
+            n: r for call in recorder.calls for n, r in call["rows"].items()
+        }.items():
+            choices.setdefault(name, []).append(frozenset(rows))
+    names = sorted(choices)
+    size = {name: len(case.get(name, ())) for name in names}
+    different = {name: len(set(choices[name])) for name in names}
     return {
-        "never used": {name: len(inputs[name]) - len(rows) for name, rows in sorted(ever.items())},
-        "always the same": {name: len(rows) == 1 for name, rows in sorted(choices.items())},
+        "never used": {n: size[n] - len(frozenset().union(*choices[n])) for n in names},
+        "always the same": {n: different[n] == 1 for n in names},
+        "few choices": {n: different[n] < draws / 2 for n in names},
+        "alike": [
+            f"{a} and {b}"
+            for a, b in itertools.combinations(names, 2)
+            if sum(x == y for x, y in zip(choices[a], choices[b])) > draws / 4
+        ],
     }
 
 
@@ -159,6 +228,9 @@ def generator_use(impl, inputs):
         impl.distance_ratio(recorder, *sets, generator)
         return [sorted(call["rows"].items()) for call in recorder.calls]
 
+    before = torch.get_rng_state()
+    Recorder(inputs).run(impl, inputs["seed"])
+    untouched = torch.equal(before, torch.get_rng_state())
     generator = torch.Generator().manual_seed(5)
     first = run(generator, 1)
     second = run(generator, 1)  # the same generator, which has moved on
@@ -166,6 +238,7 @@ def generator_use(impl, inputs):
         "same seed, same rows": first == run(torch.Generator().manual_seed(5), 2),
         "other seed, same rows": first == run(torch.Generator().manual_seed(6), 1),
         "later draws, same rows": first == second,
+        "torch's own untouched": untouched,
     }
 
 
@@ -195,10 +268,23 @@ def radii(impl, inputs):
     }
 
 
+def refused_radii(impl, inputs):
+    """What is raised for each k."""
+    points, ks = inputs["points"], inputs["ks"]
+    return {"raised": [name_of_error(lambda k=k: impl.neighbour_radii(points, k)) for k in ks]}
+
+
 def _share(function, case):
     """Recall or coverage of one case, with a k where the case names one."""
-    k = [case["k"]] if "k" in case else []
-    return _number(function(case["real"], case["generated"], *k))
+    return _number(function(**case))
+
+
+def types_of_shares(impl, inputs):
+    """What kind of number each share is."""
+    return {
+        name: [_type_of_number(function(**case)) for case in inputs["cases"]]
+        for name, function in (("recall", impl.recall), ("coverage", impl.coverage))
+    }
 
 
 def recalls(impl, inputs):
@@ -207,6 +293,14 @@ def recalls(impl, inputs):
 
 def coverages(impl, inputs):
     return {"coverage": [_share(impl.coverage, case) for case in inputs["cases"]]}
+
+
+def shares_of_each(impl, inputs):
+    """Recall and coverage, each of cases of its own."""
+    return {
+        "recall": [_share(impl.recall, case) for case in inputs["recall"]],
+        "coverage": [_share(impl.coverage, case) for case in inputs["coverage"]],
+    }
 
 
 def recalls_and_coverages(impl, inputs):
@@ -219,6 +313,17 @@ def recalls_and_coverages(impl, inputs):
 def nearest(impl, inputs):
     """The two distances of every image."""
     return {"nearest": impl.two_nearest(inputs["images"], inputs["training"])}
+
+
+def nearest_of_strided(impl, inputs):
+    """The same of images that are not contiguous in memory, the arguments by name."""
+    images, training = strided(inputs["images"]), strided(inputs["training"])
+    return {"nearest": impl.two_nearest(images=images, training=training)}
+
+
+def copies_alone(impl, inputs):
+    """Of each row by itself whether it is that of a copy."""
+    return {"copies": [impl.is_copy(row[None]) for row in inputs["nearest"]]}
 
 
 def copies(impl, inputs):
