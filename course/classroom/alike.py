@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from course import ROOT
+from course import ROOT, packed
 from course.classroom.collecting import chapter_file
 from course.classroom.results import SubmissionResult
 from course.syllabus import NOT_WRITTEN, Exercise, exercises
@@ -76,7 +76,7 @@ def _prints_of(folder: Path, wanted: tuple[Exercise, ...]) -> dict[str, str]:
 def _definitions(file: Path | None) -> dict[str, ast.stmt]:
     """A file's functions and classes by name; none if Python cannot read it."""
     try:
-        body = ast.parse(file.read_bytes()).body if file else []
+        body = ast.parse(packed.read(file)).body if file else []
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     return {n.name: n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}

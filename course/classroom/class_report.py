@@ -125,7 +125,8 @@ def _exercises(graded: list[SubmissionResult]) -> str:
     return section(
         "Exercises",
         '<table class="heat"><caption>Submissions that passed, failed or did not write '
-        "(or mend) each exercise. The stronger a cell's colour, the larger its part of the class.</caption>"
+        "(or mend) each exercise. The stronger a cell's colour, the larger its part of the class."
+        "</caption>"
         f'<thead><tr><th scope="col">exercise</th>{columns}</tr></thead>{"".join(groups)}</table>',
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from course import ROOT, CourseError
+from course import ROOT, CourseError, packed
 from course.probing.text import one_line
 
 _numbers = itertools.count()
@@ -71,7 +71,7 @@ def load_file(path: Path) -> ModuleType:
     try:
         # Compile what is in the file now: a cached .pyc can be stale when two saves fall into
         # the same second.
-        code = compile(path.read_bytes(), str(path), "exec")
+        code = compile(packed.read(path), str(path), "exec")
         exec(code, module.__dict__)
     except SyntaxError as error:
         del sys.modules[name]
