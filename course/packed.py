@@ -1,7 +1,8 @@
 """The course's own files, packed or not: a student edition packs those that give answers away.
 
 A packed file has the name and the place of the plain one. It is Python (or TOML) that holds the
-text compressed, so that nobody reads it by accident. It is hidden, not locked: anyone can unpack it.
+text compressed, so that nobody reads it by accident. It is hidden, not locked: anyone can unpack
+it.
 """
 
 import base64

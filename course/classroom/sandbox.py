@@ -175,6 +175,7 @@ def _bubblewrap(kit: Path, submission: Path) -> list[str]:
         *("--proc", "/proc", "--dev", "/dev", "--size", str(64 << 20), "--tmpfs", "/tmp"),
         *mounts,
         *("--ro-bind", str(kit), "/kit", "--ro-bind", str(submission), "/submission"),
+        *("--remount-ro", "/dev"),  # with its /dev/shm: what is written there has no bounds
         *("--chdir", "/tmp", "--setenv", "PYTHONPATH", "/kit"),
         *("--setenv", "HOME", "/tmp", "--setenv", "TMPDIR", "/tmp", "--"),
     ]

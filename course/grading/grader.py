@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from course.grading.checking import Check, checks_of
+from course.grading.checking import Check, checks_of, draw_inputs
 from course.grading.code import Code
 from course.grading.failure import failure_of
 from course.grading.planted import is_untouched
@@ -156,7 +156,7 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
     """
     seen = code.observe(check, seed)
     if seen.unwritten:
-        return _unwritten(check, seen.unwritten)
+        return _unwritten(check, seen.unwritten, seed)
     failure = failure_of(check, seen, seed)
     if failure is None:
         return Outcome(PASSED, check.title)
@@ -164,7 +164,7 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
     return Outcome(
         FAILED,
         check.title,
-        called=check.call,
+        called=_called(check, seed),
         expected=failure.expected,
         got=failure.got,
         misconception=known.name if known else "",
@@ -172,14 +172,19 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
     )
 
 
-def _unwritten(check: Check, function: str) -> Outcome:
+def _called(check: Check, seed: int) -> str:
+    """How the check calls the code, with its inputs."""
+    return check.call.format(**draw_inputs(check, seed))
+
+
+def _unwritten(check: Check, function: str, seed: int) -> Outcome:
     symbols = find_exercise(check.exercise).symbols
     if function in symbols:
         return Outcome(NOT_WRITTEN, check.title, got=f"not written yet: {function}")
     return Outcome(
         FAILED,
         check.title,
-        called=check.call,
+        called=_called(check, seed),
         expected="a result",
         got=f"your code calls {function}, which is not written yet",
     )
