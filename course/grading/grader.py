@@ -9,6 +9,7 @@ from course.grading.failure import failure_of
 from course.grading.planted import is_untouched
 from course.grading.recognition import recognise
 from course.grading.source import names_used
+from course.probing.text import printable
 from course.syllabus import (
     FAILED,
     NOT_WRITTEN,
@@ -39,7 +40,8 @@ class Outcome:
             ("expected", self.expected),
             ("came back", self.got),
         ]
-        return [(name, text) for name, text in facts if text]
+        # What came back may quote the code under test, which cannot begin a line of its own so.
+        return [(name, printable(text).replace("\n", " ")) for name, text in facts if text]
 
     @property
     def diagnosis(self) -> list[tuple[str, str]]:

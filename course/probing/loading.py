@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from course import ROOT, CourseError, packed
-from course.probing.text import one_line
+from course.probing.text import one_line, type_name
 
 _numbers = itertools.count()
 
@@ -122,4 +122,4 @@ def describe_exception(error: BaseException, path: Path) -> str:
         first_line = one_line(str(error).strip().split("\n")[0], 300)
     except BaseException:  # the error may be of a class of the learner's own
         first_line = "an error that cannot be shown"
-    return f"{type(error).__name__}: {first_line}{where}"
+    return f"{type_name(error)}: {first_line}{where}"

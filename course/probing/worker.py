@@ -459,7 +459,7 @@ def _run(
             content = pack(vars(seen))
         except TooMuch as error:
             content = pack(vars(no_result(str(error))))
-        except Exception as error:  # evidence may hold anything, itself included
+        except BaseException as error:  # evidence may hold anything, itself included
             content = pack(
                 vars(no_result(f"a result that cannot be kept ({type(error).__name__})"))
             )
