@@ -11,11 +11,20 @@ from course.grading.checking import brief, check, require, require_close, requir
 # 1.1
 
 
+def hundredths(g: torch.Generator, least: int, most: int) -> float:
+    """A number drawn from least/100 ... most/100: what is made up beforehand does not fit it."""
+    return int(torch.randint(least, most + 1, (), generator=g)) / 100
+
+
+def some_ends(g: torch.Generator) -> dict:
+    return {"num_steps": 7, "beta_start": hundredths(g, 1, 9), "beta_end": hundredths(g, 31, 60)}
+
+
 @check(
     "1.1",
     probe=probes.linear_betas,
-    inputs=lambda g: {"num_steps": 7, "beta_start": 0.01, "beta_end": 0.31},
-    call="linear_betas(num_steps=7, beta_start=0.01, beta_end=0.31)",
+    inputs=some_ends,
+    call="linear_betas(num_steps=7, beta_start={beta_start}, beta_end={beta_end})",
 )
 def test_linear_betas_rise_in_equal_steps(got, ref, inputs):
     """The betas rise in equal steps, both ends included"""
@@ -154,18 +163,19 @@ def test_cosine_alpha_bars_follow_the_curve(got, ref, inputs):
 @check(
     "1.2",
     probe=probes.cosine_betas,
-    inputs=lambda g: {"num_steps": 9, "s": 0.05, "max_beta": 0.6},
-    call="cosine_betas(num_steps=9, s=0.05, max_beta=0.6)",
+    inputs=lambda g: {"num_steps": 9, "s": hundredths(g, 3, 9), "max_beta": hundredths(g, 45, 65)},
+    call="cosine_betas(num_steps=9, s={s}, max_beta={max_beta})",
 )
 def test_cosine_betas_uses_its_arguments(got, ref, inputs):
     """The offset s and the clip max_beta are the caller's"""
     betas = require_tensor(got["betas"], "betas", (9,))
+    s, most = inputs["s"], inputs["max_beta"]
     require(
-        float(betas.max()) <= 0.6 + 1e-6,
-        "no beta above max_beta = 0.6",
+        float(betas.max()) <= most + 1e-6,
+        f"no beta above max_beta = {most}",
         f"a beta of {float(betas.max()):.6g}",
     )
-    require_close(betas, ref["betas"], "betas made with s = 0.05, clipped at 0.6", "betas")
+    require_close(betas, ref["betas"], f"betas made with s = {s}, clipped at {most}", "betas")
 
 
 @check(

@@ -467,6 +467,12 @@ def class_inputs(g: torch.Generator) -> dict:
     return {"num_classes": 6, "cond_dim": 4, "labels": labels}
 
 
+def shuffled_labels(g: torch.Generator) -> dict:
+    """The same labels in another order: vectors that were made up beforehand do not fit them."""
+    inputs = class_inputs(g)
+    return inputs | {"labels": inputs["labels"][torch.randperm(9, generator=g)]}
+
+
 CLASS_CALL = "ClassEmbedding(num_classes=6, cond_dim=4)(labels)"
 
 
@@ -495,7 +501,7 @@ def test_null_label_is_a_label(got, ref, inputs):
 @check(
     "3.3",
     probe=probes.class_one_by_one,
-    inputs=class_inputs,
+    inputs=shuffled_labels,
     call=f"{CLASS_CALL}, labels 0 ... 6 together, then each label alone",
 )
 def test_labels_have_vectors_of_their_own(got, ref, inputs):

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from course import CLONED, PACKAGE, ROOT, CourseError
+from course import CLONED, PACKAGE, ROOT, CourseError, packed
 from course.files import require_writable, write_whole
 from course.grading.source import definition_text
 from course.learner.workspace import (
@@ -120,6 +120,13 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--only", help="chapters and exercises, as 01,02 or 1.2; all if left out")
     sub.add_argument("--rules", type=Path, help="TOML: points for checks")
     sub.add_argument("--out", type=Path, default=Path("."), help="folder to write it to")
+
+    sub = command(
+        "student-edition",
+        student_edition,
+        "for instructors: the course for a class, its answers packed",
+    )
+    sub.add_argument("folder", metavar="OUT", type=Path, help="a new or an empty folder")
 
     sub = command("export-model", export_model, "for maintainers: a run's model becomes what ships")
     sub.add_argument("run_name", metavar="RUN", help="in runs/")
@@ -326,6 +333,17 @@ def export(options) -> int:
     return 0
 
 
+def student_edition(options) -> int:
+    from course.classroom.edition import lay_out
+    from course.learner.skeletons import write_missing
+
+    count = lay_out(options.folder)
+    write_missing(options.folder / "exercises")
+    console.print(f"wrote {options.folder}: hand this folder to your class. {count} files with")
+    console.print("answers are packed in it: out of sight, and not locked")
+    return 0
+
+
 def require_clone(command: str) -> None:
     """Refuse a command that changes the course itself where the course is installed."""
     if not CLONED:
@@ -399,7 +417,7 @@ def solution(options) -> int:
             f"compare with; until then: course hint {exercise.id}"
         )
         return 1
-    text = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
+    text = packed.read_text(ROOT / "solutions" / f"{exercise.chapter}.py")
     for symbol in exercise.symbols:
         code = definition_text(text, symbol)
         console.print(Syntax(code, "python").highlight(code))  # wraps nothing, cuts nothing

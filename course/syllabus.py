@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from course import ROOT, CourseError
+from course import ROOT, CourseError, packed
 
 PASSED, FAILED, NOT_WRITTEN = STATUSES = ("passed", "failed", "not written yet")
 
@@ -141,7 +141,7 @@ def _read(path: Path) -> Chapter:
         if not (ROOT / file).is_file():
             raise CourseError(f"{place} lists a chapter, but its file {file} is missing")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(packed.read_text(path))
     except ValueError as error:
         raise CourseError(f"{place} cannot be read: {error}") from None
     title, entries = _field(content, "title", str, place), content.get("exercise")
@@ -158,7 +158,7 @@ def _read_exercise(entry: dict, path: Path) -> Exercise:
     chapter = int(path.stem[2:4])
     if not re.fullmatch(rf"{chapter}\.[1-9]\d*", fields["id"]):
         raise CourseError(f"{place}: the id must be {chapter}. and a number, like {chapter}.1")
-    solution = (ROOT / "solutions" / f"{path.stem}.py").read_text(encoding="utf-8")
+    solution = packed.read_text(ROOT / "solutions" / f"{path.stem}.py")
     for symbol in fields["symbols"]:
         if not re.search(rf"^(def|class) {re.escape(symbol)}\b", solution, re.MULTILINE):
             raise CourseError(

@@ -357,5 +357,17 @@ HOSTILE = [
         "def forever():\n    while True: torch.ones(99, 99) @ torch.ones(99, 99)\n"
         "for _ in range(50): threading.Thread(target=forever, daemon=True).start()",
     ),
+    Hostile(
+        "starts a thousand threads",
+        top="import threading, time\nthreading.stack_size(1 << 16)\n"
+        "for _ in range(1000): threading.Thread(target=time.sleep, args=(99,)).start()\n"
+        "time.sleep(99)",
+        words="threads at once",
+    ),
+    Hostile(
+        "makes files without end",
+        top="import os, tempfile\nwhile True: os.close(tempfile.mkstemp()[0])",
+        words="because it took more than 1,000 files",
+    ),
     Hostile("fools with the import system", top="import sys\nsys.modules['torch'] = None"),
 ]

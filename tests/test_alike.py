@@ -1,12 +1,13 @@
 """Code that is the same after names and layout are taken away, and how the report says so."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from course import ROOT
-from course.classroom.alike import REFERENCE, Alike, find_alike
+from course.classroom.alike import REFERENCE, Alike, _plain, find_alike
 from course.classroom.class_report import class_report
 from course.classroom.results import ExerciseResult, SubmissionResult
 from course.syllabus import NOT_WRITTEN, PASSED, chapters, select
@@ -62,6 +63,27 @@ def test_the_reference_is_found_and_short_functions_are_not(tmp_path, monkeypatc
     assert set(found[0].exercises) == {exercise.id for exercise in select("01")}
     monkeypatch.setattr("course.classroom.alike.SMALLEST", 10_000)
     assert look(tmp_path / "if all were short", {"ann": REFERENCES, "bob": REFERENCES}) == []
+
+
+def test_names_of_attributes_and_the_order_of_keywords_do_not_hide_it(tmp_path):
+    text = """
+class UNet:
+    def __init__(self, width, depth, kind):
+        self.first = make(width, depth=depth, kind=kind, bias=True, groups=width // 8)
+        self.second = make(width, depth=2 * depth, kind=kind, bias=False, groups=width // 4)
+
+    def forward(self, x):
+        h = self.first(x) + self.second(x) * 2 + self.first(self.second(x))
+        return self.second(h + x) / self.first(h - x)
+"""
+    other = text.replace("depth=depth, kind=kind", "kind=kind, depth=depth")
+    other = re.sub(r"\.first", ".entrance", other).replace(".second", ".exit")
+    swapped = text.replace("self.second(h + x) / self.first", "self.first(h + x) / self.second")
+    assert _prints(text) == _prints(other) != _prints(swapped)
+
+
+def _prints(text: str) -> str:
+    return _plain(ast.parse(text).body[0])
 
 
 def test_what_is_not_written_is_alike_for_everyone_and_says_nothing(tmp_path):

@@ -6,8 +6,10 @@ from benchmarks.naming import first_failure
 from course.grading.answer_report import verdict
 from course.grading.answers import equivalents_of, misconceptions_of
 from course.grading.checking import checks_of
-from course.grading.code import LocalCode, answer_code
+from course.grading.code import LocalCode, answer_code, reference_evidence
+from course.grading.failure import failure_of
 from course.grading.grader import Grader, judge
+from course.probing.observing import Observation
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises
 
 EXERCISES = [exercise.id for exercise in exercises()]
@@ -65,3 +67,12 @@ def test_every_check_can_fail(exercise_id):
             judge(check, answer_code(answer)).status == FAILED
             for answer in misconceptions_of(exercise_id)
         ), f"no misconception fails {check.title!r}"
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_what_was_right_for_other_inputs_is_not_right_for_these(exercise_id):
+    """So nobody can make an answer up beforehand, or forge what the probes bring back."""
+    assert any(
+        failure_of(check, Observation(evidence=reference_evidence(check, 11)), seed=12)
+        for check in checks_of(exercise_id)
+    )

@@ -431,3 +431,51 @@ def test_a_broken_notebook_is_nobodys_work(tmp_path, content):
     write(tmp_path / "bob" / f"{CH01}.py")
     ann, bob = find_submissions([tmp_path]).submissions
     assert "no chapter file" in ann.problem and not bob.problem
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("bob.tar.gz", "an archive that is not read here; unpack it, or make a .zip"),
+        ("bob.7z", "an archive that is not read here"),
+        (f"bob/{CH01}.py.txt", f"no name of a chapter's file; make it {CH01}.py"),
+        ("bob/work.RAR", "an archive that is not read here"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_work_in_what_is_not_read_is_not_lost_without_a_word(tmp_path, name, words, packed):
+    if packed:
+        write(tmp_path / "class.zip", zipped({f"ann/{CH01}.py": WORK, name: WORK}))
+    else:
+        write(tmp_path / "class" / "ann" / f"{CH01}.py")
+        write(tmp_path / "class" / name)
+    (place,) = tmp_path.iterdir()
+    ann, bob = find_submissions([place]).submissions
+    assert (ann.name, ann.problem, bob.name) == ("ann", "", "bob")
+    assert words in bob.problem and name in bob.problem
+
+
+def test_a_pipe_of_a_chapters_name_is_not_waited_for(tmp_path):
+    write(tmp_path / "class" / "ann" / f"{CH02}.py")
+    os.mkfifo(tmp_path / "class" / "ann" / f"{CH01}.py")
+    (ann,) = find_submissions([tmp_path / "class"]).submissions
+    assert list(ann.found) == [CH02] and "this is no plain file" in ann.notes[0]
+
+
+def test_odd_cells_do_not_hide_the_others(tmp_path):
+    ways = {
+        "a line for the shell": notebook("files = !ls\nhere = %pwd\ndef linear_betas(): 1"),
+        "written in parts": notebook(
+            f"%%file {CH01}.py\ndef linear_betas(): 1", f"%%writefile -a {CH01}.py\nMORE = 2"
+        ),
+        "a cell that is none": json.dumps(
+            {"cells": [None, {"cell_type": "code", "source": "def linear_betas(): 1"}]}
+        ),
+    }
+    for name, text in ways.items():
+        write(tmp_path / "class" / name / "work.ipynb", text)
+    found = find_submissions([tmp_path / "class"]).submissions
+    texts = {one.name: (one.folder / f"{CH01}.py").read_text() for one in found}
+    assert set(texts) == set(ways)
+    assert all("def linear_betas():" in text for text in texts.values())
+    assert texts["written in parts"].endswith("MORE = 2")

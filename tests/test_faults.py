@@ -167,21 +167,21 @@ def test_time_that_others_took_is_not_the_codes():
 
 def test_what_cannot_be_read_is_a_problem_of_one_submission(tmp_path, monkeypatch):
     folder = make_class(tmp_path / "class", "ann", "bob", "eve")
-    read, copyfile = Path.read_bytes, sandbox.shutil.copyfile
+    read, copied = Path.read_bytes, sandbox.packed.read
 
     def hidden(path):
         if path.parent.name == "eve":
             raise PermissionError(13, "Permission denied", str(path))
         return read(path)
 
-    def refuses(source, target, **options):
-        if Path(source).parent == submissions.folders["bob"]:
-            raise PermissionError(13, "Permission denied", str(source))
-        return copyfile(source, target, **options)
+    def refuses(path):
+        if path.parent == submissions.folders["bob"]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return copied(path)
 
     monkeypatch.setattr(Path, "read_bytes", hidden)
     submissions = find_submissions([folder])
-    monkeypatch.setattr(sandbox.shutil, "copyfile", refuses)
+    monkeypatch.setattr(sandbox.packed, "read", refuses)
     results = Batch(submissions, tmp_path / "out", select("1.1"), seed=1).grade(quiet=True)
     assert [r.points for r in results] == [2, 0, 0]
     assert results[1].problem == f"{CH01}.py cannot be read: Permission denied"

@@ -110,7 +110,7 @@ def test_who_is_not_on_the_roster_or_not_certain_is_said_and_kept(tmp_path):
         ("id,name\n1,\n", "needs an id and a name"),
         ("id,name\n1,a\n1,b\n", "there already"),
         ("id,name,submitted\n1,a,yesterday\n", "submitted must be like"),
-        ("", "cannot be read"),
+        ("", "is empty; its first line must name the columns"),
     ],
 )
 def test_a_broken_roster_is_told_with_its_line(tmp_path, text, why):

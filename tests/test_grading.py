@@ -278,6 +278,8 @@ SWITCHES = [
     "torch.set_num_threads(2)",
     "torch.set_grad_enabled(False)",
     "torch.manual_seed(3)",
+    "torch.autocast('cpu').__enter__()",
+    "torch.inference_mode().__enter__()",
 ]
 
 
@@ -306,8 +308,35 @@ def switches() -> list:
         torch.get_float32_matmul_precision(),
         torch.get_num_threads(),
         torch.is_grad_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_inference_mode_enabled(),
         torch.Storage,
     ]
+
+
+NAMED = """
+class Lies(type):
+    __name__ = property(lambda cls: 1 / 0)
+def linear_betas(*args, **options): {}
+"""
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        ("return type('a\\n  looks like nothing', (), {})()", "an a looks like nothing"),
+        ("raise type('A\\nB', (Exception,), {})('x\\ny')", "A B: x, at line"),
+        ("return Lies('Mine', (), {})()", "a Mine"),
+        ("return '\\x1b[31m\\u202ered'", "a str: "),
+    ],
+)
+def test_code_cannot_write_lines_into_its_verdict(empty_exercises, body, words):
+    path = empty_exercises / f"{CH01}.py"
+    path.write_text(f"{path.read_text()}\n{NAMED.format(body)}", encoding="utf-8")
+    message = Grader(LocalCode(empty_exercises)).grade_exercise("1.1").message
+    title, *facts = message.split("\n")
+    assert [line.split()[0] for line in facts] == ["called", "expected", "came"], message
+    assert words in facts[-1] and "\u202e" not in message and "\x1b" not in message
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda e: e.id)

@@ -18,11 +18,11 @@ CH01 = "ch01_noise_schedule"
 SOLUTION = (ROOT / "solutions" / f"{CH01}.py").read_text(encoding="utf-8")
 
 
-def install(kind: str, folder: Path) -> Path:
+def install(kind: str, folder: Path, course: Path = ROOT) -> Path:
     """Build a wheel ("wheel" or "editable"), unpack it into an environment; that one's Python."""
     code = f"import sys; from hatchling.build import build_{kind} as b; print(b(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(folder)]
-    built = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    built = subprocess.run(command, cwd=course, check=True, capture_output=True, text=True)
     venv.create(folder / "env", symlinks=True)
     python = folder / "env" / "bin" / "python"
     (packages,) = (folder / "env" / "lib").glob("python*/site-packages")

@@ -266,6 +266,18 @@ def test_gradescope_fields():
     }
 
 
+def test_what_is_to_be_mended_is_never_called_not_written(tmp_path):
+    mend = next(exercise for exercise in ALL if exercise.fault)
+    results = [submission("di", dict.fromkeys([mend.id, "1.1"], NOT_WRITTEN))]
+    write_reports(results, tmp_path)
+    skipped = ET.parse(tmp_path / "junit.xml").getroot().iter("skipped")
+    assert [one.get("message") for one in skipped] == ["not written yet", "not mended yet"]
+    page = feedback_page(results[0])
+    assert f"{mend.title}: 0/{mend.points}, not mended yet" in page
+    assert f"{ALL[0].title}: 0/{ALL[0].points}, not written yet" in page
+    assert "not written, or not mended yet</th>" in class_report(results)
+
+
 def test_prairielearn_fields():
     content = prairielearn(the_class()[1])
     assert content["gradable"] is True and "format_errors" not in content

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from course import ROOT
+from course import ROOT, packed
 from course.classroom.collecting import chapter_file
 from course.classroom.results import SubmissionResult
 from course.syllabus import NOT_WRITTEN, Exercise, exercises
@@ -76,7 +76,7 @@ def _prints_of(folder: Path, wanted: tuple[Exercise, ...]) -> dict[str, str]:
 def _definitions(file: Path | None) -> dict[str, ast.stmt]:
     """A file's functions and classes by name; none if Python cannot read it."""
     try:
-        body = ast.parse(file.read_bytes()).body if file else []
+        body = ast.parse(packed.read(file)).body if file else []
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     return {n.name: n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
@@ -87,11 +87,20 @@ def _plain(node: ast.stmt) -> str:
     parts = list(ast.walk(node))
     own = {part.arg for part in parts if isinstance(part, ast.arg)}
     own |= {p.id for p in parts if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store)}
+    # With a dot, for an attribute may have the name of a variable.
+    own |= {f".{p.attr}" for p in parts if isinstance(p, ast.Attribute) and _is_set(p)}
     return ast.dump(_Renamed(own).visit(node))
 
 
+def _is_set(attribute: ast.Attribute) -> bool:
+    return isinstance(attribute.ctx, ast.Store)
+
+
 class _Renamed(ast.NodeTransformer):
-    """Gives arguments and variables numbers in the order in which they are met."""
+    """Gives arguments, variables and attributes numbers in the order in which they are met.
+
+    Keyword arguments are put in the order of their names.
+    """
 
     def __init__(self, own: set[str]):
         self.own, self.numbers = own, {}
@@ -104,6 +113,15 @@ class _Renamed(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
         return ast.Name(self._number(node.id), node.ctx)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
+        self.generic_visit(node)
+        node.attr = self._number(f".{node.attr}")
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        node.keywords.sort(key=lambda keyword: keyword.arg or "")
+        return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:

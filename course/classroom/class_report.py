@@ -9,7 +9,7 @@ from course.classroom.page import CLASSES, page, section, table, text
 from course.classroom.results import ExerciseResult, SubmissionResult, tidy
 from course.grading.answers import misconceptions_of
 from course.probing.text import clip, one_line, percent
-from course.syllabus import FAILED, LOOKS, Chapter, chapters, find_exercise
+from course.syllabus import FAILED, LOOKS, NOT_WRITTEN, Chapter, chapters, find_exercise
 
 LONGEST_LIST = 25  # of misconceptions and of checks: the page is for deciding what to teach again
 
@@ -121,13 +121,19 @@ def _exercises(graded: list[SubmissionResult]) -> str:
                 f'<tbody><tr><th scope="rowgroup" colspan="4" class="chapter">{text(head)}</th>'
                 f"</tr>{''.join(rows)}</tbody>"
             )
-    columns = "".join(f'<th scope="col">{LOOKS[s].sign} {text(s)}</th>' for s in CLASSES)
+    columns = "".join(f'<th scope="col">{LOOKS[s].sign} {text(_column(s))}</th>' for s in CLASSES)
     return section(
         "Exercises",
-        '<table class="heat"><caption>Submissions that passed, failed or did not write each '
-        "exercise. The stronger a cell's colour, the larger its part of the class.</caption>"
+        '<table class="heat"><caption>Submissions that passed, failed or did not write '
+        "(or mend) each exercise. The stronger a cell's colour, the larger its part of the class."
+        "</caption>"
         f'<thead><tr><th scope="col">exercise</th>{columns}</tr></thead>{"".join(groups)}</table>',
     )
+
+
+def _column(status: str) -> str:
+    """The heading of a status, under which exercises to write and to mend are counted alike."""
+    return "not written, or not mended yet" if status == NOT_WRITTEN else status
 
 
 def _exercise_row(exercise_id: str, counts: Counter) -> str:
@@ -212,7 +218,7 @@ def _submissions(results: list[SubmissionResult]) -> str:
     passed, failed, not_written = (LOOKS[status].sign for status in CLASSES)
     legend = (
         f"<p>In all and by chapter: {passed} all exercises pass, {failed} some do not, "
-        f"{not_written} nothing is written.</p>"
+        f"{not_written} nothing is written or mended.</p>"
     )
     content = table("Points", headings, rows, none="There are no submissions.")
     return section(

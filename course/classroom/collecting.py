@@ -34,6 +34,9 @@ MAX_NESTED = 3  # archives in archives
 COPIES = "collected"  # folder for copies, in a folder of results
 LIMITS = {".py": MAX_SOURCE, ".ipynb": MAX_NOTEBOOK, ".zip": MAX_ARCHIVE}
 
+# Archives that only other programs unpack.
+NOT_READ = re.compile(r"(?P<stem>.+?)(?:\.tar)?\.(?:tar|tgz|gz|bz2|xz|zst|7z|rar)", re.IGNORECASE)
+
 # Folders of the course itself, whose chapter files no learner wrote ...
 NOT_THE_LEARNERS = {"solutions", "checks"}
 # ... and those that are no learner's name either.
@@ -434,6 +437,24 @@ def _add(place: Place, path: Path, where: str, results: Path, depth: int) -> Non
         _add_archive(place, path.name, _file_of(path, where), nested=1)
     elif _suffix(path.name) in LIMITS and path.is_file():
         place.files[path.name] = _file_of(path, where)
+    else:
+        _say_what_is_not_read(place, path.name, where)
+
+
+def _say_what_is_not_read(place: Place, name: str, where: str) -> None:
+    """A note where a learner's work may be in something that is not looked into."""
+    if archive := NOT_READ.fullmatch(name):
+        inner = place.folders.setdefault(archive["stem"], Place(archive["stem"], archive=name))
+        inner.notes.append(f"{where}: an archive that is not read here; unpack it, or make a .zip")
+    elif chapter := _nearly_a_chapter(name):
+        what = "no plain file" if _suffix(name) == ".py" else "no name of a chapter's file"
+        place.notes.append(f"{where}: this is {what}; make it {chapter}.py")
+
+
+def _nearly_a_chapter(name: str) -> str:
+    """The chapter whose file this may be, though it has not quite its name."""
+    found = re.fullmatch(r"(.+?)(?:\.py)?(?:\.txt)?", name.strip().casefold())[1]
+    return next((chapter.name for chapter in chapters() if chapter.name == found), "")
 
 
 def _is_result(path: Path) -> bool:
@@ -471,7 +492,7 @@ def _read_archive(file: File, into: Place, nested: int = 0) -> None:
             raise Refused("archives in archives in archives")
         entries = [entry for entry in _opened(file).infolist() if not entry.is_dir()]
         parts = {entry.filename: _parts(entry.filename) for entry in entries}
-        wanted = [e for e in entries if _is_wanted(e, parts[e.filename])]
+        wanted = [e for e in entries if _is_wanted(parts[e.filename])]
         if len(entries) > MAX_ENTRIES:
             raise Refused(f"more than {MAX_ENTRIES:,} files in it")
         if sum(entry.file_size for entry in wanted) > MAX_UNPACKED:
@@ -484,11 +505,14 @@ def _read_archive(file: File, into: Place, nested: int = 0) -> None:
         place = into
         for step in above:
             place = place.folders.setdefault(step, Place(step))
-        inside = _entry_of(file, entry, "/".join((file.where, *parts[entry.filename])))
+        where = "/".join((file.where, *parts[entry.filename]))
+        inside = _entry_of(file, entry, where)
         if _suffix(last) == ".zip":
             _add_archive(place, last, inside, nested + 1)
-        else:
+        elif _suffix(last) in LIMITS and entry.external_attr >> 28 != LINK:
             place.files[last] = inside
+        else:
+            _say_what_is_not_read(place, last, where)
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -505,9 +529,14 @@ def _parts(name: str) -> tuple[str, ...]:
     return path.parts
 
 
-def _is_wanted(entry: zipfile.ZipInfo, parts: tuple[str, ...]) -> bool:
-    link = entry.external_attr >> 28 == 0xA
-    return not link and _suffix(parts[-1]) in LIMITS and not any(map(is_litter, parts))
+LINK = 0xA  # the kind of an entry that is a symbolic link, in Unix's rights
+
+
+def _is_wanted(parts: tuple[str, ...]) -> bool:
+    """May an entry be a learner's work, or does something have to be said of it?"""
+    name = parts[-1]
+    told = NOT_READ.fullmatch(name) or _nearly_a_chapter(name)
+    return bool(told or _suffix(name) in LIMITS) and not any(map(is_litter, parts))
 
 
 def _entry_of(archive: File, entry: zipfile.ZipInfo, where: str) -> File:

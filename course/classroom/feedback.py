@@ -34,8 +34,9 @@ def _sums(result: SubmissionResult) -> list[str]:
 
 def _exercise(exercise: ExerciseResult) -> str:
     sign = f'<span class="{CLASSES[exercise.status]}">{LOOKS[exercise.status].sign}</span>'
-    title = text(f"{exercise.id} {find_exercise(exercise.id).title}")
-    head = f"{sign} {title}: {exercise.points}/{exercise.max_points}, {text(exercise.status)}"
+    asked = find_exercise(exercise.id)
+    title, words = text(f"{asked.id} {asked.title}"), text(asked.in_words(exercise.status))
+    head = f"{sign} {title}: {exercise.points}/{exercise.max_points}, {words}"
     if exercise.status == PASSED:
         return f"<p>{head}</p>"
     return f"<p>{head}</p><pre>{text(clip(exercise.message, LONGEST_MESSAGE))}</pre>"

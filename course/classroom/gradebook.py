@@ -136,9 +136,12 @@ def read_roster(path: Path) -> list[Learner]:
     if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(","):
         dialect = type("Semicolons", (csv.excel,), {"delimiter": ";"})
     try:
-        head, *lines = csv.reader(io.StringIO(text, newline=""), dialect)
+        rows = list(csv.reader(io.StringIO(text, newline=""), dialect))
     except (csv.Error, ValueError) as error:
         raise CourseError(f"{path} cannot be read as CSV: {error}") from None
+    if not rows:
+        raise CourseError(f"{path} is empty; its first line must name the columns id and name")
+    head, *lines = rows
     places = [_place(names, head) for names in COLUMNS.values()]
     learners: dict[str, Learner] = {}
     for number, line in enumerate(lines, start=2):

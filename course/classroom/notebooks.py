@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from course.syllabus import chapters
 
 MAX_CODE = 1_000_000  # characters of all cells
-WRITEFILE = re.compile(r"%%writefile\s+(?:-a\s+)?[\"']?(?P<path>[^\"'\n]+?)[\"']?\s*\n")
+WRITEFILE = re.compile(r"%%(?:write)?file\s+(?P<more>-a\s+)?[\"']?(?P<path>[^\"'\n]+?)[\"']?\s*\n")
+FOR_IPYTHON = re.compile(r"\s*(?:[%!?]|[\w, ]+=\s*[%!])")  # a line that is not Python's
 
 
 @functools.lru_cache(maxsize=64)
@@ -37,7 +38,8 @@ def _chapter_files(cells: list[str]) -> dict[str, str]:
         for cell in cells:
             match = WRITEFILE.match(cell)
             if match and PurePosixPath(match["path"]).name == f"{chapter.name}.py":
-                found[chapter.name] = cell[match.end() :]
+                before = found.get(chapter.name, "") + "\n" if match["more"] else ""
+                found[chapter.name] = before + cell[match.end() :]
     return found
 
 
@@ -47,7 +49,7 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def _code_cells(notebook: bytes) -> list[str]:
     """The text of the code cells; none if this is no notebook."""
     try:
-        cells = json.loads(notebook)["cells"]
+        cells = [cell for cell in json.loads(notebook)["cells"] if isinstance(cell, dict)]
         code = ["".join(c["source"]).lstrip() for c in cells if c["cell_type"] == "code"]
         return code if sum(map(len, code)) <= MAX_CODE else []
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -58,7 +60,7 @@ def _parsed(cell: str) -> list[ast.stmt]:
     """What a cell says in Python, without lines for IPython; nothing if it cannot be read."""
     if cell.startswith("%%"):
         return []
-    lines = [line for line in cell.split("\n") if not re.match(r"\s*[%!?]", line)]
+    lines = [line for line in cell.split("\n") if not FOR_IPYTHON.match(line)]
     try:
         return ast.parse("\n".join(lines)).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

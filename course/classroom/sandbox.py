@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from course import PACKAGE, ROOT, CourseError
+from course import PACKAGE, ROOT, CourseError, packed
 from course.classroom.collecting import chapter_file
 from course.files import locked
 from course.grading.checking import Check, checks_of, draw_inputs
@@ -175,6 +175,7 @@ def _bubblewrap(kit: Path, submission: Path) -> list[str]:
         *("--proc", "/proc", "--dev", "/dev", "--size", str(64 << 20), "--tmpfs", "/tmp"),
         *mounts,
         *("--ro-bind", str(kit), "/kit", "--ro-bind", str(submission), "/submission"),
+        *("--remount-ro", "/dev"),  # with its /dev/shm: what is written there has no bounds
         *("--chdir", "/tmp", "--setenv", "PYTHONPATH", "/kit"),
         *("--setenv", "HOME", "/tmp", "--setenv", "TMPDIR", "/tmp", "--"),
     ]
@@ -297,7 +298,7 @@ class Sandbox:
             for chapter in chapters():
                 try:
                     if file := chapter_file(folder, chapter.name):
-                        shutil.copyfile(file, copied / file.name)
+                        (copied / file.name).write_bytes(packed.read(file))
                         (copied / file.name).chmod(0o644)
                 except OSError as error:
                     reason = error.strerror or error
@@ -427,6 +428,7 @@ def _fill_kit(kit: Path, job: dict[str, Any]) -> None:
         place = kit / package.name
         shutil.copytree(package / room, place / room, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copyfile(package / "__init__.py", place / "__init__.py")
+    shutil.copyfile(PACKAGE / "packed.py", kit / PACKAGE.name / "packed.py")
     (kit / "job").write_bytes(pack(job, bounded=False))
     for path in kit.rglob("*"):  # the course's own files may be closed to the sandbox's user
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -26,7 +26,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from course import ROOT
+from course import ROOT, packed
 from course.syllabus import find_exercise
 
 
@@ -108,7 +108,7 @@ class Answers:
 def reference_code(exercise_id: str) -> dict[str, str]:
     """The source of each function or class of an exercise, as in the solution, less docstrings."""
     exercise = find_exercise(exercise_id)
-    source = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
+    source = packed.read_text(ROOT / "solutions" / f"{exercise.chapter}.py")
     lines = source.splitlines(keepends=True)
     found = {}
     for node in ast.parse(source).body:

@@ -40,7 +40,7 @@ class Check:
     probe: Callable[[ModuleType, dict], Evidence]
     inputs: Callable[[torch.Generator], dict]
     verdict: Callable[[Evidence, Evidence, dict], None]
-    call: str  # how the code is called, for the message
+    call: str  # how the code is called, for the message; {name} stands for one of the inputs
     seconds: float
     free: tuple[str, ...] = ()  # names of evidence that right code may bring back in other forms
 
@@ -67,7 +67,8 @@ def check(
         exercise: the exercise's number.
         probe: runs the code under test and returns evidence.
         inputs: draws the inputs from a generator. Plain data only: it may cross a process.
-        call: how the code is called, for the message, such as "q_sample(x0, t, eps, alpha_bars)".
+        call: how the code is called, for the message, such as "q_sample(x0, t, eps, alpha_bars)";
+            {name} stands for an input, as in `str.format`.
         seconds: of computing, after which the code under test is stopped.
         free: names in the evidence under which right code may bring back something of another form
             than the reference's: fewer parts, or another kind of thing. See `course.grading.form`.

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from course.grading.checking import Check, checks_of
+from course.grading.checking import Check, checks_of, draw_inputs
 from course.grading.code import Code
 from course.grading.failure import failure_of
 from course.grading.planted import is_untouched
 from course.grading.recognition import recognise
 from course.grading.source import names_used
+from course.probing.text import printable
 from course.syllabus import (
     FAILED,
     NOT_WRITTEN,
@@ -39,7 +40,8 @@ class Outcome:
             ("expected", self.expected),
             ("came back", self.got),
         ]
-        return [(name, text) for name, text in facts if text]
+        # What came back may quote the code under test, which cannot begin a line of its own so.
+        return [(name, printable(text).replace("\n", " ")) for name, text in facts if text]
 
     @property
     def diagnosis(self) -> list[tuple[str, str]]:
@@ -156,7 +158,7 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
     """
     seen = code.observe(check, seed)
     if seen.unwritten:
-        return _unwritten(check, seen.unwritten)
+        return _unwritten(check, seen.unwritten, seed)
     failure = failure_of(check, seen, seed)
     if failure is None:
         return Outcome(PASSED, check.title)
@@ -164,7 +166,7 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
     return Outcome(
         FAILED,
         check.title,
-        called=check.call,
+        called=_called(check, seed),
         expected=failure.expected,
         got=failure.got,
         misconception=known.name if known else "",
@@ -172,14 +174,19 @@ def judge(check: Check, code: Code, seed: int = 0) -> Outcome:
     )
 
 
-def _unwritten(check: Check, function: str) -> Outcome:
+def _called(check: Check, seed: int) -> str:
+    """How the check calls the code, with its inputs."""
+    return check.call.format(**draw_inputs(check, seed))
+
+
+def _unwritten(check: Check, function: str, seed: int) -> Outcome:
     symbols = find_exercise(check.exercise).symbols
     if function in symbols:
         return Outcome(NOT_WRITTEN, check.title, got=f"not written yet: {function}")
     return Outcome(
         FAILED,
         check.title,
-        called=check.call,
+        called=_called(check, seed),
         expected="a result",
         got=f"your code calls {function}, which is not written yet",
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from course import ROOT, CourseError
+from course import ROOT, CourseError, packed
 from course.grading.source import UNREADABLE, definition_text, read_source, same_code
 from course.syllabus import Exercise
 
@@ -13,7 +13,7 @@ def given_code(exercise: Exercise) -> dict[str, str]:
     Raises:
         ValueError: if a place of the fault is not found in them exactly once.
     """
-    source = (ROOT / "solutions" / f"{exercise.chapter}.py").read_text(encoding="utf-8")
+    source = packed.read_text(ROOT / "solutions" / f"{exercise.chapter}.py")
     given = {symbol: definition_text(source, symbol) for symbol in exercise.symbols}
     for old, new in exercise.fault:
         found = sum(text.count(old) for text in given.values())

@@ -6,7 +6,7 @@ import re
 import tokenize
 from pathlib import Path
 
-from course import CourseError
+from course import CourseError, packed
 
 # What ast.parse raises about a text, and reading it: bytes that are no text, a coding of no name.
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -56,7 +56,7 @@ def names_used(path: Path, symbols: tuple[str, ...]) -> set[str]:
     """All names that the definitions of `symbols` mention in the file at `path`."""
     names: set[str] = set()
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(packed.read(path))
     except (*UNREADABLE, OSError):
         return names
     for node in tree.body:

@@ -6,7 +6,7 @@ python -m course.learner.skeletons        writes every skeleton that is missing
 import ast
 from pathlib import Path
 
-from course import ROOT
+from course import ROOT, packed
 from course.files import write_whole
 from course.grading.planted import given_code
 from course.grading.source import find_definition, replace_definition
@@ -23,7 +23,7 @@ def skeleton(chapter_name: str) -> str:
     """The text of one exercise file, made from its solution."""
     chapter = next(c for c in chapters() if c.name == chapter_name)
     path = ROOT / "solutions" / f"{chapter_name}.py"
-    source = path.read_text(encoding="utf-8")
+    source = packed.read_text(path)
     for exercise in chapter.exercises:
         if exercise.fault:
             for symbol, given in given_code(exercise).items():

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from course.probing import text
+
 # What safetensors keeps. Of a tensor of another kind only the kind crosses, not its values.
 KEPT_DTYPES = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool),
@@ -120,7 +122,7 @@ class Other:
 
 def type_name(value: Any) -> str:
     """The name of a value's type, for a message; of what did not cross, the name that it had."""
-    return value.name if isinstance(value, Other) else type(value).__name__
+    return value.name if isinstance(value, Other) else text.type_name(value)
 
 
 class _Packer:
@@ -145,7 +147,7 @@ class _Packer:
         for kind in (list, tuple):
             if isinstance(value, kind):
                 return [kind.__name__, [self.tree(part) for part in value]]
-        return ["other", type(value).__name__[:MAX_NAME]]
+        return ["other", text.type_name(value)]
 
     def _tensor(self, value: Tensor) -> Any:
         value = value.detach()

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from course import ROOT, CourseError
-from course.probing.text import one_line
+from course import ROOT, CourseError, packed
+from course.probing.text import one_line, type_name
 
 _numbers = itertools.count()
 
@@ -71,7 +71,7 @@ def load_file(path: Path) -> ModuleType:
     try:
         # Compile what is in the file now: a cached .pyc can be stale when two saves fall into
         # the same second.
-        code = compile(path.read_bytes(), str(path), "exec")
+        code = compile(packed.read(path), str(path), "exec")
         exec(code, module.__dict__)
     except SyntaxError as error:
         del sys.modules[name]
@@ -122,4 +122,4 @@ def describe_exception(error: BaseException, path: Path) -> str:
         first_line = one_line(str(error).strip().split("\n")[0], 300)
     except BaseException:  # the error may be of a class of the learner's own
         first_line = "an error that cannot be shown"
-    return f"{type(error).__name__}: {first_line}{where}"
+    return f"{type_name(error)}: {first_line}{where}"

@@ -5,6 +5,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -19,6 +20,7 @@ SWITCHES = [
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (torch.get_num_threads, torch.set_num_threads),
+    (partial(torch.is_autocast_enabled, "cpu"), partial(torch.set_autocast_enabled, "cpu")),
 ]
 
 
@@ -36,7 +38,7 @@ def torch_as_it_was() -> Iterator[None]:
     switches = [getter() for getter, _ in SWITCHES]
     before = {owner: owner.__dict__.copy() for owner in WATCHED}
     torch.set_num_threads(THREADS)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         try:
             yield
         finally:

@@ -27,6 +27,11 @@ def clip(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def type_name(value: object) -> str:
+    """The name of a value's type on one line, whatever its class makes of that."""
+    return one_line(type.__dict__["__name__"].__get__(type(value)), 80)
+
+
 def one_line(text: str, length: int) -> str:
     """The text on one line of at most `length` printable characters."""
     return clip(" ".join(printable(text).split()), length)

@@ -42,6 +42,7 @@ from course.probing.evidence import (
 )
 from course.probing.loading import load_file
 from course.probing.observing import WAIT, import_problem, missing_name, no_result, observe
+from course.probing.quotas import MAX_OPEN, excess
 
 STARTED = b"started"
 WATCHED = ("course.probing.", "checks.probes.")
@@ -147,7 +148,13 @@ class _Submission:
         self.brought += len(content)
 
     def run_apart(self, exercise: dict) -> None:
-        with _Child(lambda send: _run(exercise, self.folder, self.job, self.limit, send)) as child:
+        def work(send: Callable[[bytes], None]) -> None:
+            _run(exercise, self.folder, self.job, self.limit, send)
+
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as own,
+            _Child(work, own) as child,
+        ):
             first = child.next_message(START_SECONDS)
             if first.content == STARTED:
                 self.follow(exercise, child)
@@ -180,13 +187,18 @@ class _Submission:
         self, exercise: dict, number: int, most: float, got: "_Message", child: "_Child"
     ) -> None:
         """Say why no further message came."""
-        if not got.silent and child.ended_from_outside():
+        if not got.silent and not got.excess and child.ended_from_outside():
             text = f"the process of exercise {exercise['id']} was ended from outside, perhaps "
             text += "because the machine's memory ran out"
             self.pass_on(exercise, PROBLEM, text.encode())
             return
-        why = f"stopped after {most:g} seconds. Is there an endless loop?"
-        seen = no_result(why if got.silent else _crash(child.end()), out_of_time=got.silent)
+        if got.excess:
+            why = f"stopped, because it took {got.excess}"
+        elif got.silent:
+            why = f"stopped after {most:g} seconds. Is there an endless loop?"
+        else:
+            why = _crash(child.end())
+        seen = no_result(why, out_of_time=got.silent)
         content, starved = pack(vars(seen)), got.used.starved(most)
         self.pass_on(exercise, REST, content, starved)
         if number == 0 and got.silent and not starved:
@@ -198,12 +210,19 @@ class _Message:
     content: bytes | None  # None if none came
     silent: bool  # because the child had no time left
     used: _Clock  # until then
+    excess: str = ""  # what the child had too much of
 
 
 class _Child:
-    """A child process that sends messages."""
+    """A child process that sends messages.
 
-    def __init__(self, work: Callable[[Callable[[bytes], None]], None]):
+    Args:
+        work: what it does; it is called with a function that sends.
+        own: the folder in which it may write.
+    """
+
+    def __init__(self, work: Callable[[Callable[[bytes], None]], None], own: str):
+        self._own = own
         self._reading, writing = os.pipe()
         self._received, self._status, self._killed = bytearray(), None, False
         self._process = os.fork()
@@ -212,6 +231,7 @@ class _Child:
                 die_with_parent()
                 os.close(self._reading)
                 _silence(writing)
+                _move_to(own)
                 with os.fdopen(writing, "wb") as pipe:
                     work(functools.partial(write_message, pipe))
             finally:
@@ -235,6 +255,8 @@ class _Child:
             used = _Clock.of(self._process).since(start)
             if (message := self._cut_off()) or (ready and not part) or self._is_damaged():
                 return _Message(message, False, used)
+            if too_much := excess(self._process, self._own):
+                return _Message(None, False, used, too_much)
             waits = used.passed - used.waited > WAIT * seconds + GRACE
             if used.computed > seconds + GRACE or waits or used.passed > BUSY * seconds + GRACE:
                 return _Message(None, True, used)
@@ -300,6 +322,12 @@ def _silence(keep: int) -> None:
     os.closerange(keep + 1, 1024)
 
 
+def _move_to(own: str) -> None:
+    """Make this folder the place for temporary files, the home, and where the process is."""
+    os.chdir(own)
+    tempfile.tempdir = os.environ["TMPDIR"] = os.environ["HOME"] = own
+
+
 def _limit(job: dict, folder: str) -> None:
     """Bound what this process takes, and refuse from here on what no chapter needs."""
     try:
@@ -310,6 +338,7 @@ def _limit(job: dict, folder: str) -> None:
         most = pages * resource.getpagesize() + job["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE, MAX_FILE))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN, MAX_OPEN))
     seconds = int(time.process_time() + job["seconds"]) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 60))
     own = os.path.realpath(tempfile.gettempdir())
@@ -430,7 +459,7 @@ def _run(
             content = pack(vars(seen))
         except TooMuch as error:
             content = pack(vars(no_result(str(error))))
-        except Exception as error:  # evidence may hold anything, itself included
+        except BaseException as error:  # evidence may hold anything, itself included
             content = pack(
                 vars(no_result(f"a result that cannot be kept ({type(error).__name__})"))
             )
