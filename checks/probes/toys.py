@@ -27,17 +27,6 @@ def kind(value) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
 
 
-def name_of_error(function) -> str:
-    """The type of the exception that `function` raises, or "nothing"."""
-    try:
-        function()
-    except NotImplementedError:  # an exercise that is not written yet
-        raise
-    except Exception as error:
-        return type(error).__name__
-    return "nothing"
-
-
 def parts(result, count: int) -> list:
     """The `count` things that a call returns; if there are not so many, the rest is None."""
     if isinstance(result, tuple | list) and len(result) == count:
@@ -74,17 +63,6 @@ def batch_and_singles(step, inputs) -> dict:
         for i in range(len(inputs["x_t"]))
     ]
     return {"together": step(inputs), "alone": torch.cat(singles)}
-
-
-def name_of_error(function) -> str:
-    """The type of the exception that `function` raises, or "nothing"."""
-    try:
-        function()
-    except NotImplementedError:  # an exercise that is not written yet
-        raise
-    except Exception as error:
-        return type(error).__name__
-    return "nothing"
 
 
 # A second device without a second device: tensors on torch's meta device have a shape and a dtype,
