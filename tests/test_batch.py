@@ -27,7 +27,14 @@ from course.probing.evidence import Other, TooMuch, Unreadable, pack, type_name,
 from course.probing.observing import same
 from course.syllabus import FAILED, PASSED, exercises, select
 from tests.collected import find_submissions
-from tests.hostile import CH01, HONEST, HONEST_POINTS, HOSTILE, Hostile
+from tests.hostile import CH01, HONEST, HOSTILE, Hostile
+
+# The trick is in 1.1. Two exercises of the honest chapter tell whether that keeps its points.
+GRADED = (*select("1.1"), *select("1.2"), *select("4.1"), *select("4.3"))
+TRICKED, EARNED = (
+    sum(exercise.points for exercise in GRADED if exercise.chapter == chapter)
+    for chapter in (CH01, HONEST)
+)
 
 
 @pytest.fixture
@@ -69,9 +76,9 @@ def points(result: SubmissionResult, chapter: str) -> int:
 def complaint(hostile: Hostile, result: SubmissionResult) -> str:
     """What is wrong with the result of a hostile submission; empty if it got what it earned."""
     message = next(e.message for e in result.exercises if e.id == "1.1")
-    if points(result, "01") or result.points > HONEST_POINTS:
+    if points(result, "01") or result.points > EARNED:
         return f"{hostile.name} got points that it did not earn"
-    if hostile.keeps_rest and result.points != HONEST_POINTS:
+    if hostile.keeps_rest and result.points != EARNED:
         return f"{hostile.name}: the honest chapter beside it lost points"
     if hostile.words not in message or "Traceback" in message or result.problem:
         return f"{hostile.name}: {message} {result.problem}"
@@ -88,16 +95,15 @@ def test_hostile_submissions_get_what_they_earned_and_hurt_nobody(tmp_path, list
     port, connected = listener
     make_bank(tmp_path / "class", port)
     submissions = find_submissions([tmp_path / "class"])
-    wanted = (*select("01"), *select("04"))
-    batch = Batch(submissions, tmp_path / "out", wanted, jobs=2, patience=5.0)
+    batch = Batch(submissions, tmp_path / "out", GRADED, jobs=2, patience=5.0)
     results = {result.name: result for result in batch.grade(quiet=True)}
 
     assert [c for h in HOSTILE if (c := complaint(h, results[h.name]))] == []
     for name in ("a right one", "the last right one"):
         right = results[name]
-        assert (points(right, "01"), points(right, "04")) == (14, HONEST_POINTS)
+        assert (points(right, "01"), points(right, "04")) == (TRICKED, EARNED)
     link = results["a link to the solution"]
-    assert (points(link, "01"), points(link, "04")) == (0, HONEST_POINTS)
+    assert (points(link, "01"), points(link, "04")) == (0, EARNED)
 
     places = [ROOT, Path.home(), Path("/"), Path("/tmp")]
     assert not [place for place in places if (place / "hostile_was_here").exists()]
@@ -143,7 +149,7 @@ def test_limits_alone_refuse_the_plain_tricks(name, tmp_path, limits_only):
     """With the audit hook and without: it is not what holds."""
     hostile = next(h for h in HOSTILE if h.name == name)
     replace(hostile, body=hostile.body.replace("PORT", "9")).write(tmp_path / "one")
-    results = Grader(limits_only.run(tmp_path / "one"), limits_only.seed).grade(select("01"))
+    results = Grader(limits_only.run(tmp_path / "one"), limits_only.seed).grade(select("1.1"))
     assert [r.exercise.id for r in results if r.status == PASSED] == []
     assert not (ROOT / "hostile_was_here").exists()
 
@@ -161,7 +167,7 @@ def limits_only(request):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("course.classroom.sandbox._worker", command)
-        with Sandbox(seed=3, wanted=select("01"), box=Box("limits only")) as sandbox:
+        with Sandbox(seed=3, wanted=select("1.1"), box=Box("limits only")) as sandbox:
             yield sandbox
 
 
@@ -199,8 +205,9 @@ def test_an_import_without_end_is_waited_for_once_a_chapter(monkeypatch, tmp_pat
         text = (ROOT / "solutions" / f"{chapter}.py").read_text()
         (tmp_path / f"{chapter}.py").write_text(f"{above}\n{text}")
     box = Box("limits only")
-    with Sandbox(seed=3, wanted=exercises(), patience=3.0, box=box) as sandbox:
-        found = Grader(sandbox.run(tmp_path), sandbox.seed).grade(exercises())
+    wanted = (*select("01"), *select("2.1"))
+    with Sandbox(seed=3, wanted=wanted, patience=3.0, box=box) as sandbox:
+        found = Grader(sandbox.run(tmp_path), sandbox.seed).grade(wanted)
     first = [result for result in found if result.exercise.id.startswith("1.")]
     second = [result for result in found if result.exercise.id.startswith("2.")]
     assert [r.message for r in first if words not in r.message] == []
@@ -208,7 +215,7 @@ def test_an_import_without_end_is_waited_for_once_a_chapter(monkeypatch, tmp_pat
 
 
 def test_limits_alone_grade_the_reference(limits_only):
-    results = Grader(limits_only.run(ROOT / "solutions"), limits_only.seed).grade(select("01"))
+    results = Grader(limits_only.run(ROOT / "solutions"), limits_only.seed).grade(select("1.1"))
     assert [r.message for r in results if r.status != PASSED] == []
 
 

@@ -46,38 +46,45 @@ def other_worker(monkeypatch, code: str) -> None:
     monkeypatch.setattr(sandbox, "_worker", command)
 
 
-# Once the worker has said that it is ready, for one submission only.
+# Once the worker has said that it is ready, for the submissions that say so.
 DIES = """
 from pathlib import Path
 run = worker._Submission.run
 def dies(self, exercise):
-    if "# this one" in Path(self.folder, "ch01_noise_schedule.py").read_text():
-        {}
+    text = Path(self.folder, "ch01_noise_schedule.py").read_text()
+    if "# dies by: " in text:
+        exec(text.split("# dies by: ")[1])
     run(self, exercise)
 worker._Submission.run = dies
 worker.main(*sys.argv[1:])
 """
+DEATHS = {
+    "bob": (
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "SIGKILL, perhaps because the machine's memory",
+    ),
+    "cy": ("os.kill(os.getpid(), signal.SIGILL)", "SIGILL"),
+    "di": (
+        "Path('/proc/no/statm').read_text()",
+        "No such file or directory: '/proc/no/statm'",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "death, words",
-    [
-        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL, perhaps because the machine's memory"),
-        ("os.kill(os.getpid(), signal.SIGILL)", "SIGILL"),
-        ("Path('/proc/no/statm').read_text()", "No such file or directory: '/proc/no/statm'"),
-    ],
-)
-def test_a_worker_that_dies_is_a_problem_and_tried_again(tmp_path, monkeypatch, death, words):
-    folder, out = make_class(tmp_path / "class", "ann", "bob"), tmp_path / "out"
-    (folder / "bob" / f"{CH01}.py").write_text(f"{SOLUTION}\n# this one\n", encoding="utf-8")
+def test_a_worker_that_dies_is_a_problem_and_tried_again(tmp_path, monkeypatch):
+    folder, out = make_class(tmp_path / "class", "ann", *DEATHS), tmp_path / "out"
+    for name, (death, _) in DEATHS.items():
+        text = f"{SOLUTION}\n# dies by: {death}\n"
+        (folder / name / f"{CH01}.py").write_text(text, encoding="utf-8")
     with monkeypatch.context() as patch:
-        other_worker(patch, DIES.format(death))
-        ann, bob = grade(folder, out)
+        other_worker(patch, DIES)
+        ann, *others = grade(folder, out)
     assert (ann.points, ann.problem) == (2, "")
-    assert words in bob.problem and "did not come to its end" in bob.problem
+    for result in others:
+        assert DEATHS[result.name][1] in result.problem
+        assert "did not come to its end" in result.problem
     assert len(list((out / "graded").iterdir())) == 1, "what was not graded is not kept"
-    ann, bob = grade(folder, out)
-    assert (bob.points, bob.problem) == (2, "")
+    assert [(one.points, one.problem) for one in grade(folder, out)] == [(2, "")] * 4
 
 
 KILLED = """
@@ -120,26 +127,27 @@ def test_the_command_says_what_was_not_graded_and_ends_with_1(tmp_path, monkeypa
     assert main(command) == 0
 
 
-@pytest.mark.parametrize(
-    "fault, words",
-    [
-        (lambda: os._exit(9), "ended with status 9"),
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), "memory ran out"),
-        (lambda: [0] * 10**12, "MemoryError"),
-        (lambda: 1 / 0, "ZeroDivisionError"),
-    ],
-)
-def test_judging_that_fails_is_a_problem_of_one_submission(tmp_path, monkeypatch, fault, words):
-    folder = make_class(tmp_path / "class", "ann", "bob")
+FAULTS = {
+    "ann": (lambda: os._exit(9), "ended with status 9"),
+    "bob": (lambda: os.kill(os.getpid(), signal.SIGKILL), "memory ran out"),
+    "cy": (lambda: [0] * 10**12, "MemoryError"),
+    "di": (lambda: 1 / 0, "ZeroDivisionError"),
+}
+
+
+def test_judging_that_fails_is_a_problem_of_one_submission(tmp_path, monkeypatch):
+    folder = make_class(tmp_path / "class", *FAULTS, "eve")
     whole = Batch._grade_one
 
     def grade_one(self, name):
-        return fault() if name == "ann" else whole(self, name)
+        return FAULTS[name][0]() if name in FAULTS else whole(self, name)
 
     monkeypatch.setattr(Batch, "_grade_one", grade_one)
-    ann, bob = grade(folder, tmp_path / "out")
-    assert "no fault of the submission" in ann.problem and words in ann.problem
-    assert (bob.points, bob.problem) == (2, "")
+    *failed, eve = grade(folder, tmp_path / "out")
+    for result in failed:
+        words = FAULTS[result.name][1]
+        assert "no fault of the submission" in result.problem and words in result.problem
+    assert (eve.points, eve.problem) == (2, "")
 
 
 def test_children_that_take_too_long_are_ended():
