@@ -11,6 +11,7 @@ from course.grading.checking import Wrong, check, require, require_close, requir
 # Two or three convolutions with float32 sums of some dozens of terms: errors of about 1e-6,
 # more where a norm divides by a small spread. Wrong formulas are off by 1e-2 and more.
 NETWORK = {"rtol": 1e-3, "atol": 1e-4}
+LARGE = {"rtol": 1e-3, "atol": 1e-3}  # where numbers reach hundreds: float32 keeps seven digits
 
 WEIGHTS = "every weight at a value that the check sets, biases zero"
 
@@ -44,8 +45,8 @@ def require_company(got: dict) -> None:
     require_close(
         got["cut out"],
         together,
-        "the same result for the same images cut out of larger ones, which is not contiguous",
-        "the result for the images cut out",
+        "the same result for the same numbers cut out of wider tensors, which is not contiguous",
+        "the result for what is cut out",
         **NETWORK,
     )
     require_close(
@@ -93,6 +94,12 @@ def resblock_inputs(*size: int, batch: int = 3, height: int = 5, width: int = 7)
     return draw
 
 
+def with_a_loud_cond(inputs: dict) -> dict:
+    """The same with large numbers in the last image's cond."""
+    inputs["cond"][-1] *= 40
+    return inputs
+
+
 @check(
     "4.1",
     probe=probes.resblock_sizes,
@@ -118,11 +125,11 @@ def test_resblock_shape(got, ref, inputs):
         "same": [6, 6, 5, 3],
         "fewer": [6, 4, 5, 2],
         "more": [4, 6, 5, 2],
-        "x": pixels(g, 2, 6, 5, 7),
+        "x": 100 * pixels(g, 2, 6, 5, 7),
         "cond": normal(g, 2, 5),
     },
-    call="block(x, cond) from 6 channels to 6, to 4, and from 4 to 6, all weights zero but for a "
-    "1 x 1 shortcut's",
+    call="block(x, cond) from 6 channels to 6, to 4, and from 4 to 6, x in the hundreds, all "
+    "weights zero but for a 1 x 1 shortcut's",
 )
 def test_resblock_shortcut(got, ref, inputs):
     """With the convolutions silenced, only the shortcut is left"""
@@ -141,7 +148,7 @@ def test_resblock_shortcut(got, ref, inputs):
             "a 1 x 1 convolution of x itself where the channels change: each pixel is a weighted "
             "sum of that pixel's channels",
             f"the result with {name} channels",
-            **NETWORK,
+            **LARGE,
         )
 
 
@@ -149,8 +156,8 @@ def test_resblock_shortcut(got, ref, inputs):
     "4.1",
     probe=probes.resblock_company,
     inputs=resblock_inputs(6, 4, 5, 2),
-    call="block(x, cond) with a batch of 3, then with each image alone, with images that are cut "
-    "out of larger ones, and in eval mode",
+    call="block(x, cond) with a batch of 3, then with each image alone, with x and cond that are "
+    "cut out of wider tensors, and in eval mode",
 )
 def test_resblock_treats_each_image_alone(got, ref, inputs):
     """An image's result depends on that image and its own cond only"""
@@ -187,8 +194,8 @@ def test_resblock_listens_to_cond(got, ref, inputs):
     probe=probes.resblock_groups,
     inputs=lambda g: {
         **resblock_inputs(6, 6, 5, 2)(g),
-        "scale": torch.tensor([3.0, 10.0])[:, None, None, None],
-        "shift": torch.tensor([5.0, -4.0])[:, None, None, None],
+        "scale": torch.tensor([30.0, 100.0])[:, None, None, None],
+        "shift": torch.tensor([50.0, -40.0])[:, None, None, None],
     },
     call="block = ResBlock(6, 6, 5, 2); block(x, cond) - x, then again with the first 3 channels "
     "of x scaled and shifted together, and the last 3 too",
@@ -201,9 +208,7 @@ def test_resblock_norms_by_groups(got, ref, inputs):
         "the same branch: with 2 groups, 3 channels share one mean and one spread, which the norm "
         "takes out before anything else sees them",
         "the branch after the change",
-        # x after the change is about 30, and float32 keeps seven digits of it.
-        rtol=1e-3,
-        atol=1e-3,
+        **LARGE,
     )
 
 
@@ -229,8 +234,9 @@ def test_resblock_branch(got, ref, inputs):
     "4.1",
     probe=probes.resblock,
     # Batch and width are equal: a (B,) or (B, C) that lands on the width makes no error here.
-    inputs=resblock_inputs(6, 4, 5, 2, batch=3, height=4, width=3),
-    call=f"ResBlock(6, 4, 5, 2)(x, cond), x of shape (3, 6, 4, 3), {WEIGHTS}",
+    inputs=lambda g: with_a_loud_cond(resblock_inputs(6, 4, 5, 2, batch=3, height=4, width=3)(g)),
+    call="ResBlock(6, 4, 5, 2)(x, cond), x of shape (3, 6, 4, 3), cond of the last image up to "
+    f"about 100, {WEIGHTS}",
 )
 def test_resblock_adds_cond_between_the_convolutions(got, ref, inputs):
     """W SiLU(cond) is added to each channel after the first convolution, before the second norm"""
@@ -326,12 +332,13 @@ def test_resblock_layers_are_separate(got, ref, inputs):
     require(
         got["weights"] >= ref["weights"],
         "two convolutions, each with its own weights, also where all channels agree",
-        f"{got['weights']} weights, not enough for two convolutions and the layer for cond",
+        f"{got['weights']} weights that get a gradient, not enough for two convolutions and the "
+        "layer for cond",
     )
     require(
         got["scales"] >= ref["scales"],
         "two norms, each with its own scale for each channel, also where all channels agree",
-        f"{got['scales']} scales for 4 channels",
+        f"{got['scales']} scales that get a gradient, for 4 channels",
     )
 
 
@@ -339,7 +346,13 @@ def test_resblock_layers_are_separate(got, ref, inputs):
 
 
 def image_shapes(*shapes: tuple[int, ...]):
-    return lambda g: {"images": [pixels(g, *shape) for shape in shapes]}
+    """Images of these shapes; the numbers of the first reach hundreds."""
+
+    def draw(g: torch.Generator) -> dict:
+        first, *others = (pixels(g, *shape) for shape in shapes)
+        return {"images": [100 * first, *others]}
+
+    return draw
 
 
 def span(numbers: set[int]) -> str:
@@ -361,7 +374,7 @@ def require_resampled(got: dict, results: list[Tensor], expected: str) -> None:
         ("in eval mode", "the result in eval mode"),
     ):
         for out, result in zip(got[mode], results):
-            require_close(out, result, expected, name, **NETWORK)
+            require_close(out, result, expected, name, **LARGE)
 
 
 def require_own_kernel(got: dict, inputs: dict) -> None:
@@ -543,8 +556,8 @@ def test_attention_shape(got, ref, inputs):
 @check(
     "4.3",
     probe=probes.attention_silenced,
-    inputs=attention_inputs(),
-    call="SelfAttention(6, 3)(x), all weights set to zero",
+    inputs=lambda g: {"size": [6, 3], "x": 100 * pixels(g, 3, 6, 4, 5)},
+    call="SelfAttention(6, 3)(x), x in the hundreds, all weights set to zero",
 )
 def test_attention_shortcut(got, ref, inputs):
     """With all weights zero, x comes back"""
@@ -561,7 +574,7 @@ def test_attention_shortcut(got, ref, inputs):
     probe=probes.attention_company,
     inputs=attention_inputs(),
     call="attention(x) with a batch of 3, then with each image alone, with images that are cut out "
-    "of larger ones, and in eval mode",
+    "of wider tensors, and in eval mode",
 )
 def test_attention_stays_within_an_image(got, ref, inputs):
     """Pixels look at the pixels of their own image only"""
@@ -591,8 +604,8 @@ def test_attention_follows_a_shuffle(got, ref, inputs):
     probe=probes.attention_groups,
     inputs=lambda g: {
         **attention_inputs()(g),
-        "scale": torch.tensor([3.0, 10.0, 5.0])[:, None, None, None],
-        "shift": torch.tensor([5.0, -4.0, 2.0])[:, None, None, None],
+        "scale": torch.tensor([30.0, 100.0, 50.0])[:, None, None, None],
+        "shift": torch.tensor([50.0, -40.0, 20.0])[:, None, None, None],
     },
     call="attention = SelfAttention(6, 3); attention(x) - x, then again with channels 0 and 1 of x "
     "scaled and shifted together, and the other two pairs too",
@@ -605,9 +618,7 @@ def test_attention_norms_first(got, ref, inputs):
         "the same branch: with 3 groups, 2 channels share one mean and one spread, which the norm "
         "takes out before anything else sees them",
         "the branch after the change",
-        # x after the change is about 30, and float32 keeps seven digits of it.
-        rtol=1e-3,
-        atol=1e-3,
+        **LARGE,
     )
 
 
@@ -770,6 +781,11 @@ def unet_inputs(batch: int = 2, height: int = 8, width: int = 12, **changes):
     return draw
 
 
+def louder(inputs: dict) -> dict:
+    """The same with images whose numbers reach hundreds."""
+    return {**inputs, "x": 30 * inputs["x"]}
+
+
 def channels_of(config: dict) -> list[int]:
     return [config["base_channels"] * mult for mult in config["channel_mults"]]
 
@@ -871,8 +887,11 @@ def require_flow(pairs: list[tuple[dict, dict]], upwards: bool) -> None:
         known[before] = h
 
 
-def require_head_and_tail(got: dict, inputs: dict, config: dict) -> None:
-    """Fail unless conv_in comes before the blocks, and norm, SiLU and conv_out after them."""
+def require_head_and_tail(got: dict, inputs: dict, config: dict, scale: float = 1.0) -> None:
+    """Fail unless conv_in comes before the blocks, and norm, SiLU and conv_out after them.
+
+    The norm's own scale is `scale` times the probes' gain.
+    """
     steps, width = got["steps"], channels_of(config)[0]
     require(bool(steps), "blocks.ResBlock to be called", "no block of `blocks` called")
     x, colours = inputs["x"], config["image_channels"]
@@ -882,7 +901,7 @@ def require_head_and_tail(got: dict, inputs: dict, config: dict) -> None:
         "conv_in(x), a 3 x 3 convolution with padding 1 from the image's channels to c_0, as the "
         "first block's input",
         "the first block's input",
-        **NETWORK,
+        **LARGE,
     )
     h = steps[-1]["out"]
     require(
@@ -890,14 +909,14 @@ def require_head_and_tail(got: dict, inputs: dict, config: dict) -> None:
         f"c_0 = {width} channels at full resolution after the last block",
         f"shape {tuple(h.shape)}",
     )
-    h = F.silu(F.group_norm(h, config["groups"], probes.gain((width,))))
+    h = F.silu(F.group_norm(h, config["groups"], scale * probes.gain((width,))))
     require_close(
         got["out"],
         F.conv2d(h, probes.weight((colours, width, 3, 3)), padding=1),
         "conv_out(SiLU(GroupNorm(h))) of the last block's result h, GroupNorm with config.groups "
         "groups, conv_out 3 x 3 with padding 1, and nothing after it",
         "the result",
-        **NETWORK,
+        **LARGE,
     )
 
 
@@ -978,7 +997,7 @@ def require_made(pairs: list[tuple[dict, dict]]) -> None:
         places[seen["block"]] = step["name"]
 
 
-def require_whole(got: dict, inputs: dict, config: dict) -> None:
+def require_whole(got: dict, inputs: dict, config: dict, scale: float = 1.0) -> None:
     """Everything that a single call of the network has to fulfil."""
     require_tensor(got["out"], "the result", tuple(inputs["x"].shape))
     require_embeddings(got, inputs)
@@ -987,7 +1006,7 @@ def require_whole(got: dict, inputs: dict, config: dict) -> None:
     require_made(pairs)
     require_flow(pairs, upwards=False)
     require_flow(pairs, upwards=True)
-    require_head_and_tail(got, inputs, config)
+    require_head_and_tail(got, inputs, config, scale)
 
 
 @check("4.4", probe=probes.unet, inputs=unet_inputs(), call=CALL)
@@ -1050,16 +1069,18 @@ def test_unet_attention(got, ref, inputs):
     probe=probes.unet_levels,
     # Batch, height and width are equal; the labels' and the steps' axis cannot hide there.
     inputs=lambda g: {
-        **unet_inputs(batch=8, height=8, width=8, image_channels=2, attention=True)(g),
+        **louder(unet_inputs(batch=8, height=8, width=8, image_channels=2, attention=True)(g)),
         "mults": [(2,), (1, 2), (1, 2, 2), (1, 1, 1, 1)],
+        "scale": 20.0,
     },
-    call="UNet(config, ...)(x, t, labels) with 1, 2, 3 and 4 levels, x of shape (8, 2, 8, 8)",
+    call="UNet(config, ...)(x, t, labels) with 1, 2, 3 and 4 levels, x of shape (8, 2, 8, 8) in "
+    "the hundreds, the scale of the norm at the end 20 times as large",
 )
 def test_unet_levels(got, ref, inputs):
     """The number of levels is the length of config.channel_mults"""
     for mults in inputs["mults"]:
         config = {**inputs["config"], "channel_mults": mults}
-        require_whole(got[str(len(mults))], inputs, config)
+        require_whole(got[str(len(mults))], inputs, config, inputs["scale"])
 
 
 SIZES = [
@@ -1110,7 +1131,7 @@ def test_unet_refuses_sizes_that_cannot_be_halved(got, ref, inputs):
     probe=probes.unet_again,
     inputs=unet_inputs(batch=3, attention=True),
     call="the network called twice, then with each image alone, with images that are cut out of "
-    "larger ones, and in eval mode",
+    "wider tensors, and in eval mode",
 )
 def test_unet_forgets(got, ref, inputs):
     """Nothing is left over from an earlier call, or from another image of the batch"""

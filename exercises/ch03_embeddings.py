@@ -49,8 +49,8 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Te
 class TimeMLP(nn.Module):
     """Turn the fixed waves into features that the network can learn.
 
-    A feature need not be a straight line over the waves: training can bend it. And it can be as
-    negative as positive.
+    A feature need not be a straight line over the waves: training can bend it. All bends of this
+    network are those of SiLU, z * sigmoid(z). And a feature can be as negative as positive.
 
     Source: Ho et al. 2020, appendix B, and its published code.
 

@@ -55,11 +55,12 @@ class ResBlock(nn.Module):
     """Find what to change in x, knowing time and class, and add it to x.
 
     What is added comes from two 3 x 3 convolutions that keep height and width. Before each of
-    them comes a GroupNorm, then a SiLU. `cond` adds one number to each channel, early enough for
+    them comes a GroupNorm, then a SiLU. Both convolutions and both norms have weights of their
+    own. `cond` adds one number to each channel that the first convolution gives, early enough for
     a whole norm, SiLU and convolution to work with it. It comes from a linear layer and is read
-    by another one, with a bias: mind what chapter 03 says of two linear layers in a row. If both
-    convolutions give zeros, x comes back: untouched where the channels agree, and changed in its
-    channels only, pixel by pixel, where they do not.
+    by another one: mind what chapter 03 says of two linear layers in a row. A bias is added there
+    too, whichever layer it belongs to. If both convolutions give zeros, x comes back: untouched
+    where the channels agree, and changed in its channels only, pixel by pixel, where they do not.
 
     Source: Ho et al. 2020, appendix B; Wu & He 2018 for GroupNorm.
 
@@ -82,6 +83,9 @@ class ResBlock(nn.Module):
 class Downsample(nn.Module):
     """Halve height and width with a learned 3 x 3 convolution. An odd side is rounded up.
 
+    The convolution looks at every pixel and at all channels of x itself, and there is nothing
+    else. Outside the image it finds zeros.
+
     Source: Ho et al. 2020, appendix B, and its published code.
 
     Args:
@@ -99,10 +103,11 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width with a learned 3 x 3 convolution.
+    """Double height and width, and smooth the larger image with a learned 3 x 3 convolution.
 
     What is evenly coloured comes out evenly coloured, away from the rim, whatever the weights
-    are. Only the convolution mixes pixels.
+    are. Only the convolution mixes pixels. It looks at all channels, and outside the image it
+    finds zeros.
 
     Source: Ho et al. 2020, appendix B; Odena et al. 2016.
 
@@ -130,7 +135,7 @@ class SelfAttention(nn.Module):
 
     A is a table of N x N. Its row i says how pixel i shares out its attention by the scores
     q_i . k_j, and sums to 1. If q and k are numbers with variance 1, the scores that the softmax
-    gets have variance 1 too, however many channels there are.
+    gets have variance 1 too, however many channels there are. Each W may have a bias.
 
     Source: Vaswani et al. 2017, equation 1; Ho et al. 2020, appendix B.
 
@@ -170,8 +175,8 @@ class UNet(nn.Module):
                            ResBlock, attention, ResBlock
 
     A ResBlock on level i gives c_i channels, those in the middle as many as they get. A skip is
-    joined to h along the channels. Attention is there if `config.attention`. Every ResBlock is
-    told time_embedding(t) + class_embedding(labels).
+    joined to h along the channels, before or behind h. Attention is there if `config.attention`.
+    Every ResBlock is told time_embedding(t) + class_embedding(labels).
 
     Source: Ronneberger et al. 2015, figure 1; Ho et al. 2020, appendix B.
 

@@ -52,8 +52,8 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Te
 class TimeMLP(nn.Module):
     """Turn the fixed waves into features that the network can learn.
 
-    A feature need not be a straight line over the waves: training can bend it. And it can be as
-    negative as positive.
+    A feature need not be a straight line over the waves: training can bend it. All bends of this
+    network are those of SiLU, z * sigmoid(z). And a feature can be as negative as positive.
 
     Equation:
         out = W_2 SiLU( W_1 e + b_1 ) + b_2

@@ -12,6 +12,7 @@ from course.grading.answers import Answers, reference_code
 from course.grading.checking import checks_of
 from course.grading.code import LoadedCode, LocalCode, Overlay, answer_code
 from course.grading.grader import Grader, judge
+from course.probing.observing import same
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises, select
 
 CH01 = "ch01_noise_schedule"
@@ -121,6 +122,19 @@ def test_changing_an_input_in_place_is_told(submission):
     )["1.3"]
     assert result.status == FAILED
     assert "changed betas in place" in result.message
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: [x], lambda x: torch.tensor([1.0, x])])
+def test_nan_is_the_same_as_nan_and_as_nothing_else(form, exact):
+    """A nan among a check's inputs has not changed, and one that became a number has."""
+    assert same(form(NAN), form(NAN), exact)
+    assert not any(same(form(NAN), form(other), exact) for other in (0.0, 1.0, INF))
+    assert not any(same(form(other), form(NAN), exact) for other in (0.0, 1.0, INF))
+    assert same(form(INF), form(INF), exact) and not same(form(INF), form(-INF), exact)
 
 
 @pytest.mark.parametrize(

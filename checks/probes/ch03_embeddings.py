@@ -5,7 +5,14 @@ import math
 
 import torch
 
-from checks.probes.toys import GeneratorElsewhere, generator, name_of_error, place_of, plain
+from checks.probes.toys import (
+    GeneratorElsewhere,
+    generator,
+    name_of_error,
+    place_of,
+    plain,
+    strided,
+)
 
 # By torch, which takes seconds: for the meta device.
 IMPORTED_AT_FIRST_USE = ("torch._dynamo",)
@@ -156,6 +163,7 @@ def mlp_one_by_one(impl, inputs):
         "first": plain(mlp(embedding)),
         "second": plain(mlp(embedding)),
         "alone": [plain(mlp(row)) for row in embedding.split(1)],
+        "strided": plain(mlp(strided(embedding))),
         "in eval mode": plain(mlp.eval()(embedding)),
     }
 
@@ -390,4 +398,4 @@ def dropped_with_bad_p(impl, inputs):
     def drop(p):
         return impl.drop_labels(labels, p, null, generator(inputs["seed"]))
 
-    return {"raised": [name_of_error(lambda p=p: drop(p)) for p in inputs["ps"].tolist()]}
+    return {"raised": [name_of_error(lambda p=p: drop(p)) for p in inputs["ps"]]}

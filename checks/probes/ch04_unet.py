@@ -119,16 +119,16 @@ def one_by_one(module: nn.Module, *inputs: Tensor) -> list:
 
 
 def cut_out(x: Tensor) -> Tensor:
-    """The same images, cut out of larger ones: their numbers do not lie side by side in memory."""
-    return nn.functional.pad(x, (1, 2, 1, 1))[:, :, 1:-1, 1:-2]
+    """The same numbers cut out of a wider tensor: rows do not follow each other in memory."""
+    return nn.functional.pad(x, (1, 2))[..., 1:-2]
 
 
 def company(module: nn.Module, x: Tensor, *others: Tensor) -> dict:
-    """The images together, each alone, cut out of larger ones, and together in eval mode."""
+    """The images together, each alone, cut out of wider tensors, and together in eval mode."""
     return {
         "together": plain(module(x, *others)),
         "alone": one_by_one(module, x, *others),
-        "cut out": plain(module(cut_out(x), *others)),
+        "cut out": plain(module(*map(cut_out, (x, *others)))),
         "in eval mode": plain(module.eval()(x, *others)),
     }
 
@@ -232,17 +232,19 @@ def resblock_offsets(impl, inputs):
 
 
 def resblock_gradients(impl, inputs):
+    """The gradients, and how many weights and scales get one."""
     x, cond = inputs["x"].clone().requires_grad_(), inputs["cond"].clone().requires_grad_()
     block = impl.ResBlock(*inputs["size"])
     known = Known(block, x, cond)
     known.set()
     grads = gradients(block(x, cond), [x, cond, *known.all])
+    heard = {id(p) for p, grad in zip(known.all, grads[2:]) if not silent(grad)}
     return {
         "x": grads[0],
         "cond": grads[1],
-        "silent": sorted(list(p.shape) for p, grad in zip(known.all, grads[2:]) if silent(grad)),
-        "weights": sum(p.numel() for p in known.weights),
-        "scales": sum(p.numel() for p in known.gains),
+        "silent": sorted(list(p.shape) for p in known.all if id(p) not in heard),
+        "weights": sum(p.numel() for p in known.weights if id(p) in heard),
+        "scales": sum(p.numel() for p in known.gains if id(p) in heard),
     }
 
 
@@ -438,7 +440,7 @@ def toy_blocks(log: list, made: list) -> dict[str, type[nn.Module]]:
             super().__init__("ResBlock", arguments, out_channels, log, made)
 
         def forward(self, x, cond):
-            told = torch.tanh(cond.flatten(1).mean(dim=1))[:, None, None, None]  # (B, 1, 1, 1)
+            told = torch.tanh(cond.flatten(1).mean(dim=1) / 20)[:, None, None, None]  # (B, 1, 1, 1)
             mean = x.mean(dim=1, keepdim=True)  # (B, 1, H, W)
             spread = torch.tanh((x * x).mean(dim=1, keepdim=True))
             scale = self.scale[:, None, None]  # (out, 1, 1)
@@ -470,7 +472,7 @@ def toy_blocks(log: list, made: list) -> dict[str, type[nn.Module]]:
 
 
 class ToyEmbedding(nn.Module):
-    """Numbers (B,) -> waves (B, cond_dim); keeps what it was asked for."""
+    """Numbers (B,) -> high waves (B, cond_dim); keeps what it was asked for."""
 
     def __init__(self, cond_dim: int, speed: float):
         super().__init__()
@@ -483,7 +485,7 @@ class ToyEmbedding(nn.Module):
         self.rates.copy_(self.speed * gain(tuple(self.rates.shape)))
 
     def forward(self, number):
-        out = torch.sin(number[:, None] * self.rates)
+        out = 20 * torch.sin(number[:, None] * self.rates)
         self.asked.append(number.detach().clone())
         self.given.append(out.detach().clone())
         return out
@@ -492,7 +494,7 @@ class ToyEmbedding(nn.Module):
 class Built:
     """A U-Net of the learner's, made of toy blocks."""
 
-    def __init__(self, impl, fields: dict, example: tuple[Tensor, ...]):
+    def __init__(self, impl, fields: dict, example: tuple[Tensor, ...], scale: float = 1.0):
         config = impl.UNetConfig(**fields)
         self.log: list[tuple] = []
         cond_dim = 4 * fields["base_channels"]
@@ -503,7 +505,7 @@ class Built:
             config=config, time_embedding=self.time, class_embedding=self.label, blocks=blocks
         )
         self.own = Known(self.net, *example, leave=(*stubs, self.time, self.label))
-        self.own.set()
+        self.own.set(gain=lambda shape: scale * gain(shape))
         for toy in (*stubs, self.time, self.label):
             toy.reset()  # in case the network initialises all that it holds
         self.forget()
@@ -541,8 +543,9 @@ def unet(impl, inputs):
     return _unet(impl, inputs["config"], _batch(inputs))
 
 
-def _unet(impl, fields: dict, batch: tuple[Tensor, ...]) -> dict:
-    built = Built(impl, fields, batch)
+def _unet(impl, fields: dict, batch: tuple[Tensor, ...], scale: float = 1.0) -> dict:
+    """`scale` enlarges what the norm at the end gives, and so the result."""
+    built = Built(impl, fields, batch, scale)
     out = plain(built.net(*batch))
     asked, given = [], []
     for embedding in (built.time, built.label):
@@ -561,8 +564,9 @@ def unet_attention(impl, inputs):
 
 def unet_levels(impl, inputs):
     """Networks with different numbers of resolutions."""
+    config, batch, scale = inputs["config"], _batch(inputs), inputs["scale"]
     return {
-        str(len(mults)): _unet(impl, {**inputs["config"], "channel_mults": mults}, _batch(inputs))
+        str(len(mults)): _unet(impl, {**config, "channel_mults": mults}, batch, scale)
         for mults in inputs["mults"]
     }
 

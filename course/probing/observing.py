@@ -7,6 +7,7 @@ import contextlib
 import copy
 import ctypes
 import linecache
+import math
 import signal
 import threading
 import traceback
@@ -215,17 +216,18 @@ def _function_that_raised(error: BaseException, path: str) -> str:
 
 
 def same(a: Any, b: Any, exact: bool = False) -> bool:
-    """Do two pieces of evidence agree, up to float32 rounding?"""
+    """Do two pieces of evidence agree, up to float32 rounding? nan agrees with nan alone."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
             return False
         if exact or not a.is_floating_point():
-            return torch.equal(a.nan_to_num(), b.nan_to_num())
+            return bool(((a == b) | (a.isnan() & b.isnan())).all())
         return torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key], exact) for key in a)
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(same(x, y, exact) for x, y in zip(a, b))
-    if isinstance(a, float) and isinstance(b, float) and not exact:
-        return abs(a - b) <= 1e-6 + 1e-4 * abs(b) or (a != a and b != b)
+    if isinstance(a, float) and isinstance(b, float):
+        close = a == b if exact else math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6)
+        return close or (a != a and b != b)
     return type(a) is type(b) and bool(a == b)
