@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch05_training as probes
-from checks.theory import SECONDS, at, draw_images
+from checks.theory import SECONDS, across, at, draw_images
 from course.grading.checking import (
     brief,
     check,
@@ -79,20 +79,6 @@ def draw_inputs(*shape: int, num_steps: int, dtype: torch.dtype = torch.float32)
     return inputs
 
 
-def across(inputs):
-    """The same inputs with height and width exchanged in all images: no longer contiguous."""
-
-    def turned(value):
-        if isinstance(value, dict):
-            return {name: turned(part) for name, part in value.items()}
-        if isinstance(value, list):
-            return [turned(part) for part in value]
-        images = isinstance(value, Tensor) and value.ndim == 4
-        return value.transpose(2, 3) if images else value
-
-    return lambda g: turned(inputs(g))
-
-
 @check(
     "5.1",
     probe=probes.drawn_shapes,
@@ -120,7 +106,7 @@ def test_noise_has_the_dtype_of_the_images(got, ref, inputs):
 @check(
     "5.1",
     probe=probes.drawn_shapes,
-    inputs=across(draw_inputs(4, 2, 7, 3, num_steps=1, dtype=torch.bfloat16)),
+    inputs=lambda g: across(draw_inputs(4, 2, 7, 3, num_steps=1, dtype=torch.bfloat16)(g)),
     call=DRAW_CALL.format(1, "(4, 2, 3, 7), in bfloat16 and not contiguous"),
 )
 def test_noise_is_drawn_for_any_images(got, ref, inputs):
@@ -446,7 +432,7 @@ def test_loss_is_the_mean_squared_error(got, ref, inputs):
 @check(
     "5.1",
     probe=probes.loss_target,
-    inputs=across(loss_inputs(5, 3, 6, 4)),
+    inputs=lambda g: across(loss_inputs(5, 3, 6, 4)(g)),
     call=LOSS_CALL.format(", target)", "(5, 3, 4, 6)").replace("), x0", ", x0"),
 )
 def test_loss_uses_the_target_it_is_given(got, ref, inputs):
@@ -608,7 +594,7 @@ def test_v_mixes_each_image_by_its_own_step(got, ref, inputs):
 @check(
     "5.2",
     probe=probes.v_target,
-    inputs=across(batches(probes.V_TARGET_INPUTS, (5, 3, 6, 4), (1, 1, 3, 5))),
+    inputs=lambda g: across(batches(probes.V_TARGET_INPUTS, (5, 3, 6, 4), (1, 1, 3, 5))(g)),
     call="v_target(x0, eps, t, alpha_bars), x0 not contiguous, (5, 3, 4, 6), then (1, 1, 5, 3)",
 )
 def test_v_in_other_sizes(got, ref, inputs):
@@ -660,7 +646,9 @@ def test_eps_from_v_undoes_v(got, ref, inputs):
 @check(
     "5.2",
     probe=probes.eps_from_v,
-    inputs=across(batches((*probes.EPS_FROM_V_INPUTS, "eps"), (5, 3, 6, 4), (1, 1, 3, 5))),
+    inputs=lambda g: across(
+        batches((*probes.EPS_FROM_V_INPUTS, "eps"), (5, 3, 6, 4), (1, 1, 3, 5))(g)
+    ),
     call="eps_from_v(x_t, v, t, alpha_bars), x_t not contiguous, (5, 3, 4, 6), then (1, 1, 5, 3)",
 )
 def test_eps_from_v_in_other_sizes(got, ref, inputs):

@@ -1,7 +1,6 @@
 """Checks of chapter 06: guided sampling."""
 
 import math
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from checks.probes import ch06_guided_sampling as probes
 from checks.theory import (
     GAUSSIANS,
     SECONDS,
+    across,
     at,
     cosine_curve,
     far_outside,
@@ -38,14 +38,6 @@ def irregular_schedule(g: torch.Generator, num_steps: int) -> dict[str, Tensor]:
     code that computes the weights from the betas instead of reading them agrees to 1e-5.
     """
     return tables_of(irregular_betas(g, num_steps, least=0.05))
-
-
-def across(inputs: dict) -> dict:
-    """The same inputs with height and width exchanged in all images: no longer contiguous."""
-    return {
-        name: value.transpose(2, 3) if isinstance(value, Tensor) and value.ndim == 4 else value
-        for name, value in inputs.items()
-    }
 
 
 def require_refused(got: dict, cases: list, words: str) -> None:
@@ -112,7 +104,7 @@ def test_p_sample_uses_the_parts_handed_in(got, ref, inputs):
     """The guess comes from predict_x0, mean and variance from q_posterior"""
     for name in ("predict_x0", "q_posterior"):
         require(name in got["called"], f"{name} to be called, which is handed in", "no call of it")
-    x_t, t, schedule = inputs["x_t"], inputs["t"], SimpleNamespace(**inputs["schedule"])
+    x_t, t, schedule = inputs["x_t"], inputs["t"], probes.NoiseSchedule(**inputs["schedule"])
     guess = probes.strange_x0(x_t, t, inputs["eps"], schedule.alpha_bars)
     mean, variance = probes.strange_posterior(guess, x_t, t, schedule)
     there = (t > 0).view(-1, 1, 1, 1)
