@@ -450,7 +450,7 @@ def test_loss_uses_the_target_it_is_given(got, ref, inputs):
     require_loss(got["loss"], error, "the mean of the squared difference to what target returned")
 
 
-ERRORS = [1.0, -1.0, 2.0, 300.0, -1e-3]
+ERRORS = [1.0, -1.0, 2.0, 300.0, -1e-3, 1e-5]
 
 
 @check(
