@@ -1343,6 +1343,11 @@ def test_loaded_run_goes_on_as_if_never_stopped(got, ref, inputs):
 def test_saved_run_goes_on_undisturbed(got, ref, inputs):
     """Saving does not disturb the run"""
     require_modes(got["modes"], "saving")
+    require(
+        got["at rest"] == [False],
+        "saving to leave a model in eval mode in that mode",
+        "the model, or a part of it, in training mode",
+    )
     require_same_path(
         got["path"],
         inputs,
@@ -1443,6 +1448,8 @@ def test_loop_asks_about_noisy_images_with_dropped_labels(got, ref, inputs):
             "q_sample to get the images of the batch",
             "its x0",
         )
+        require_tensor(jump["t"], "q_sample's t", (6,), torch.int64)
+        require_tensor(jump["eps"], "q_sample's eps", (6, 2, 3, 4))
         require_close(
             call["x_t"], noisy, "the model to get what q_sample made", "the model's first argument"
         )
@@ -1491,7 +1498,7 @@ def require_losses(got: dict, inputs: dict, wanted: list[Tensor], expected: str)
 @check(
     "5.6",
     probe=probes.loop_asks_for_images,
-    inputs=loop_inputs(),
+    inputs=lambda g: {**loop_inputs()(g), "tiny": 1e-4},
     call=LOOP_CALL.format(", target"),
     seconds=SECONDS,
 )
@@ -1501,6 +1508,15 @@ def test_loop_asks_for_the_target(got, ref, inputs):
     require_losses(
         got, inputs, wanted, "the mean squared difference to what the target handed in returned"
     )
+    for loss, images in zip(got["tiny losses"], inputs["images"]):
+        require_number(
+            loss,
+            float((inputs["tiny"] * images.double()).square().mean()),
+            "the mean squared difference to what the target handed in returned, however small",
+            "the loss",
+            RTOL,
+            0,
+        )
 
 
 @check(
@@ -1590,7 +1606,7 @@ def test_loop_sets_the_rate_of_each_step(got, ref, inputs):
     "5.6",
     probe=probes.loop_moves,
     inputs=loop_inputs(),
-    call=LOOP_CALL.format(", max_grad_norm=0.01") + ", and without max_grad_norm",
+    call=LOOP_CALL.format(", max_grad_norm=0.0123") + ", and without max_grad_norm",
     seconds=SECONDS,
 )
 def test_loop_clips_and_lets_the_average_follow(got, ref, inputs):
@@ -1599,7 +1615,7 @@ def test_loop_clips_and_lets_the_average_follow(got, ref, inputs):
     error = network_answer(inputs, call["x_t"], call["t"], call["labels"]) - eps
     slopes = slopes_of(error, call["x_t"], call["t"], call["labels"])
     down = -torch.cat([slopes[name].flatten() for name in ("image", "step", "label")])
-    for name, limit in (("tight", 0.01), ("unsaid", 1.0)):
+    for name, limit in (("tight", 0.0123), ("unsaid", 1.0)):
         for moved in got[name]["moved"]:
             require(
                 abs(moved - limit) < 0.001 * limit,
