@@ -61,6 +61,16 @@ def draw_images(g: torch.Generator, shape: tuple[int, ...]) -> Tensor:
     return 2 * torch.rand(shape, generator=g) - 1
 
 
+def across(inputs):
+    """The same inputs with height and width exchanged in all images: no longer contiguous."""
+    if isinstance(inputs, dict):
+        return {name: across(part) for name, part in inputs.items()}
+    if isinstance(inputs, list):
+        return [across(part) for part in inputs]
+    images = isinstance(inputs, Tensor) and inputs.ndim == 4
+    return inputs.transpose(2, 3) if images else inputs
+
+
 def far_outside(g: torch.Generator, shape: tuple[int, ...]) -> Tensor:
     """An x_0 between 1.5 and 4, or between -4 and -1.5, in each pixel."""
     size = 1.5 + 2.5 * torch.rand(shape, generator=g)

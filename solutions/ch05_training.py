@@ -10,6 +10,9 @@ happened, and the loop that makes step after step.
     eps      Gaussian noise, shaped like x0
     labels   (B,), int64, some already replaced by the null label
 
+Unless a docstring says otherwise, images, noise and tables are float32, and all tensors handed in
+lie on one device, where what comes back lies, too. No function changes a tensor that it is handed.
+
 Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
 Salimans & Ho 2022, "Progressive Distillation" (v-prediction);
 Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW).
@@ -31,7 +34,8 @@ def alpha_bar_at(alpha_bars: Tensor, t: Tensor) -> Tensor:
 def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw, for every image of the batch, a step and the noise.
 
-    Each image gets a step of its own, whatever the others get, and all steps are equally likely.
+    Each image's step is a draw of its own, whatever the others get (two may get the same), and all
+    steps are equally likely.
     Each pixel gets Gaussian noise of its own: a draw from the bell curve of mean 0 and variance 1.
     The same generator state gives the same draws, and no other source of randomness is touched.
 
@@ -42,7 +46,7 @@ def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[
     Source: Ho et al. 2020, algorithm 1, lines 3 and 4.
 
     Args:
-        x0: clean images, shape (B, C, H, W).
+        x0: clean images, shape (B, C, H, W), of any floating-point dtype.
         num_steps: T. The last step, T-1, must be drawn as often as the others.
         generator: the source of randomness, on the device of `x0`.
 
@@ -94,7 +98,8 @@ def diffusion_loss(
         target: what the network is asked for, called as target(x0, eps, t, alpha_bars).
 
     Returns:
-        the loss, a tensor without axes, through which gradients flow to the model.
+        the loss, a tensor without axes, float32 or float64, through which gradients flow to the
+        model.
     """
     x_t = q_sample(x0, t, eps, alpha_bars)  # (B, C, H, W)
     predicted = model(x_t, t, labels)  # (B, C, H, W)
@@ -228,9 +233,9 @@ def training_step(
     """One update of the weights.
 
     The optimiser takes one step down the gradient of this loss, whatever gradients the model held
-    before. If the joint norm of all gradients exceeds max_grad_norm, that step is taken with the
-    gradients scaled down to it: shorter, in the same direction. The average has seen the weights as
-    they are afterwards.
+    before. (To make these zero and to make them None is equally right.) If the joint norm of all
+    gradients exceeds max_grad_norm, that step is taken with the gradients scaled down to it:
+    shorter, in the same direction. The average has seen the weights as they are afterwards.
 
     Equation:
         1. forget the gradients of the last step
@@ -304,7 +309,8 @@ def load_checkpoint(path, model: nn.Module, ema: EMA, optimizer, generator: torc
     Args:
         path: a file that `save_checkpoint` wrote, a string or a `Path`. It is read with
             `weights_only=True`, so that a checkpoint from a stranger cannot run code.
-        model, ema, optimizer, generator: freshly made; their state is overwritten.
+        model, ema, optimizer, generator: freshly made, with the arguments that the saved ones were
+            made with. Their state is overwritten, of a network all that its `state_dict` holds.
 
     Returns:
         the number of training steps done.

@@ -6,7 +6,10 @@ steps, until a digit is there. Guidance makes it the digit that you asked for.
     x_t       images at step t, (B, C, H, W)
     eps       the noise that the network sees in x_t, (B, C, H, W)
     t         the step of each image, (B,), int64
-    schedule  has the fields of chapter 02's NoiseSchedule, each of shape (T,)
+    schedule  chapter 02's NoiseSchedule, each of its fields of shape (T,)
+
+Unless a docstring says otherwise, images, noise and tables are float32, and all tensors handed in
+lie on one device, where what comes back lies, too. No function changes a tensor that it is handed.
 
 Sources: Ho et al. 2020, "Denoising Diffusion Probabilistic Models" (DDPM);
 Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
@@ -147,7 +150,7 @@ def ancestral_sample(
         x_T: pure Gaussian noise to begin with, shape (B, C, H, W).
         schedule: the tables, each of shape (T,).
         generator: the source of the fresh noise, on the device of `x_T`.
-        film_steps: the steps t whose results x_{t-1} to keep for a film.
+        film_steps: the steps t whose results x_{t-1} to keep for a film, each named once.
 
     Returns:
         a pair (x_0, film): the images, shape (B, C, H, W), and a list of the frames kept, each of
@@ -208,8 +211,9 @@ def image_grid(images: Tensor, num_columns: int, gap: int = 2) -> Tensor:
 def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     """Betas of a shorter walk that passes through the same noise levels.
 
-    The shorter walk keeps `num_steps` of the T levels alpha_bar, evenly spaced and with the last
-    one among them. Its alpha_bar after each step is that of the level kept.
+    The shorter walk keeps `num_steps` of the T levels alpha_bar, evenly spaced over the schedule
+    but for rounding, the last one among them. Its alpha_bar after each step is that of the level
+    kept.
 
     Equation:
         beta'_i = 1 - alpha_bar_{tau_i} / alpha_bar_{tau_{i-1}}
@@ -221,9 +225,9 @@ def respace(schedule_betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
         num_steps: length of the shorter walk, 2 ... T.
 
     Returns:
-        a pair (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas, in
-        float64 because the last one lies so near 1, and the step t of the full schedule that the
-        network must be told at each of them, int64.
+        a pair (betas, timesteps), both of shape (num_steps,): the shorter schedule's betas,
+        computed in float64 and left so because the last one lies so near 1, and the step t of the
+        full schedule that the network must be told at each of them, int64.
 
     Raises:
         ValueError: if `num_steps` is out of range.

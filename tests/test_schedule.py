@@ -1,8 +1,12 @@
 """The schedule's figures, and agreement with diffusers' DDPM scheduler."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 from diffusers import DDPMScheduler
+
+from checks.probes.ch06_guided_sampling import NoiseSchedule
 
 T = 1000
 
@@ -110,3 +114,10 @@ def step_of_diffusers(scheduler, x, step, eps, noise):
         return scheduler.step(eps, step, x).prev_sample
     finally:
         module.randn_tensor = original
+
+
+def test_chapter_06_is_handed_what_chapter_02_makes(ch02, cosine):
+    assert [field.name for field in fields(NoiseSchedule)] == list(vars(cosine))
+    handed = NoiseSchedule(**vars(cosine)).to("meta")
+    assert all(table.device.type == "meta" for table in vars(handed).values())
+    assert dir(handed) == dir(cosine)

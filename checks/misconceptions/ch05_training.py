@@ -368,6 +368,14 @@ answers.edit(
 
 answers.edit(
     "5.1",
+    "noisy images in float64",
+    "q_sample answers in the dtype that it was handed, and a network whose weights are float32 "
+    "takes no float64 images. Hand over x0 as it is, or bring x_t back with .float().",
+    ("q_sample(x0, t, eps, alpha_bars)", "q_sample(x0.double(), t, eps.double(), alpha_bars)"),
+)
+
+answers.edit(
+    "5.1",
     "doubled instead of squared",
     "** is the power, * the product. Differences that are only doubled cancel each other out.",
     ("(error**2).mean()", "(error * 2).mean()"),
@@ -1332,6 +1340,13 @@ answers.edit(
     "Saving only reads. A model left in eval mode goes on training without dropout, and its "
     "running statistics no longer change.",
     ("    state = {", "    model.eval()\n    state = {"),
+)
+
+answers.edit(
+    "5.5",
+    "training mode for saving",
+    "Saving only reads. A model that was in eval mode when it was saved is to be in it afterwards.",
+    ("    torch.save(state, path)", "    model.train()\n    torch.save(state, path)"),
 )
 
 answers.edit(

@@ -1079,6 +1079,17 @@ answers.edit(
 
 answers.edit(
     "6.5",
+    "the levels computed in float32",
+    "float32 keeps seven digits of 1 - beta, so few of a small beta, and what is turned to float64 "
+    "afterwards does not get the others back. Turn the betas into float64 first.",
+    (
+        "torch.cumprod(1 - schedule_betas.double(), dim=0)",
+        "torch.cumprod(1 - schedule_betas, dim=0).double()",
+    ),
+)
+
+answers.edit(
+    "6.5",
     "betas rounded to float32",
     "The last beta lies so near 1 that float32 has no number for it. That is why they are handed "
     "out in float64.",

@@ -154,7 +154,7 @@ LOSS_INPUTS = ("x0", "t", "labels", "eps", "alpha_bars")
 class Jump:
     """Stands in for chapter 02's q_sample: records its calls, and answers what no formula gives.
 
-    So it shows whether the code uses what it was handed.
+    So it shows whether the code uses what it was handed. The dtype alone is that of chapter 02's.
     """
 
     def __init__(self, answer: Tensor):
@@ -163,7 +163,8 @@ class Jump:
     def __call__(self, x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
         asked = {"x0": x0, "t": t, "eps": eps, "alpha_bars": alpha_bars}
         self.calls.append({name: plain(value) for name, value in asked.items()})
-        return self.answer.clone()
+        doubled = torch.float64 in [getattr(value, "dtype", 0) for value in (x0, eps, alpha_bars)]
+        return self.answer.double() if doubled else self.answer.clone()
 
 
 def call_loss(impl, inputs, **options):
@@ -786,11 +787,14 @@ def checkpoint_continues(impl, inputs):
 
 
 def checkpoint_leaves_run(impl, inputs):
-    """How a run goes on after it was saved twice."""
+    """How a run goes on after it was saved twice; and the modes of one that is saved at rest."""
     with tempfile.TemporaryDirectory() as folder:
         run, _, _ = _run_and_save(impl, inputs["seed"], Path(folder))
+        resting = TinyRun(inputs["seed"])
+        resting.model.eval()
+        impl.save_checkpoint(Path(folder) / "resting.pt", *resting.objects(), 0)
     kept = {"model": modes(run.model), "average": modes(run.ema.model)}
-    return {"modes": kept, "path": run.train(AFTER)}
+    return {"modes": kept, "at rest": modes(resting.model)["training"], "path": run.train(AFTER)}
 
 
 def run_without_checkpoints(seed: int, steps: int) -> TinyRun:
@@ -926,15 +930,28 @@ def loop_asks(impl, inputs):
 
 
 def loop_asks_for_images(impl, inputs):
-    """What the loop makes of another target, and what it asks of the target."""
-    asked = []
+    """What the loop makes of another target, and what it asks of the target.
+
+    The losses are tiny where the network answers 0 and the target is hardly more.
+    """
+    asked, still = [], {name: 0 * value for name, value in inputs["weights"].items()}
 
     def target(x0, eps, t, alpha_bars):
         asked.append({"x0": plain(x0), "t": plain(t)})
         return 3 * x0 + 1
 
+    def near(x0, eps, t, alpha_bars):
+        return inputs["tiny"] * x0
+
     loop = Loop(impl, inputs, target=target)
-    return {"losses": loop.losses(), "asked": asked, "calls": loop.asked(), "noisy": loop.noisy}
+    tiny = Loop(impl, {**inputs, "weights": still}, target=near)
+    return {
+        "losses": loop.losses(),
+        "asked": asked,
+        "calls": loop.asked(),
+        "noisy": loop.noisy,
+        "tiny losses": tiny.losses(),
+    }
 
 
 def loop_asks_for_noise(impl, inputs):
@@ -988,7 +1005,7 @@ def loop_rates(impl, inputs):
 def loop_moves(impl, inputs):
     """How far the weights move in each step, and what the average is shown."""
     evidence = {}
-    for name, options in {"tight": {"max_grad_norm": 0.01}, "unsaid": {}}.items():
+    for name, options in {"tight": {"max_grad_norm": 0.0123}, "unsaid": {}}.items():
         loop = Loop(impl, inputs, 1.0, **options)
         places = [flat(loop.model)]
         for _ in loop.returned:
