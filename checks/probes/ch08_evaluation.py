@@ -175,6 +175,19 @@ def sizes_of_sets(impl, inputs):
     return {"cases": found}
 
 
+def numbers_of_rows(impl, inputs):
+    """With how many rows sets came to the distance, each number once."""
+    numbers = set()
+
+    def distance(a, b):
+        numbers.update((len(a), len(b)))
+        return 1.0
+
+    sets = (inputs["reference"], inputs["held_out"], inputs["generated"])
+    impl.distance_ratio(distance, *sets, torch.Generator().manual_seed(inputs["seed"]))
+    return {"numbers": sorted(numbers)}
+
+
 def same_reference(impl, inputs):
     """Were the same rows of the reference used in every distance?"""
     recorder = Recorder(inputs)
