@@ -1508,7 +1508,8 @@ def guided_result(inputs: dict) -> Tensor:
     "7.5",
     probe=probes.gaussian_walk,
     inputs=guided_inputs,
-    call=SEVEN_FIVE + ", for data that is Gaussian, with the exact eps and guidance w = 0.8",
+    call=SEVEN_FIVE + ", for data that is Gaussian, with the exact eps and guidance w = 0.8; "
+    "x_T not contiguous",
 )
 def test_walk_samples_as_theory_says(got, ref, inputs):
     """For Gaussian data a guided walk arrives where theory says"""

@@ -42,7 +42,7 @@ def right_by_class(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]
     "Classification Accuracy Score for Conditional Generative Models", with the roles exchanged.
 
     Args:
-        logits: what the judge says of each image, shape (N, C), N > 0.
+        logits: what the judge says of each image, shape (N, C), float32, N > 0.
         labels: the class that was asked for, shape (N,), int64, from 0 to C - 1; perhaps not all.
 
     Returns:

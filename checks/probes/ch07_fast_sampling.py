@@ -532,9 +532,10 @@ def gradient_graph(impl, inputs):
 def gaussian_walk(impl, inputs):
     """A deterministic walk with guidance where each class of data is a Gaussian.
 
-    The step takes the noise out and puts less of it back, and its memory counts the steps.
+    The step takes the noise out and puts less of it back, and its memory counts the steps. x_T is
+    not contiguous in memory.
     """
-    bars = inputs["alpha_bars"]
+    inputs, bars = {**inputs, "x_T": strided(inputs["x_T"])}, inputs["alpha_bars"]
 
     def step(x, t, t_next, eps, noise, memory):
         a = bars[t].view(-1, 1, 1, 1)

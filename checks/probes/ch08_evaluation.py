@@ -54,8 +54,8 @@ def intervals(impl, inputs):
 
 
 def types_of_counts(impl, inputs):
-    """What kind of thing the result is, and its last part."""
-    result = impl.right_by_class(inputs["logits"], labels=inputs["labels"])
+    """What kind of thing the result is, and its last part. The logits are not contiguous."""
+    result = impl.right_by_class(strided(inputs["logits"]), labels=inputs["labels"])
     return {"result": _type_of_tuple(result), "worst": _type_of_number(parts(result, 3)[2])}
 
 
