@@ -820,20 +820,24 @@ def test_frechet_of_singular_covariances(got, ref, inputs):
 
 
 def large_and_near(g: torch.Generator) -> dict:
-    """Gaussians of a spread of about 100 that differ by a thousandth of it."""
+    """Of a spread of about 100, differing by a thousandth of it; and far away, 0.01 apart."""
     identity = torch.eye(6, dtype=torch.float64)
     small = 1e-3 * (positive(g, 6) - 1.1 * identity)
-    return {"pairs": [moved(g, 1e4 * positive(g, 6), identity + small, shift=0.0)]}
+    far = moved(g, positive(g, 6), identity, shift=0.01)
+    for name in ("mean_a", "mean_b"):
+        far[name] = far[name] + 1000
+    return {"pairs": [moved(g, 1e4 * positive(g, 6), identity + small, shift=0.0), far]}
 
 
 @check(
     "8.3",
     probe=probes.frechet,
     inputs=large_and_near,
-    call=FRECHET + ", covariances of about 10,000 whose distance is about 0.01",
+    call=FRECHET + ", covariances of about 10,000 whose distance is about 0.01, and means of about "
+    "1,000 that differ by about 0.01",
 )
 def test_frechet_keeps_its_digits(got, ref, inputs):
-    """A small distance between large covariances keeps its digits: float64 throughout"""
+    """A small distance between large covariances or means keeps its digits: float64 throughout"""
     require_distances(got, inputs, "the closed form", rtol=1e-4, atol=1e-8)
 
 
@@ -854,7 +858,8 @@ def test_frechet_of_small_features(got, ref, inputs):
     "8.3",
     probe=probes.type_of_frechet,
     inputs=same_shape,
-    call="frechet_distance(mean_a=..., cov_a=..., mean_b=..., cov_b=...), looking at the type",
+    call="frechet_distance(mean_a=..., cov_a=..., ...), covariances not contiguous, "
+    "looking at the type",
 )
 def test_frechet_is_a_float(got, ref, inputs):
     """The result is a float, no tensor"""

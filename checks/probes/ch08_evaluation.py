@@ -112,8 +112,9 @@ def _frechet(impl, pair):
 
 
 def type_of_frechet(impl, inputs):
-    """What kind of number each distance is, all arguments by name."""
+    """What kind of number each distance is, named arguments, covariances not contiguous."""
     pairs = [{name: pair[name] for name in NAMES} for pair in inputs["pairs"]]
+    pairs = [p | {name: strided(p[name]) for name in ("cov_a", "cov_b")} for p in pairs]
     return {"types": [_type_of_number(impl.frechet_distance(**pair)) for pair in pairs]}
 
 
