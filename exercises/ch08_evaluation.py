@@ -41,7 +41,7 @@ def right_by_class(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]
     "Classification Accuracy Score for Conditional Generative Models", with the roles exchanged.
 
     Args:
-        logits: what the judge says of each image, shape (N, C).
+        logits: what the judge says of each image, shape (N, C), float32, N > 0.
         labels: the class that was asked for, shape (N,), int64, from 0 to C - 1; perhaps not all.
 
     Returns:
@@ -236,14 +236,16 @@ def two_nearest(images: Tensor, training: Tensor) -> Tensor:
     """How far each image is from its two nearest training images, pixel by pixel.
 
     A copy is at 0, exactly, so distances are measured by differences, in float64. There may be
-    60,000 training images, for which all differences would take minutes and more memory than there
-    is. The short cut |x - y|^2 = |x|^2 + |y|^2 - 2 x . y gives all squared distances with one
-    matrix product, but it subtracts large numbers, and in float32 a copy only comes out near 0.
+    60,000 training images of 784 pixels, for which all differences would take minutes. The short
+    cut |x - y|^2 = |x|^2 + |y|^2 - 2 x . y gives all squared distances with one matrix product, but
+    it subtracts large numbers: in float32 a copy only comes out near 0, and among many images that
+    are nearly as near its rounding decides which of them come first. The two nearest are to be
+    found even so.
 
     Source: Yoon et al. 2023, for the two distances.
 
     Args:
-        images: shape (N, D), float32, each image as a row of its pixels.
+        images: shape (N, D), float32, N > 0, each image as a row of its pixels.
         training: shape (M, D), float32, M > 1.
 
     Returns:

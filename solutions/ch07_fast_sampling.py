@@ -10,6 +10,9 @@ that a better formula follows with fewer calls of the network.
     eps        the noise that the network sees in x_t, (B, C, H, W)
     lambda_t   log( sqrt(alpha_bar_t) / sqrt(1 - alpha_bar_t) ), half of chapter 01's log-SNR
 
+Unless a docstring says otherwise, images, noise and schedules are float32, and all tensors handed
+in lie on one device, where what comes back lies, too.
+
 Sources: Song et al. 2021, "Denoising Diffusion Implicit Models" (DDIM);
 Lu et al. 2022, "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models";
 Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed".
@@ -37,14 +40,14 @@ def time_grid(
 
         trailing  999, 749, 499, 249   from T-1, all steps equally long, also the one that leaves
                                        the grid for the clean image (count steps from 1 to T)
-        leading   750, 500, 250, 0     multiples of one whole number, as large as n allows
+        leading   750, 500, 250, 0     multiples of the largest whole number of which n fit into T
         linspace  999, 666, 333, 0     from T-1 down to 0, both included, equal distances
         log_snr                        equal distances in lambda: n values, from lambda_{T-1} or
                                        from lambda_min if that is larger, up to lambda_0
 
-    What comes out between two whole numbers is rounded to the nearest. log_snr visits for each of
-    its values the step whose lambda is nearest to it, but always begins at T-1. If two values lead
-    to the same step, it is visited once, so this grid may be shorter.
+    What comes out between two whole numbers is rounded to the nearest; halfway, either will do.
+    log_snr visits for each of its values the step whose lambda is nearest to it, but always begins
+    at T-1. If two values lead to the same step, it is visited once, so this grid may be shorter.
 
     Equation:
         trailing  t_i = round( (n - i) * T / n ) - 1
@@ -127,7 +130,8 @@ def ddim_step(
         t: shape (B,), int64; the images may be at different steps.
         t_next: shape (B,), int64; -1 leads to the clean image, where alpha_bar is 1.
         eps: the noise in x_t as the network sees it, shape (B, C, H, W).
-        noise: fresh Gaussian noise, shape (B, C, H, W); may be None if eta = 0.
+        noise: fresh Gaussian noise, shape (B, C, H, W); if eta = 0 it changes nothing, and may be
+            None.
         alpha_bars: the full schedule, shape (T,).
         predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
         eta: how much of the noise of the ancestral walk to add, from 0 to 1.
@@ -258,8 +262,8 @@ def fast_sample(
 
     From each t of the grid the walk goes to the next one, and from the last to the clean image,
     t_next = -1. In every step the network is asked once, and `step` moves the images. With a
-    generator, each step is handed fresh noise. What a step has to remember for the next one is its
-    memory, which belongs to this walk alone.
+    generator, each step is handed fresh noise of the shape of `x_T`; without one, None.
+    What a step has to remember for the next one is its memory, which belongs to this walk alone.
 
     Equation:
         memory = None
@@ -271,7 +275,7 @@ def fast_sample(
 
     Args:
         predict_eps: called once for each step, as predict_eps(x, t) with x (B, C, H, W) and
-            t (B,), int64; labels and guidance are already inside it.
+            t (B,), int64, on its device; labels and guidance are already inside it.
         step: called as step(x, t, t_next, eps, noise, memory), with t and t_next of shape (B,),
             int64; returns (x_next, memory). The first step of a walk gets None as its memory.
         x_T: pure Gaussian noise to begin with, shape (B, C, H, W).

@@ -42,7 +42,7 @@ def right_by_class(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]
     "Classification Accuracy Score for Conditional Generative Models", with the roles exchanged.
 
     Args:
-        logits: what the judge says of each image, shape (N, C).
+        logits: what the judge says of each image, shape (N, C), float32, N > 0.
         labels: the class that was asked for, shape (N,), int64, from 0 to C - 1; perhaps not all.
 
     Returns:
@@ -295,29 +295,41 @@ def two_nearest(images: Tensor, training: Tensor) -> Tensor:
     """How far each image is from its two nearest training images, pixel by pixel.
 
     A copy is at 0, exactly, so distances are measured by differences, in float64. There may be
-    60,000 training images, for which all differences would take minutes and more memory than there
-    is. The short cut |x - y|^2 = |x|^2 + |y|^2 - 2 x . y gives all squared distances with one
-    matrix product, but it subtracts large numbers, and in float32 a copy only comes out near 0.
+    60,000 training images of 784 pixels, for which all differences would take minutes. The short
+    cut |x - y|^2 = |x|^2 + |y|^2 - 2 x . y gives all squared distances with one matrix product, but
+    it subtracts large numbers: in float32 a copy only comes out near 0, and among many images that
+    are nearly as near its rounding decides which of them come first. The two nearest are to be
+    found even so.
 
     Equation:
-        find     the two smallest |y|^2 - 2 x . y,  for |x|^2 is the same for all y
-        measure  those two again, as the root of sum (x - y)^2
+        find     all y whose |y|^2 - 2 x . y is, but for rounding, among the two smallest, for
+                 |x|^2 is the same for all y
+        measure  those again, as the root of sum (x - y)^2, and take the two smallest
+
+        A sum of D products is rounded by at most D * u times the sum of their sizes, where u is
+        half the float's eps. With sizes of |y|^2 + 2 |x| |y| < (|x| + |y|)^2, two such values are
+        exchanged by rounding only if they differ by less than 2 D eps (|x| + |y|)^2.
 
     Source: Yoon et al. 2023, for the two distances.
 
     Args:
-        images: shape (N, D), float32, each image as a row of its pixels.
+        images: shape (N, D), float32, N > 0, each image as a row of its pixels.
         training: shape (M, D), float32, M > 1.
 
     Returns:
         Euclidean distances, shape (N, 2), float64, the nearer first.
     """
     squares = training.square().sum(dim=1)  # (M,)
+    longest = squares.amax().sqrt()
+    rounding = 2 * training.shape[1] * torch.finfo(training.dtype).eps
     found = []
     for some in images.split(250):
-        nearest = (squares - 2 * some @ training.T).topk(2, largest=False).indices  # (B, 2)
-        difference = (training[nearest] - some[:, None]).double()  # (B, 2, D)
-        found.append(difference.square().sum(dim=2).sqrt().sort(dim=1).values)  # (B, 2)
+        short_cut = squares - 2 * some @ training.T  # (B, M)
+        second = short_cut.topk(2, largest=False).values[:, 1:]  # (B, 1)
+        limit = second + rounding * (some.norm(dim=1, keepdim=True) + longest) ** 2  # (B, 1)
+        for x, near in zip(some, short_cut <= limit):
+            exact = distances(x[None].double(), training[near].double())  # (1, K)
+            found.append(exact.topk(2, largest=False).values)  # (1, 2)
     return torch.cat(found)
 
 

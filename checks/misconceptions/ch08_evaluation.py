@@ -1207,14 +1207,17 @@ answers.edit(
     "8.6",
     "squared distances",
     "A third of a distance is a ninth of its square. Take the root.",
-    ("sum(dim=2).sqrt()", "sum(dim=2)"),
+    (
+        "append(exact.topk(2, largest=False).values)",
+        "append(exact.topk(2, largest=False).values**2)",
+    ),
 )
 
 answers.edit(
     "8.6",
     "root mean square instead of distance",
     "The Euclidean distance sums the squares over the pixels; mean() divides by their number.",
-    ("sum(dim=2)", "mean(dim=2)"),
+    ("return torch.cat(found)", "return torch.cat(found) / math.sqrt(images.shape[1])"),
 )
 
 
@@ -1231,31 +1234,76 @@ def two_nearest(images, training):
 answers.edit(
     "8.6",
     "in float32",
-    "The distances are asked for in float64: .double() before the squares are summed.",
-    (".double()", ""),
+    "The distances are asked for in float64: .double() before anything is subtracted.",
+    ("x[None].double(), training[near].double()", "x[None], training[near]"),
 )
 
 answers.edit(
     "8.6",
+    "float64 only for the result",
+    "float32 has rounded the differences before, and .double() does not bring the digits back. "
+    "Turn both images into float64, then subtract.",
+    (
+        "distances(x[None].double(), training[near].double())",
+        "distances(x[None], training[near]).double()",
+    ),
+)
+
+
+@answers.wrong(
+    "8.6",
     "the two farthest",
     "topk takes the largest, unless it is told largest=False.",
-    ("largest=False", "largest=True"),
 )
+def two_nearest(images, training):
+    return _all_distances(images, training).topk(2, dim=1).values.flip(1)
+
 
 answers.edit(
     "8.6",
     "the farther one first",
     "The nearest is in column 0.",
-    ("sort(dim=1)", "sort(dim=1, descending=True)"),
+    ("return torch.cat(found)", "return torch.cat(found).flip(1)"),
 )
 
-answers.edit(
+
+def _by_short_cut(images, training, count):
+    """The distances of the `count` that come first by the short cut, in its order."""
+    values = training.square().sum(dim=1) - 2 * images @ training.T
+    few = values.topk(min(count, len(training)), largest=False).indices  # (N, count)
+    return (training.double()[few] - images.double()[:, None]).square().sum(dim=2).sqrt()
+
+
+@answers.wrong(
     "8.6",
     "the order of the short cut kept",
     "The product finds the two, but rounding may have exchanged them, and measured exactly they "
     "are to be sorted.",
-    (".sort(dim=1).values", ""),
 )
+def two_nearest(images, training):
+    return _by_short_cut(images, training, 2)
+
+
+@answers.wrong(
+    "8.6",
+    "only the first two of the short cut measured",
+    "In float32 the short cut is rounded, and among many training images that are nearly as near "
+    "others come first. Measure all whose values rounding may have exchanged with the second "
+    "smallest, or let the short cut work in float64.",
+)
+def two_nearest(images, training):
+    return _by_short_cut(images, training, 2).sort(dim=1).values
+
+
+@answers.wrong(
+    "8.6",
+    "a few more of the short cut measured",
+    "However many are measured, a training set can hold more that float32's rounding puts before "
+    "the nearest. Let what rounding can do decide how many, or work in float64.",
+)
+def two_nearest(images, training):
+    return _by_short_cut(images, training, 16).sort(dim=1).values[:, :2]
+
 
 answers.edit(
     "8.6",
@@ -1314,12 +1362,25 @@ def two_nearest(images, training):
     return fast.topk(2, dim=1, largest=False).values
 
 
+@answers.wrong(
+    "8.6",
+    "the short cut's distances, in float64",
+    "float64 rounds less, but it rounds: |x|^2 + |y|^2 - 2 x . y of a copy is not exactly 0. Find "
+    "the two with it, and measure them again by their differences.",
+)
+def two_nearest(images, training):
+    images, training = images.double(), training.double()
+    squares = images.square().sum(dim=1)[:, None] + training.square().sum(dim=1)
+    fast = (squares - 2 * images @ training.T).clamp(min=0).sqrt()
+    return fast.topk(2, dim=1, largest=False).values
+
+
 answers.edit(
     "8.6",
     "the largest products taken for the nearest",
     "x . y is large for bright training images, near or not. |y|^2 - 2 x . y is what orders them "
     "by distance.",
-    ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ training.T).topk(2)"),
+    ("squares - 2 * some @ training.T", "-some @ training.T"),
 )
 
 answers.edit(
@@ -1327,10 +1388,9 @@ answers.edit(
     "nearest by angle",
     "The cosine does not see how bright an image is. Distances do.",
     (
-        "squares = training.square().sum(dim=1)",
-        "unit = training / training.norm(dim=1, keepdim=True).clamp(min=1e-12)",
+        "squares - 2 * some @ training.T",
+        "-some @ (training / training.norm(dim=1, keepdim=True)).T",
     ),
-    ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ unit.T).topk(2)"),
 )
 
 

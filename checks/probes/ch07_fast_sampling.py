@@ -489,8 +489,17 @@ def _sample(impl, inputs, predict_eps, step, **options):
 
 
 def walk_elsewhere(impl, inputs):
-    """Where t, t_next and the noise lie if x_T is not on the CPU."""
+    """Where t, t_next and the noise lie if x_T and the grid are not on the CPU.
+
+    A grid on the meta device has no numbers: code that looks at them is given one on the CPU.
+    """
     FastWalk(inputs).run(impl)  # raises here if it is not written yet
+    there = {**inputs, "x_T": inputs["x_T"].to("meta"), "grid": inputs["grid"].to("meta")}
+    found = _walk_there(impl, there)
+    return found if found["t"] else _walk_there(impl, {**there, "grid": inputs["grid"]})
+
+
+def _walk_there(impl, there):
     places = {"t": set(), "t_next": set(), "noise": set(), "x_0": set()}
 
     def predict_eps(x, t):
@@ -502,8 +511,7 @@ def walk_elsewhere(impl, inputs):
             places[name].add(place(value))
         return x.clone(), None
 
-    source = GeneratorElsewhere().manual_seed(inputs["seed"])
-    there = {**inputs, "x_T": inputs["x_T"].to("meta")}
+    source = GeneratorElsewhere().manual_seed(there["seed"])
     places["x_0"].add(
         place_of(lambda: parts(_sample(impl, there, predict_eps, step, generator=source), 2)[0])
     )
@@ -524,9 +532,10 @@ def gradient_graph(impl, inputs):
 def gaussian_walk(impl, inputs):
     """A deterministic walk with guidance where each class of data is a Gaussian.
 
-    The step takes the noise out and puts less of it back, and its memory counts the steps.
+    The step takes the noise out and puts less of it back, and its memory counts the steps. x_T is
+    not contiguous in memory.
     """
-    bars = inputs["alpha_bars"]
+    inputs, bars = {**inputs, "x_T": strided(inputs["x_T"])}, inputs["alpha_bars"]
 
     def step(x, t, t_next, eps, noise, memory):
         a = bars[t].view(-1, 1, 1, 1)

@@ -54,8 +54,8 @@ def intervals(impl, inputs):
 
 
 def types_of_counts(impl, inputs):
-    """What kind of thing the result is, and its last part."""
-    result = impl.right_by_class(inputs["logits"], labels=inputs["labels"])
+    """What kind of thing the result is, and its last part. The logits are not contiguous."""
+    result = impl.right_by_class(strided(inputs["logits"]), labels=inputs["labels"])
     return {"result": _type_of_tuple(result), "worst": _type_of_number(parts(result, 3)[2])}
 
 
@@ -112,8 +112,9 @@ def _frechet(impl, pair):
 
 
 def type_of_frechet(impl, inputs):
-    """What kind of number each distance is, all arguments by name."""
+    """What kind of number each distance is, named arguments, covariances not contiguous."""
     pairs = [{name: pair[name] for name in NAMES} for pair in inputs["pairs"]]
+    pairs = [p | {name: strided(p[name]) for name in ("cov_a", "cov_b")} for p in pairs]
     return {"types": [_type_of_number(impl.frechet_distance(**pair)) for pair in pairs]}
 
 
@@ -173,6 +174,19 @@ def sizes_of_sets(impl, inputs):
             }
         )
     return {"cases": found}
+
+
+def numbers_of_rows(impl, inputs):
+    """With how many rows sets came to the distance, each number once."""
+    numbers = set()
+
+    def distance(a, b):
+        numbers.update((len(a), len(b)))
+        return 1.0
+
+    sets = (inputs["reference"], inputs["held_out"], inputs["generated"])
+    impl.distance_ratio(distance, *sets, torch.Generator().manual_seed(inputs["seed"]))
+    return {"numbers": sorted(numbers)}
 
 
 def same_reference(impl, inputs):
