@@ -27,6 +27,7 @@ COLOURS = {  # far from each other, and none between two others
 ALONE, BESIDE, STACKED = range(3)  # layouts: one digit, two side by side, one above the other
 RELATIONS = {BESIDE: ("left of", "right of"), STACKED: ("above", "below")}
 WORDS = ["a", "on", *COLOURS, *DIGITS, "left", "right", "of", "above", "below"]
+VOCABULARIES = {"scenes": tuple(WORDS[:-5]), "pairs": tuple(WORDS)}  # a scene has no relation
 NOTHING = -1  # in place of the second digit and colour where there is one digit
 
 SIZES = {"scenes": 28, "pairs": 40}  # pixels
