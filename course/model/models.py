@@ -25,8 +25,8 @@ class Implementation(Protocol):
         """The module of one chapter, for example "ch04_unet"."""
 
 
-# How captions reach a network: each pixel looks at the words that it needs; or the words, which
-# know their places, come as one vector; or each word has a vector wherever it is, and they are added.
+# How captions reach a network. cross: the words know their places, and each pixel looks at those
+# that it needs; pooled: it is told their mean alone; bag: the mean of words that know no places.
 ENCODERS = ("cross", "pooled", "bag")
 
 

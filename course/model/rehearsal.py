@@ -9,6 +9,7 @@ import torch
 
 from course.model.evaluation import Evaluation
 from course.model.models import Implementation, ModelConfig, build_model, save_model
+from course.model.prompt_evaluation import PromptEvaluation
 from course.model.sampling import draw
 from course.model.training import Preset, Processes, Run
 
@@ -61,10 +62,12 @@ def rehearse_drawing(
 def rehearse_evaluation(
     impl: Implementation, config: ModelConfig, sampler: str, guidances: list[float]
 ) -> None:
-    """Ten digits in two steps, measured."""
-    config = replace(small(config), data="mnist5k")
+    """Ten digits, or captions, in two steps, measured."""
+    kind, of, _ = config.data.rpartition(" of ")
+    config = replace(small(config), data=f"{kind}{of}mnist5k")
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "model.safetensors", Path(folder) / "evaluation.json"
         save_model(file, build_model(impl, config), config)
         options = {"count": 10, "num_steps": 2, "sampler": sampler, "device": "cpu", "quiet": True}
-        Evaluation(impl, file, out, **options).run(guidances)
+        evaluation = Evaluation if config.text is None else PromptEvaluation
+        evaluation(impl, file, out, **options).run(guidances)

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from course import CourseError
 from course.files import locked, replacing, write_whole
+from course.model import PRESET_NAMES
 from course.model.data import Images, load_images
 from course.model.held_out import eps_mse
 from course.model.models import (
@@ -116,7 +117,7 @@ PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=20, images_per_epoch=32_00
 
 def get_preset(name: str) -> Preset:
     if name not in PRESETS:
-        raise CourseError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+        raise CourseError(f"there is no preset {name!r}; choose one of {', '.join(PRESET_NAMES)}")
     return PRESETS[name]
 
 
@@ -173,7 +174,7 @@ def _read_json(path: Path, fields: dict[str, type], remedy: str) -> dict:
 
 
 def _flat(config: dict) -> dict:
-    """The model's settings beside those of the run; one that an older version lacked has its default."""
+    """The model's settings beside those of the run, with those that older versions did not have."""
     older = {**asdict(ModelConfig()), "pictures": "digits", "num_scenes": Preset.num_scenes}
     rest = {key: config[key] for key in config if key != "model"}
     return {**older, **config.get("model", {}), **rest}
