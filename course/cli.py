@@ -561,7 +561,9 @@ def wanted(options) -> tuple[list[int | None] | list[str], str]:
     """What `sample` is asked to draw once or more often, and the picture's name."""
     if options.prompt:
         words = re.findall(r"[a-z0-9]+", options.prompt[0].lower())
-        return options.prompt, "prompts" if len(options.prompt) > 1 else "_".join(words)[:60]
+        return options.prompt, "prompts" if len(options.prompt) > 1 else "_".join(words)[
+            :60
+        ] or "prompt"
     if options.any:
         return [None], "any"
     if options.digit is not None:
@@ -588,13 +590,14 @@ def require_kind(config, options) -> None:
 
 
 def require_room(out: Path, count: int, columns: int, size: int) -> None:
-    """Refuse a picture that is higher than its format allows."""
-    high = 3 * ((size + 2) * -(-count // columns) + 2)  # as image_grid and the zoom make it
-    limit = MAX_PIXELS.get(out.suffix.lower(), high)
-    if high > limit:
+    """Refuse a picture that is larger than its format allows."""
+    cells = max(columns, -(-count // columns))
+    side = 3 * ((size + 2) * cells + 2)  # as image_grid and the zoom make it
+    limit = MAX_PIXELS.get(out.suffix.lower(), side)
+    if side > limit:
         raise CourseError(
-            f"{count:,} images make a picture of {high:,} pixels in height, and {out.suffix} has "
-            f"{limit:,} at most; use .png, or draw fewer"
+            f"{count:,} images make a picture of {side:,} pixels in height or width, and "
+            f"{out.suffix} has {limit:,} at most; use .png, or draw fewer"
         )
 
 

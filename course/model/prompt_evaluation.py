@@ -10,6 +10,7 @@ would be right if these three were missed independently of each other.
 import math
 import time
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from rich.table import Table
@@ -90,12 +91,7 @@ class PromptEvaluation(Measuring):
         if not bool(pictures.isfinite().all()):
             broken = int((~pictures.isfinite()).flatten(1).any(dim=1).sum())
             raise CourseError(f"{broken} of {len(pictures)} images hold infinite values or NaN")
-        found, two = self.reader.read(pictures).agree(asked), asked.layout != ALONE
-        shares = {}
-        for name in ATTRIBUTES[self.kind]:
-            right = found[name][two] if name in ("binding", "relation") else found[name]
-            shares[name] = share_of(self.ch08, right.sum(), torch.tensor(len(right)))
-        return shares
+        return shares_of(self.ch08, self.kind, self.reader.read(pictures), asked)
 
     def row(self, guidance: float) -> dict:
         started = time.monotonic()
@@ -109,6 +105,16 @@ class PromptEvaluation(Measuring):
             "flags": flags(self.measured[guidance], self.real),
             "seconds": round(time.monotonic() - started, 1),
         }
+
+
+def shares_of(ch08: ModuleType, kind: str, seen: Facts, asked: Facts) -> dict[str, Share]:
+    """How often what was seen is what was asked for; of binding and relation, in pairs alone."""
+    agreed, two = seen.agree(asked), asked.layout != ALONE
+    shares = {}
+    for name in ATTRIBUTES[kind]:
+        right = agreed[name][two] if name in ("binding", "relation") else agreed[name]
+        shares[name] = share_of(ch08, right.sum(), torch.tensor(len(right)))
+    return shares
 
 
 def product(shares: dict[str, Share]) -> float:
@@ -150,7 +156,7 @@ def tables(evaluation: PromptEvaluation) -> list[Table]:
         for name in ATTRIBUTES[evaluation.kind]:
             table.add_row(f"  {name}", *(_percent(row[part][name]) for row in columns.values()))
         products = (f"{product(row[part]):.1%}" for row in columns.values())
-        table.add_row(f"  {' x '.join(FACTORS)}", *products)
+        table.add_row("  product of the three", *products)
     return [table, error_table(evaluation)]
 
 
