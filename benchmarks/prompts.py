@@ -115,9 +115,8 @@ class Model:
         Returns:
             (figures, pictures): maps with the axes step, word, row, column, and (10, 3, 28, 28).
         """
-        ch02, ch09 = (
-            self.solutions.chapter(f"ch{name}") for name in ("02_forward_process", "09_prompts")
-        )
+        ch02 = self.solutions.chapter("ch02_forward_process")
+        ch09 = self.solutions.chapter("ch09_prompts")
         count = len(NOISE)
         x0 = self.draw([PROMPT], GUIDANCE).expand(count, -1, -1, -1)
         eps = torch.randn(x0[:1].shape, generator=torch.Generator().manual_seed(self.seed))
@@ -138,7 +137,7 @@ class Model:
 
 
 def measure(folder: Path, count: int, seed: int, record: dict, out: Path | None) -> None:
-    """Add to the record what it lacks of these runs; if `out` is given, write it and its pictures."""
+    """Add to the record what it lacks of these runs; if `out` is given, write it and pictures."""
     torch.set_num_threads(1)  # so that the figures do not depend on the number of cores
     for run in (*RUNS, "pairs"):
         if not (folder / run / "models" / "model.safetensors").is_file():

@@ -220,6 +220,8 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
 
 
 def _parse_text(given: dict) -> TextConfig:
+    if type(given["words"]) is not list:
+        raise ValueError(f"text.words should be a list, not {given['words']!r}")
     given["words"] = tuple(given["words"])
     text = TextConfig(**given)
     _check_fields(text, TextConfig(), TEXT_BOUNDS)

@@ -141,10 +141,10 @@ def _strength(number: str, written: str) -> float:
 
 
 def _unknown(word: str, text: TextConfig) -> str:
-    near = difflib.get_close_matches(word, text.words, n=1, cutoff=0.5)
-    question = f" Did you mean {near[0]!r}?" if near else ""
+    nearest = difflib.get_close_matches(word, text.words, n=1, cutoff=0)[0]
     return (
-        f"this model does not know the word {word!r}.{question} It knows: {', '.join(text.words)}"
+        f"this model does not know the word {word!r}; nearest in spelling is {nearest!r}. It "
+        f"knows: {', '.join(text.words)}"
     )
 
 
