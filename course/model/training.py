@@ -95,11 +95,11 @@ PRESETS = {
         ModelConfig(base_channels=16, channel_mults=(1, 2, 4), prediction="v", text=TextConfig()),
         epochs=9,
         batch_size=32,
-        images_per_epoch=16_000,
+        images_per_epoch=14_400,
         lr=2e-3,
         warmup=100,
         lr_decay=True,
-        sample_steps=50,
+        sample_steps=25,
         pictures="scenes",
     ),
 }
