@@ -238,6 +238,14 @@ def test_drawing_follows_each_word_and_its_strength(solutions, tiny):
     assert torch.equal(first, again) and first.shape == (1, 3, 28, 28)
     for prompt in (FOUR, "a blue seven on red", "a red:2 seven on blue", "a red:0 seven on blue"):
         assert apart(pictures_of(solutions, tiny, [prompt]), first) > 0.02, prompt
+    unguided = [
+        pictures_of(solutions, tiny, [p], guidance=0.0) for p in (SEVEN, "a red:0 seven on blue")
+    ]
+    strong, weak = (
+        pictures_of(solutions, tiny, [SEVEN], unwanted=f"a white:{strength} four")
+        for strength in (5, 0)
+    )
+    assert apart(*unguided) > 0.02 and apart(strong, weak) > 0.02
     same = pictures_of(solutions, tiny, ["a red:1.0 seven on blue"])
     assert torch.equal(same, first)
 
