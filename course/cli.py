@@ -26,7 +26,7 @@ from course.learner.workspace import (
     home,
     pictures_folder,
 )
-from course.model import SAMPLERS
+from course.model import PRESET_NAMES, SAMPLERS
 from course.syllabus import (
     NOT_WRITTEN,
     PASSED,
@@ -39,7 +39,7 @@ from course.syllabus import (
 )
 
 PICTURES = (".png", ".jpg", ".gif")  # what `course sample` can write
-MAX_DIGITS = 10_000  # in one picture
+MAX_PICTURES = 10_000  # in one picture
 MAX_PIXELS = {".jpg": 65_500, ".gif": 65_535}  # a picture's height, where the format has a limit
 MAX_SEED = 2**53  # in size; torch takes such numbers, and JSON keeps them exact
 WHOSE = "solutions, or exercises: yours where it passes, else the reference"
@@ -153,7 +153,9 @@ def make_parser() -> argparse.ArgumentParser:
     command("demo", demo, "draw all ten digits with the shipped model, and grade the reference")
 
     sub = command("train", train, "train a model; go on with the run if it was interrupted")
-    sub.add_argument("--preset", default="laptop", help="smoke, laptop (default) or seed")
+    sub.add_argument(
+        "--preset", default="laptop", help=f"{', '.join(PRESET_NAMES)} (default laptop)"
+    )
     sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
     sub.add_argument("--data", default="auto", help="auto (default), mnist or mnist5k")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
@@ -165,10 +167,17 @@ def make_parser() -> argparse.ArgumentParser:
         help="of the network's products; bfloat16 is faster where the processor computes with it",
     )
 
-    sub = command("sample", sample, "draw digits and save them as a picture")
+    sub = command("sample", sample, "draw digits, or what prompts say, and save a picture")
     sub.add_argument("--digit", type=int, help="0 ... 9; all ten if left out")
+    sub.add_argument(
+        "--prompt",
+        nargs="+",
+        metavar="TEXT",
+        help='what to draw, one picture for each, as "a red seven on blue"; "red:2" asks twice',
+    )
+    sub.add_argument("--negative", metavar="TEXT", help="with --prompt: what should not be there")
     sub.add_argument("--any", action="store_true", help="unconditional: whatever digit comes")
-    sub.add_argument("--count", type=int, help="how many; 1 of a digit, or 1 of each")
+    sub.add_argument("--count", type=int, help="how many; 1 of a digit or prompt, or 1 of each")
     sub.add_argument("--guidance", type=float, default=1.0, help="w; 0 is none (default 1)")
     sub.add_argument("--sampler", default="ancestral", choices=SAMPLERS, help=", ".join(SAMPLERS))
     sub.add_argument("--eta", type=float, default=0.0, help="noise of ddim, 0 ... 1 (default 0)")
@@ -354,12 +363,12 @@ def require_clone(command: str) -> None:
 
 
 def export_model(options) -> int:
-    from course.model.models import SHIPPED, ship
+    from course.model.models import ship
     from course.probing.loading import Implementation
 
     require_clone("export-model")
-    change, size = ship(home() / "runs" / options.run_name, Implementation("solutions"))
-    console.print(f"wrote {SHIPPED} ({SHIPPED.stat().st_size:,} bytes)")
+    path, change, size = ship(home() / "runs" / options.run_name, Implementation("solutions"))
+    console.print(f"wrote {path} ({path.stat().st_size:,} bytes)")
     console.print(
         f"half precision changes the output for fixed inputs by at most {change:.1e} "
         f"(it is of size {size:.2f}, root mean square)"
@@ -454,6 +463,7 @@ def demo(options) -> int:
 
 
 def train(options) -> int:
+    from course.model.prompts import like
     from course.model.rehearsal import rehearse_training
     from course.model.training import Run, get_preset
 
@@ -481,14 +491,22 @@ def train(options) -> int:
     if run.main:
         report_calls(impl)
         console.print(f"samples in {folder / 'generated_samples'}, side by side in progress.png")
-        console.print(f"draw with it: course sample --run {folder.name} --digit 7")
+        text = run.config.text
+        asked = "--digit 7" if text is None else f"--prompt {like(text)}"
+        console.print(f"draw with it: course sample --run {folder.name} {asked}")
     return 0
 
 
 def sample(options) -> int:
     import torch
 
-    from course.model.models import SHIPPED, choose_device, load_model, read_config
+    from course.model.models import (
+        SHIPPED,
+        SHIPPED_PROMPTS,
+        choose_device,
+        load_model,
+        read_config,
+    )
     from course.model.pictures import film_gif, save_picture, to_image
     from course.model.rehearsal import rehearse_drawing
     from course.model.sampling import draw
@@ -497,36 +515,37 @@ def sample(options) -> int:
         raise CourseError(f"--count must be at least 1, got {options.count}")
     if options.out and options.out.suffix.lower() not in PICTURES:
         raise CourseError(f"--out must end in {' or '.join(PICTURES)}, got {str(options.out)!r}")
+    asked, name = wanted(options)
     count = options.count or 1
-    digits = count if options.any or options.digit is not None else 10 * count
-    if digits > MAX_DIGITS:
-        raise CourseError(f"--count {count:,} asks for {digits:,} digits; {MAX_DIGITS:,} at most")
-    if options.any:
-        labels, name = [None] * count, "any"
-    elif options.digit is not None:
-        labels, name = [options.digit] * count, f"digit_{options.digit}"
-    else:
-        labels, name = list(range(10)) * count, "all_digits"
+    if len(asked) * count > MAX_PICTURES:
+        raise CourseError(
+            f"--count {count:,} asks for {len(asked) * count:,} pictures; {MAX_PICTURES:,} at most"
+        )
+    # A row for each prompt, where there are several and each has more than one picture.
+    by_prompt = bool(options.prompt) and len(asked) > 1 and count > 1
+    asked = [one for one in asked for _ in range(count)] if by_prompt else asked * count
+    columns = count if by_prompt else min(10, len(asked))
     out = options.out or pictures_folder() / f"{name}.png"
     strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
-    require_room(out, digits)
-    require_writable(out, *([strip, moving] if options.film else []))
-    path = SHIPPED
+    path = SHIPPED_PROMPTS if options.prompt else SHIPPED
     if options.run_name:
         path = home() / "runs" / options.run_name / "models" / "model.safetensors"
+    config = read_config(path)
+    require_kind(config, options)
+    require_room(out, len(asked), columns, config.image_size)
+    require_writable(out, *([strip, moving] if options.film else []))
     guidance = 0.0 if options.any else options.guidance
 
     def rehearse(trial) -> None:
-        rehearse_drawing(trial, read_config(path), options.sampler, guidance, options.eta)
+        rehearse_drawing(trial, config, options.sampler, guidance, options.eta)
 
     impl = code_for(options.impl, rehearse, network_of=path)
-    model, config = load_model(path, impl)
-    model = model.to(choose_device(options.device))
+    model = load_model(path, impl)[0].to(choose_device(options.device))
     images, film = draw(
         impl,
         model,
         config,
-        labels,
+        asked,
         guidance=guidance,
         num_steps=options.steps,
         seed=options.seed,
@@ -534,6 +553,7 @@ def sample(options) -> int:
         progress="drawing",
         sampler=options.sampler,
         eta=options.eta,
+        unwanted=options.negative,
     )
     if broken := int((~images.isfinite()).flatten(1).any(dim=1).sum()):
         raise CourseError(
@@ -541,9 +561,10 @@ def sample(options) -> int:
             "show; try --guidance nearer to 1, and if that does not help, train the model anew"
         )
     image_grid = impl.chapter("ch06_guided_sampling").image_grid
-    columns = min(10, len(images))
     save_picture(image_grid(images, columns), out, zoom=16 if len(images) == 1 else 3)
     console.print(f"{len(images)} drawn ({config.data} model): {out}")
+    if by_prompt:
+        console.print("a row for each prompt")
     if options.film:
         moments = torch.linspace(0, len(film) - 1, min(10, len(film))).round().int().tolist()
         frames = torch.cat([film[moment][:columns] for moment in moments])
@@ -554,19 +575,53 @@ def sample(options) -> int:
     return 0
 
 
-def require_room(out: Path, digits: int) -> None:
-    """Refuse a picture that is higher than its format allows."""
-    high = 3 * (30 * -(-digits // 10) + 2)  # as image_grid and the zoom make it
-    limit = MAX_PIXELS.get(out.suffix.lower(), high)
-    if high > limit:
+def wanted(options) -> tuple[list[int | None] | list[str], str]:
+    """What `sample` is asked to draw once or more often, and the picture's name."""
+    if options.prompt:
+        words = re.findall(r"[a-z0-9]+", options.prompt[0].lower())
+        return options.prompt, "prompts" if len(options.prompt) > 1 else "_".join(words)[
+            :60
+        ] or "prompt"
+    if options.any:
+        return [None], "any"
+    if options.digit is not None:
+        return [options.digit], f"digit_{options.digit}"
+    return list(range(10)), "all_digits"
+
+
+def require_kind(config, options) -> None:
+    """Refuse a digit asked of a model that reads prompts, and a prompt of one that does not."""
+    from course.model.prompts import like
+
+    if config.text is None and options.prompt:
+        raise CourseError("this model draws digits by their numbers: --digit 7, without --prompt")
+    if config.text and not options.prompt:
+        raise CourseError(f"this model draws what a prompt says: --prompt {like(config.text)}")
+    if options.prompt and (options.any or options.digit is not None):
+        raise CourseError("--prompt says what to draw; leave out --digit and --any")
+    if options.negative is not None and not options.prompt:
+        raise CourseError("--negative goes with --prompt")
+    if options.negative is not None and options.guidance == 0:
         raise CourseError(
-            f"{digits:,} digits make a picture of {high:,} pixels in height, and {out.suffix} has "
-            f"{limit:,} at most; use .png, or draw fewer"
+            "--guidance 0 takes no notice of what is not wanted; with --negative, choose another"
+        )
+
+
+def require_room(out: Path, count: int, columns: int, size: int) -> None:
+    """Refuse a picture that is larger than its format allows."""
+    cells = max(columns, -(-count // columns))
+    side = 3 * ((size + 2) * cells + 2)  # as image_grid and the zoom make it
+    limit = MAX_PIXELS.get(out.suffix.lower(), side)
+    if side > limit:
+        raise CourseError(
+            f"{count:,} images make a picture of {side:,} pixels in height or width, and "
+            f"{out.suffix} has {limit:,} at most; use .png, or draw fewer"
         )
 
 
 def evaluate(options) -> int:
-    from course.model.evaluation import Evaluation, flags, tables
+    from course.model import evaluation as of_digits
+    from course.model import prompt_evaluation as of_prompts
     from course.model.models import SHIPPED, read_config
     from course.model.rehearsal import rehearse_evaluation
 
@@ -575,13 +630,15 @@ def evaluate(options) -> int:
         folder = home() / "runs" / options.run_name
         model_file = folder / "models" / "model.safetensors"
 
+    config = read_config(model_file)
+
     def rehearse(trial) -> None:
-        config = read_config(model_file)
         rehearse_evaluation(trial, config, options.sampler, options.guidance)
 
     impl = code_for(options.impl, rehearse, network_of=model_file)
     out = options.out or folder / "evaluation.json"
-    evaluation = Evaluation(
+    kind = of_digits.Evaluation if config.text is None else of_prompts.PromptEvaluation
+    evaluation = kind(
         impl,
         model_file,
         out,
@@ -592,8 +649,8 @@ def evaluate(options) -> int:
         data=options.data,
         device=options.device,
     )
-    data, against = evaluation.config.data, evaluation.test_set.name
-    console.print(f"{model_file.name}, trained on {data}, against {against}")
+    against = evaluation.test_set.name
+    console.print(f"{model_file.name}, trained on {config.data}, against {against}")
     for text in evaluation.notes:
         console.print(marked("note:", "yellow", text))
     try:
@@ -601,14 +658,13 @@ def evaluate(options) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; {out} holds what was finished")
         return 130
-    for table in tables(evaluation):
+    for table in (of_digits if config.text is None else of_prompts).tables(evaluation):
         console.print(table)
-    for guidance, measurement in evaluation.measured.items():
-        found = flags(measurement)
-        for text in found:
-            console.print(marked(f"w = {guidance:g}:", "yellow", text))
-        if not found:
-            console.print(f"w = {guidance:g}: none of the known failures shows")
+    for row in evaluation.report["generated"]:
+        for text in row["flags"]:
+            console.print(marked(f"w = {row['guidance']:g}:", "yellow", text))
+        if not row["flags"]:
+            console.print(f"w = {row['guidance']:g}: none of the known failures shows")
     console.print(f"wrote {out}")
     return 0
 
@@ -623,6 +679,8 @@ def code_for(asked: str | None, rehearse, network_of: Path | None = None):
             code that it was trained with.
     """
     from course.grading.mixture import Mixture
+    from course.model.models import read_config
+    from course.model.rehearsal import rehearse_network
     from course.model.training import made_with
     from course.probing.loading import Implementation
 
@@ -636,7 +694,9 @@ def code_for(asked: str | None, rehearse, network_of: Path | None = None):
     needed = trial.called()
     passed = passing(folder, needed)
     if network_of:
-        of_network = {e.id for e in needed if e.chapter in NETWORK}
+        network = Mixture(folder)
+        rehearse_network(network, read_config(network_of))
+        of_network = {e.id for e in network.called()}
         if lost := sorted(set(networks) & of_network - passed):
             raise CourseError(
                 f"{network_of} was trained with your {', '.join(lost)}, which does not pass any "
@@ -652,9 +712,6 @@ def code_for(asked: str | None, rehearse, network_of: Path | None = None):
     else:
         console.print(f"all {len(needed)} exercises that this calls are yours")
     return Mixture(folder, passed)
-
-
-NETWORK = ("ch03_embeddings", "ch04_unet")  # what the weights in a file have to fit
 
 
 def passing(folder: Path, needed: list[Exercise]) -> set[str]:

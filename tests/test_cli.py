@@ -94,7 +94,7 @@ def test_check_names_a_misconception(learner, capsys):
             ["sample", "--seed", "1" + 30 * "0"],
             "--seed must be at most 9,007,199,254,740,992 in size",
         ),
-        (["sample", "--count", "1" + 12 * "0"], "10,000,000,000,000 digits; 10,000 at most"),
+        (["sample", "--count", "1" + 12 * "0"], "10,000,000,000,000 pictures; 10,000 at most"),
         (["sample", "--count", "0"], "--count must be at least 1, got 0"),
         (["sample", "--run", "nothing"], "there is no model at"),
         (["sample", "--out", "digits.docx"], "--out must end in .png or .jpg or .gif"),

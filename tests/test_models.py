@@ -165,6 +165,10 @@ def test_a_file_without_a_hash_is_from_an_older_version_and_still_read(tmp_path,
         ("attention", 1),
         ("prediction", "x0"),
         ("colours", 3),
+        ("image_size", 0),
+        ("image_size", 27),
+        ("image_channels", 10**6),
+        ("text", 3),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_told(told, field, value):
@@ -194,15 +198,16 @@ def test_weights_that_do_not_fit_are_told(tmp_path, tiny, solutions):
 
 def test_a_runs_model_can_be_shipped(tmp_path, tiny, solutions):
     (tmp_path / "run" / "models").mkdir(parents=True)
-    model, shipped = tmp_path / "run" / "models" / "model.safetensors", tmp_path / "shipped"
+    model = tmp_path / "run" / "models" / "model.safetensors"
+    shipped = tmp_path / "mnist.safetensors"
     save_model(model, tiny, TINY)
     with pytest.raises(CourseError, match="was trained on mnist"):
-        ship(tmp_path / "run", solutions, shipped)
+        ship(tmp_path / "run", solutions, tmp_path)
     assert not shipped.exists()
     config = replace(TINY, data="MNIST")
     save_model(model, tiny, config)
-    change, size = ship(tmp_path / "run", solutions, shipped)
-    assert load_model(shipped, solutions)[1] == config
+    path, change, size = ship(tmp_path / "run", solutions, tmp_path)
+    assert path == shipped and load_model(shipped, solutions)[1] == config
     assert shipped.stat().st_size < 0.65 * model.stat().st_size
     assert 1e-7 < change < 0.01 < size
 

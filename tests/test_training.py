@@ -237,6 +237,20 @@ def test_a_run_goes_on_with_more_epochs_where_the_learning_rate_stays(tmp_path, 
         make_run(tmp_path / "short", solutions, steady).train()
 
 
+def test_a_run_of_an_older_version_goes_on(tmp_path, finished, solutions):
+    """What that version could not set counts as the default, and anything else is another run."""
+    folder = shutil.copytree(finished, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    for lacking in (config["model"], config):
+        for name in ("text", "image_size", "image_channels", "pictures", "num_scenes"):
+            lacking.pop(name, None)
+    (folder / "config.json").write_text(json.dumps(config))
+    make_run(folder, solutions).train()
+    assert json.loads((folder / "config.json").read_text())["model"]["image_size"] == 28
+    with pytest.raises(CourseError, match="pictures is digits there and scenes here"):
+        make_run(folder, solutions, replace(SMOKE, pictures="scenes")).train()
+
+
 def test_training_again_leaves_a_finished_run_as_it_is(finished, solutions):
     before = final_weights(finished)
     make_run(finished, solutions).train()

@@ -3,4 +3,6 @@
 The chapters' code is handed in, so this room imports no other: training never depends on verdicts.
 """
 
-SAMPLERS = ("ancestral", "ddim", "2m")  # here, where the command line finds them without torch
+# Here, where the command line finds them without torch.
+SAMPLERS = ("ancestral", "ddim", "2m")
+PRESET_NAMES = ("smoke", "laptop", "seed", "prompts", "prompts-pooled", "prompts-bag", "pairs")

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from rich.table import Table
@@ -29,6 +30,7 @@ from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
 from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import Implementation, build_schedule, choose_device, load_model
+from course.model.prompts import Captioned
 from course.model.sampling import draw, eps_network, require_guidance
 
 RECALL_K = 3  # Kynkäänniemi et al. use 3
@@ -62,6 +64,12 @@ class Share:
     @property
     def value(self) -> float:
         return self.part / self.count if self.count else math.nan
+
+
+def share_of(ch08: ModuleType, part: Tensor, count: Tensor) -> Share:
+    part, count = int(part), int(count)
+    low, high = ch08.wilson_interval(part, count)
+    return Share(part, count, (float(low), float(high)))
 
 
 @dataclass(frozen=True)
@@ -174,9 +182,7 @@ class Ruler:
         )
 
     def share(self, part: Tensor, count: Tensor) -> Share:
-        part, count = int(part), int(count)
-        low, high = self.ch08.wilson_interval(part, count)
-        return Share(part, count, (float(low), float(high)))
+        return share_of(self.ch08, part, count)
 
 
 # Simple properties of the pixels
@@ -362,8 +368,13 @@ def remarks(trained_on: str, data: Images) -> list[str]:
     ]
 
 
-class Evaluation:
-    """One model, measured without guidance and with it; the report is written as it grows."""
+class Measuring:
+    """One model, measured without guidance and with it; the report is written as it grows.
+
+    What is measured is decided by those that build on it: they give `test_set`, and `row`.
+    """
+
+    test_set: Images | Captioned
 
     def __init__(
         self,
@@ -374,52 +385,32 @@ class Evaluation:
         num_steps: int = 50,
         sampler: str = "ancestral",
         seed: int = 0,
-        data: str = "auto",
         device: str = "auto",
         quiet: bool = False,
     ):
         if count < 10:
-            raise CourseError(f"--count must be at least 10, one of each digit, got {count}")
+            raise CourseError(f"--count must be at least 10, got {count}")
         if Path(out).suffix != ".json":
             raise CourseError(f"--out must end in .json, got {str(out)!r}")
         require_writable(Path(out))
         self.impl, self.out, self.quiet = impl, Path(out), quiet
         self.num_steps, self.sampler, self.seed = num_steps, sampler, seed
-        model, self.config = load_model(model_file, impl)
+        self.model, self.config = load_model(model_file, impl)
         if not 2 <= num_steps <= self.config.num_steps:
             raise CourseError(
                 f"steps must be between 2 and {self.config.num_steps}, got {num_steps}"
             )
-        if data == "auto":
-            data = data_at_hand(self.config.data)
-        train_set, self.test_set = data_of(self.config.data, data)
-        self.notes = remarks(self.config.data, self.test_set)
-        if count > (largest := largest_count(train_set, self.test_set)):
-            self.notes.append(f"{largest} images for each w, not {count:,}: {self.test_set.name} "
-                              f"holds out {largest // 10} of each digit")  # fmt: skip
-            count = largest
-        self.model = model.to(choose_device(device))
-        self.labels = torch.arange(count) % 10
-        self.ruler = Ruler(impl, train_set, self.test_set, self.labels, seed)
-        self.measured: dict[float, Measurement] = {}
+        self.model = self.model.to(choose_device(device))
         self.report = {
             "model": Path(model_file).name,
             "model_sha256": hashlib.sha256(Path(model_file).read_bytes()).hexdigest(),
             "implementation": impl.folder.name,
             "data": self.config.data,
-            "against": self.test_set.name,
-            "notes": self.notes,
-            "count": count,
             "steps": num_steps,
             "sampler": sampler,
             "seed": seed,
-            "recall_k": RECALL_K,
-            "coverage_k": COVERAGE_K,
-            "judge_sha256": self.ruler.judge_info["sha256"],
-            "features_sha256": self.ruler.features_info["sha256"],
             "device": str(next(self.model.parameters()).device),
             "torch": torch.__version__,
-            "real": as_dict(self.ruler.real),
             "generated": [],
             "complete": False,
         }
@@ -449,19 +440,66 @@ class Evaluation:
 
     def row(self, guidance: float) -> dict:
         """Draw with one guidance and measure what comes."""
-        started = time.monotonic()
+        raise NotImplementedError
+
+    def draw(self, asked: list[int] | list[str], guidance: float) -> Tensor:
+        """The pictures to be measured."""
         images, _ = draw(
             self.impl,
             self.model,
             self.config,
-            self.labels.tolist(),
+            asked,
             guidance=guidance,
             num_steps=self.num_steps,
             sampler=self.sampler,
             seed=self.seed,
-            progress=None if self.quiet else f"drawing {len(self.labels)} with w = {guidance:g}",
+            progress=None if self.quiet else f"drawing {len(asked)} with w = {guidance:g}",
         )
-        measurement = self.ruler.measure(images)
+        return images
+
+    def _write(self) -> None:
+        write_whole(self.out, json.dumps(self.report, indent=2) + "\n")
+
+
+class Evaluation(Measuring):
+    """A model of digits: are they right, do they look real, are they varied, are they new?"""
+
+    def __init__(
+        self,
+        impl: Implementation,
+        model_file: Path,
+        out: Path,
+        count: int = 1000,
+        data: str = "auto",
+        seed: int = 0,
+        **options,
+    ):
+        super().__init__(impl, model_file, out, count, seed=seed, **options)
+        if data == "auto":
+            data = data_at_hand(self.config.data)
+        train_set, self.test_set = data_of(self.config.data, data)
+        self.notes = remarks(self.config.data, self.test_set)
+        if count > (largest := largest_count(train_set, self.test_set)):
+            self.notes.append(f"{largest} images for each w, not {count:,}: {self.test_set.name} "
+                              f"holds out {largest // 10} of each digit")  # fmt: skip
+            count = largest
+        self.labels = torch.arange(count) % 10
+        self.ruler = Ruler(impl, train_set, self.test_set, self.labels, seed)
+        self.measured: dict[float, Measurement] = {}
+        self.report |= {
+            "against": self.test_set.name,
+            "notes": self.notes,
+            "count": count,
+            "recall_k": RECALL_K,
+            "coverage_k": COVERAGE_K,
+            "judge_sha256": self.ruler.judge_info["sha256"],
+            "features_sha256": self.ruler.features_info["sha256"],
+            "real": as_dict(self.ruler.real),
+        }
+
+    def row(self, guidance: float) -> dict:
+        started = time.monotonic()
+        measurement = self.ruler.measure(self.draw(self.labels.tolist(), guidance))
         self.measured[guidance] = measurement
         return {
             "guidance": guidance,
@@ -471,9 +509,6 @@ class Evaluation:
             "seconds": round(time.monotonic() - started, 1),
         }
 
-    def _write(self) -> None:
-        write_whole(self.out, json.dumps(self.report, indent=2) + "\n")
-
 
 # For the file and the screen
 
@@ -481,12 +516,12 @@ class Evaluation:
 def as_dict(values: Values) -> dict:
     """The figures as they stand in evaluation.json."""
     fields = asdict(values)
-    fields["accuracy"] = _share_dict(values.accuracy)
-    fields["by_digit"] = [_share_dict(share) for share in values.by_digit]
+    fields["accuracy"] = share_dict(values.accuracy)
+    fields["by_digit"] = [share_dict(share) for share in values.by_digit]
     return fields
 
 
-def _share_dict(share: Share) -> dict:
+def share_dict(share: Share) -> dict:
     low, high = share.interval
     return {
         "part": share.part, "count": share.count, "value": share.value, "low": low, "high": high
@@ -534,6 +569,11 @@ def tables(evaluation: Evaluation) -> list[Table]:
     line("mean brightness", lambda v: f"{v.ink:.3f}", "ink")
     line("sharpness", lambda v: f"{v.sharpness:.3f}", "sharpness")
 
+    return [table, error_table(evaluation)]
+
+
+def error_table(evaluation: Measuring) -> Table:
+    """The network's own error, band by band."""
     mse = evaluation.report["held_out_eps_mse"]
     errors = Table(title=f"held-out eps-MSE, {mse['images']} test images, mean {mse['mean']:.4f}")
     for heading in ("t", "eps-MSE"):
@@ -541,4 +581,4 @@ def tables(evaluation: Evaluation) -> list[Table]:
     width = evaluation.config.num_steps / BANDS
     for band, error in enumerate(mse["bands"]):
         errors.add_row(f"{band * width:.0f} - {(band + 1) * width - 1:.0f}", f"{error:.4f}")
-    return [table, errors]
+    return errors

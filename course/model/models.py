@@ -1,7 +1,7 @@
 """Put a model together from the chapters' parts, and keep it in a safetensors file."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -13,6 +13,7 @@ from course import ROOT, CourseError
 from course.model.weights import fill, read_weights, write_weights
 
 SHIPPED = ROOT / "models" / "mnist.safetensors"
+SHIPPED_PROMPTS = ROOT / "models" / "prompts.safetensors"  # draws what a sentence says
 
 
 class Implementation(Protocol):
@@ -22,6 +23,22 @@ class Implementation(Protocol):
 
     def chapter(self, chapter: str) -> ModuleType:
         """The module of one chapter, for example "ch04_unet"."""
+
+
+# How captions reach a network. cross: the words know their places, and each pixel looks at those
+# that it needs; pooled: it is told their mean alone; bag: the mean of words that know no places.
+ENCODERS = ("cross", "pooled", "bag")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """What a network that is told captions needs to read them."""
+
+    words: tuple[str, ...] = ()  # that it knows
+    length: int = 2  # of every row of tokens
+    dim: int = 64  # of a word's vector
+    heads: int = 4
+    encoder: str = "cross"  # one of ENCODERS
 
 
 @dataclass(frozen=True)
@@ -37,10 +54,17 @@ class ModelConfig:
     prediction: str = "eps"  # what the network predicts: "eps" or "v"
     num_steps: int = 1000  # of the cosine schedule
     data: str = "mnist"  # what it was trained on
+    image_channels: int = 1
+    image_size: int = 28  # pixels, in height and width
+    text: TextConfig | None = None  # captions instead of labels
 
     @property
     def null_label(self) -> int:
         return self.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.image_channels, self.image_size, self.image_size
 
 
 # What a configuration may ask for: far more than the course uses, and never more than a computer
@@ -50,15 +74,26 @@ BOUNDS = {
     "groups": (1, 1024),
     "num_classes": (1, 1000),
     "num_steps": (2, 100_000),
+    "image_channels": (1, 4),
+    "image_size": (4, 256),
 }
+TEXT_BOUNDS = {"length": (2, 256), "dim": (1, 1024), "heads": (1, 64)}
+MAX_WORDS = 10_000
 MAX_WIDTH = 1024  # channels
 MAX_LEVELS = 3
 
 
 def build_model(impl: Implementation, config: ModelConfig) -> nn.Module:
-    """The U-Net of chapter 04 with the embeddings of chapter 03, freshly initialised."""
+    """The U-Net of chapter 04, or chapter 09's if it is told captions, freshly initialised."""
+    unet = (_unet if config.text is None else _prompt_unet)(impl, config)
+    # Channels side by side in memory: convolutions on a CPU are about a tenth quicker.
+    return unet.to(memory_format=torch.channels_last)
+
+
+def _unet(impl: Implementation, config: ModelConfig) -> nn.Module:
     ch03, ch04 = impl.chapter("ch03_embeddings"), impl.chapter("ch04_unet")
     unet_config = ch04.UNetConfig(
+        image_channels=config.image_channels,
         base_channels=config.base_channels,
         channel_mults=tuple(config.channel_mults),
         time_dim=config.time_dim,
@@ -66,14 +101,38 @@ def build_model(impl: Implementation, config: ModelConfig) -> nn.Module:
         groups=config.groups,
         attention=config.attention,
     )
-    unet = ch04.UNet(
+    return ch04.UNet(
         unet_config,
         ch03.TimeEmbedding(config.time_dim, unet_config.cond_dim),
         ch03.ClassEmbedding(config.num_classes, unet_config.cond_dim),
         ch04.Blocks(ch04.ResBlock, ch04.Downsample, ch04.Upsample, ch04.SelfAttention),
     )
-    # Channels side by side in memory: convolutions on a CPU are about a tenth quicker.
-    return unet.to(memory_format=torch.channels_last)
+
+
+def _prompt_unet(impl: Implementation, config: ModelConfig) -> nn.Module:
+    ch03, ch04 = impl.chapter("ch03_embeddings"), impl.chapter("ch04_unet")
+    ch09, text = impl.chapter("ch09_prompts"), config.text
+    unet_config = ch09.PromptUNetConfig(
+        image_channels=config.image_channels,
+        base_channels=config.base_channels,
+        channel_mults=tuple(config.channel_mults),
+        time_dim=config.time_dim,
+        word_dim=text.dim,
+        heads=text.heads,
+        groups=config.groups,
+        cross_attention=text.encoder == "cross",
+    )
+    vocab_size = len(ch09.make_vocabulary(list(text.words)))
+    if text.encoder == "bag":
+        encoder = ch09.BagOfWords(vocab_size, text.length, text.dim)
+    else:
+        encoder = ch09.TextEncoder(vocab_size, text.length, text.dim, text.heads)
+    return ch09.PromptUNet(
+        unet_config,
+        ch03.TimeEmbedding(config.time_dim, unet_config.cond_dim),
+        encoder,
+        ch09.PromptBlocks(ch04.ResBlock, ch04.Downsample, ch04.Upsample, ch09.CrossAttention),
+    )
 
 
 def build_schedule(impl: Implementation, config: ModelConfig):
@@ -133,16 +192,12 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
     try:
         given = dict(json.loads(text))
         given["channel_mults"] = tuple(given["channel_mults"])
+        if given.get("text") is not None:
+            given["text"] = _parse_text(dict(given["text"]))
         config = ModelConfig(**given)
-        for name, default in asdict(ModelConfig()).items():
-            value = getattr(config, name)
-            if type(value) is not type(default):
-                raise ValueError(f"{name} should be like {default!r}, not {value!r}")
+        _check_fields(config, replace(ModelConfig(), text=config.text), BOUNDS)
         if config.prediction not in ("eps", "v"):
             raise ValueError(f"prediction should be 'eps' or 'v', not {config.prediction!r}")
-        for name, (low, high) in BOUNDS.items():
-            if not low <= getattr(config, name) <= high:
-                raise ValueError(f"{name} should be {low} ... {high}, not {getattr(config, name)}")
         if config.time_dim % 2:
             raise ValueError(f"time_dim should be even, not {config.time_dim}")
         mults = config.channel_mults
@@ -151,6 +206,10 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
         widths = [config.base_channels * mult for mult in mults]
         if any(not 1 <= width <= MAX_WIDTH or width % config.groups for width in widths):
             raise ValueError(f"no widths {widths} with {config.groups} groups of channels")
+        if config.text and any(width % config.text.heads for width in widths):
+            raise ValueError(f"no widths {widths} with {config.text.heads} heads")
+        if config.image_size % 2 ** (len(mults) - 1):
+            raise ValueError(f"{config.image_size} pixels cannot be halved {len(mults) - 1} times")
     except (ArithmeticError, KeyError, TypeError, ValueError, RecursionError) as error:
         why = str(error)[:200]
         raise CourseError(
@@ -158,6 +217,35 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
             f"({why}); get the file again, or the version that wrote it"
         ) from None
     return config
+
+
+def _parse_text(given: dict) -> TextConfig:
+    if type(given["words"]) is not list:
+        raise ValueError(f"text.words should be a list, not {given['words']!r}")
+    given["words"] = tuple(given["words"])
+    text = TextConfig(**given)
+    _check_fields(text, TextConfig(), TEXT_BOUNDS)
+    words = text.words
+    if not 1 <= len(words) <= MAX_WORDS or any(type(word) is not str for word in words):
+        raise ValueError(f"text.words should be 1 ... {MAX_WORDS:,} words")
+    if len(set(words)) < len(words):
+        raise ValueError("text.words should all be different")
+    if text.encoder not in ENCODERS:
+        raise ValueError(f"text.encoder should be in {ENCODERS}, not {text.encoder!r}")
+    if text.dim % text.heads:
+        raise ValueError(f"no word vectors of {text.dim} numbers with {text.heads} heads")
+    return text
+
+
+def _check_fields(config, like, bounds: dict[str, tuple[int, int]]) -> None:
+    """Raise ValueError unless each field is of the type that `like` has, and within its bounds."""
+    for name, default in vars(like).items():
+        value = getattr(config, name)
+        if type(value) is not type(default):
+            raise ValueError(f"{name} should be like {default!r}, not {value!r}")
+    for name, (low, high) in bounds.items():
+        if not low <= getattr(config, name) <= high:
+            raise ValueError(f"{name} should be {low} ... {high}, not {getattr(config, name)}")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -179,25 +267,32 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def ship(run: Path, impl: Implementation, path: Path = SHIPPED) -> tuple[float, float]:
+def ship(
+    run: Path, impl: Implementation, folder: Path = SHIPPED.parent
+) -> tuple[Path, float, float]:
     """Write a run's model in half precision to where the shipped one is.
 
     Returns:
-        by how much half precision changes the output for fixed inputs, at most, and the
+        the file; by how much half precision changes the output for fixed inputs, at most; and the
         output's size, root mean square.
     """
     model, config = load_model(run / "models" / "model.safetensors", impl)
-    if config.data != "MNIST":
+    digits = config.data.removeprefix("scenes of ").removeprefix("pairs of ")
+    if digits != "MNIST":
         raise CourseError(f"what ships draws MNIST's digits; {run} was trained on {config.data}")
+    path = folder / (SHIPPED if config.text is None else SHIPPED_PROMPTS).name
     save_model(path, model, config, half=True)
     exact = _outputs(model, config)
     change = (_outputs(load_model(path, impl)[0], config) - exact).abs().max()
-    return float(change), float(exact.square().mean().sqrt())
+    return path, float(change), float(exact.square().mean().sqrt())
 
 
 @torch.no_grad()
 def _outputs(model: nn.Module, config: ModelConfig, count: int = 110) -> Tensor:
-    """What the network says to fixed noise at steps from 0 to T-1 with all labels, (count, ...)."""
-    noise = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    """What the network says to fixed noise at steps from 0 to T-1, all labels or many words."""
+    noise = torch.randn(count, *config.image_shape, generator=torch.Generator().manual_seed(0))
     t = torch.linspace(0, config.num_steps - 1, count).round().long()
-    return model(noise, t, torch.arange(count) % (config.num_classes + 1))
+    asked = torch.arange(count) % (config.num_classes + 1)
+    if config.text is not None:
+        asked = torch.arange(count * config.text.length).view(count, -1) % len(config.text.words)
+    return model(noise, t, asked)

@@ -13,13 +13,17 @@ from course.files import replacing, write_whole
 
 
 def to_image(picture: Tensor, zoom: int = 1) -> Image.Image:
-    """A (1, H, W) picture with values in [0, 1], each pixel drawn `zoom` times as large."""
+    """A picture with values in [0, 1], each pixel drawn `zoom` times as large.
+
+    Grey if it is (1, H, W), and in colour if it is (3, H, W).
+    """
     large = F.interpolate(picture[None], scale_factor=zoom, mode="nearest")[0]
-    return Image.fromarray((large[0] * 255).round().to(torch.uint8).numpy(), mode="L")
+    pixels = (large * 255).round().to(torch.uint8).permute(1, 2, 0)  # (H, W, 1 or 3)
+    return Image.fromarray(pixels.squeeze(2).numpy())
 
 
 def save_picture(picture: Tensor, path: Path, zoom: int = 1) -> Path:
-    """Write a (1, H, W) picture in the format that the name ends in, and return its path."""
+    """Write a picture in the format that the name ends in, and return its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = io.BytesIO()

@@ -1,18 +1,31 @@
 """A run in miniature, in a second or two: it calls all that the run itself will call."""
 
+import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from course.model.evaluation import Evaluation
 from course.model.models import Implementation, ModelConfig, build_model, save_model
+from course.model.prompt_evaluation import PromptEvaluation
 from course.model.sampling import draw
 from course.model.training import Preset, Processes, Run
 
 
 def small(config: ModelConfig) -> ModelConfig:
     """The same network with few channels."""
-    return replace(config, base_channels=config.groups, time_dim=16)
+    heads = config.text.heads if config.text else 1
+    return replace(config, base_channels=math.lcm(config.groups, heads), time_dim=16)
+
+
+def rehearse_network(impl: Implementation, config: ModelConfig) -> None:
+    """The network alone: what the weights in a file have to fit."""
+    config = small(config)
+    asked = torch.zeros(1, dtype=torch.int64) if config.text is None else torch.ones(1, 2).long()
+    x = torch.zeros(1, *config.image_shape)
+    build_model(impl, config)(x, torch.zeros(1, dtype=torch.int64), asked)
 
 
 def rehearse_training(impl: Implementation, preset: Preset) -> None:
@@ -24,6 +37,7 @@ def rehearse_training(impl: Implementation, preset: Preset) -> None:
         batch_size=1,
         images_per_epoch=2,
         sample_steps=2,
+        num_scenes=2,
     )
     with tempfile.TemporaryDirectory() as folder:
         for _ in ("from the start", "from the last checkpoint"):
@@ -35,11 +49,12 @@ def rehearse_training(impl: Implementation, preset: Preset) -> None:
 def rehearse_drawing(
     impl: Implementation, config: ModelConfig, sampler: str, guidance: float, eta: float = 0.0
 ) -> None:
-    """One digit in two steps, and the picture of it."""
+    """One digit or one word in two steps, and the picture of it."""
     config = small(config)
     model = build_model(impl, config).eval()
+    asked = [0] if config.text is None else [config.text.words[0]]
     images, _ = draw(
-        impl, model, config, [0], guidance=guidance, num_steps=2, sampler=sampler, eta=eta
+        impl, model, config, asked, guidance=guidance, num_steps=2, sampler=sampler, eta=eta
     )
     impl.chapter("ch06_guided_sampling").image_grid(images, 1)
 
@@ -47,10 +62,12 @@ def rehearse_drawing(
 def rehearse_evaluation(
     impl: Implementation, config: ModelConfig, sampler: str, guidances: list[float]
 ) -> None:
-    """Ten digits in two steps, measured."""
-    config = replace(small(config), data="mnist5k")
+    """Ten digits, or captions, in two steps, measured."""
+    kind, of, _ = config.data.rpartition(" of ")
+    config = replace(small(config), data=f"{kind}{of}mnist5k")
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "model.safetensors", Path(folder) / "evaluation.json"
         save_model(file, build_model(impl, config), config)
         options = {"count": 10, "num_steps": 2, "sampler": sampler, "device": "cpu", "quiet": True}
-        Evaluation(impl, file, out, **options).run(guidances)
+        evaluation = Evaluation if config.text is None else PromptEvaluation
+        evaluation(impl, file, out, **options).run(guidances)

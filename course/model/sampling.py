@@ -11,19 +11,23 @@ from tqdm.auto import tqdm
 from course import CourseError
 from course.model import SAMPLERS
 from course.model.models import Implementation, ModelConfig, build_schedule
+from course.model.prompts import prompted
 
 MAX_BATCH = 100  # images that walk together; a larger request is drawn in several walks
 MAX_GUIDANCE = 1000.0  # in size; far beyond what gives digits, and what follows stays finite
 
 
 def eps_network(impl: Implementation, model: nn.Module, config: ModelConfig, alpha_bars: Tensor):
-    """The model as a function (x, t, labels) -> eps, whatever it was trained to predict."""
+    """The model as a function (x, t, labels) -> eps, whatever it was trained to predict.
+
+    With chapter 09's network: (x, t, tokens) or (x, t, tokens, mask) -> eps.
+    """
     if config.prediction == "eps":
         return model
     eps_from_v = impl.chapter("ch05_training").eps_from_v
 
-    def predict_eps(x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        return eps_from_v(x, model(x, t, labels), t, alpha_bars)
+    def predict_eps(x: Tensor, t: Tensor, *asked: Tensor) -> Tensor:
+        return eps_from_v(x, model(x, t, *asked), t, alpha_bars)
 
     return predict_eps
 
@@ -65,11 +69,38 @@ def require_guidance(guidance: float) -> None:
         )
 
 
+def labelled(
+    impl: Implementation,
+    config: ModelConfig,
+    network: Callable[..., Tensor],
+    labels: list[int | None],
+    guidance: float,
+    device: torch.device,
+) -> Callable[[Tensor, Tensor, slice], Tensor]:
+    """The noise to take away for these labels, as a function (x, t, which of them) -> eps.
+
+    Raises:
+        CourseError: if there is no such label.
+    """
+    ch06, null = impl.chapter("ch06_guided_sampling"), config.null_label
+    for label in labels:
+        if label is not None and not 0 <= label < config.num_classes:
+            raise CourseError(f"digits run from 0 to {config.num_classes - 1}, got {label}")
+    wanted = torch.tensor([null if label is None else label for label in labels], device=device)
+
+    def predict_eps(x: Tensor, t: Tensor, part: slice) -> Tensor:
+        if guidance == 0:
+            return network(x, t, wanted[part])
+        return ch06.guided_eps(network, x, t, wanted[part], guidance, null)
+
+    return predict_eps
+
+
 def draw(
     impl: Implementation,
     model: nn.Module,
     config: ModelConfig,
-    labels: list[int | None],
+    asked: list[int | None] | list[str],
     guidance: float = 1.0,
     num_steps: int = 100,
     seed: int = 0,
@@ -78,11 +109,12 @@ def draw(
     sampler: str = "ancestral",
     eta: float = 0.0,
     on_step: Callable[[int, int], None] | None = None,
+    unwanted: str | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Draw one image for each label, with guidance.
+    """Draw one image for each thing asked for, with guidance.
 
     Args:
-        labels: the digits to draw; None draws any digit.
+        asked: the digits to draw, None for any digit; or prompts, if the model is told captions.
         guidance: w; 0 is plain conditional.
         num_steps: length of the walk; with fewer than the schedule's steps it is respaced.
         seed: the same seed gives the same images on the same kind of device.
@@ -91,13 +123,14 @@ def draw(
         sampler: "ancestral", or chapter 07's "ddim" or "2m".
         eta: for ddim, how much of the ancestral walk's noise to add, from 0 to 1.
         on_step: called as on_step(done, total) before each step; what it raises ends the walk.
+        unwanted: a prompt for what should not be there, if the model is told captions.
 
     Returns:
-        (images, film): (N, 1, 28, 28) in about [-1, 1], and the frames, each of that shape.
+        (images, film): (N, *config.image_shape) in about [-1, 1], and the frames, of that shape.
 
     Raises:
-        CourseError: if a label, the number of steps, guidance or eta is out of range, or for
-            another sampler.
+        CourseError: if a label or a prompt, the number of steps, guidance or eta is out of range,
+            or for another sampler.
     """
     if sampler not in SAMPLERS:
         raise CourseError(f"there is no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
@@ -106,9 +139,6 @@ def draw(
         raise CourseError(f"eta must be between 0 and 1, got {eta:g}")
     if eta > 0 and sampler != "ddim":
         raise CourseError(f"eta is for the ddim sampler; {sampler} has none")
-    for label in labels:
-        if label is not None and not 0 <= label < config.num_classes:
-            raise CourseError(f"digits run from 0 to {config.num_classes - 1}, got {label}")
     if not 2 <= num_steps <= config.num_steps:
         raise CourseError(f"steps must be between 2 and {config.num_steps}, got {num_steps}")
     device = next(model.parameters()).device
@@ -116,6 +146,10 @@ def draw(
     full = build_schedule(impl, config)
     alpha_bars = full.alpha_bars.to(device)
     network = eps_network(impl, model, config, alpha_bars)
+    if config.text is None:
+        told = labelled(impl, config, network, asked, guidance, device)
+    else:
+        told = prompted(impl, config, network, asked, unwanted, guidance, device)
     if sampler == "ancestral":
         betas, timesteps = ch06.respace(full.betas, num_steps)
         schedule = ch02.make_schedule(betas).to(device)
@@ -127,26 +161,23 @@ def draw(
         timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
         walk = fast_walk(impl, sampler, alpha_bars, timesteps, eta)
 
-    null = config.null_label
-    wanted = torch.tensor([null if label is None else label for label in labels], device=device)
     generator = torch.Generator(device).manual_seed(seed)
     places = torch.linspace(num_steps - 1, 0, film_frames).round().int().tolist()
-    parts = wanted.split(MAX_BATCH)
+    parts = [slice(first, first + MAX_BATCH) for first in range(0, len(asked), MAX_BATCH)]
     bar = tqdm(total=len(parts) * num_steps, desc=progress, disable=progress is None, leave=False)
     steps_done = itertools.count()
 
     finished, films = [], []
     for part in parts:
 
-        def predict_eps(x: Tensor, t: Tensor, part: Tensor = part) -> Tensor:
+        def predict_eps(x: Tensor, t: Tensor, part: slice = part) -> Tensor:
             if on_step:
                 on_step(next(steps_done), bar.total)
             bar.update()
-            if guidance == 0:
-                return network(x, t, part)
-            return ch06.guided_eps(network, x, t, part, guidance, null)
+            return told(x, t, part)
 
-        x_T = torch.randn(len(part), 1, 28, 28, generator=generator, device=device)
+        count = len(asked[part])
+        x_T = torch.randn(count, *config.image_shape, generator=generator, device=device)
         if sampler == "ancestral":
             x0, film = ch06.ancestral_sample(
                 # The walk counts its own steps; the network knows those of the full schedule.

@@ -16,20 +16,23 @@ from tqdm.auto import tqdm
 
 from course import CourseError
 from course.files import locked, replacing, write_whole
+from course.model import PRESET_NAMES
 from course.model.data import Images, load_images
 from course.model.held_out import eps_mse
 from course.model.models import (
     Implementation,
     ModelConfig,
+    TextConfig,
     build_model,
     build_schedule,
     choose_device,
     save_model,
 )
 from course.model.pictures import save_picture, save_progress
+from course.model.prompts import Captioned, for_scenes, load_scenes
 from course.model.sampling import draw, eps_network
 
-SAMPLES_PER_CLASS = 4
+NUM_SAMPLES = 40  # in the grid of an epoch
 FILM_FRAMES = 10
 MSE_IMAGES = 64  # held-out images, each at ten noise levels; `course evaluate` takes more
 
@@ -51,6 +54,8 @@ class Preset:
     label_dropout: float = 0.1
     sample_steps: int = 100  # of the sample grids
     seed: int = 0
+    pictures: str = "digits"  # or, with captions, "scenes" or "pairs" of them
+    num_scenes: int = 60_000  # how many of these are made, to be gone through again and again
     precision: str = "float32"  # of the network's products in training, or "bfloat16"
 
 
@@ -85,12 +90,34 @@ PRESETS = {
         warmup=0,
         lr_decay=False,
     ),
+    # Many short epochs: each leaves a checkpoint, and they show what is learned when.
+    "prompts": Preset(
+        ModelConfig(base_channels=16, channel_mults=(1, 2, 4), prediction="v", text=TextConfig()),
+        epochs=9,
+        batch_size=32,
+        images_per_epoch=14_400,
+        lr=2e-3,
+        warmup=100,
+        lr_decay=True,
+        sample_steps=25,
+        pictures="scenes",
+    ),
 }
+# The same network and the same budget with other readers of the caption.
+PRESETS |= {
+    f"prompts-{encoder}": replace(
+        PRESETS["prompts"],
+        model=replace(PRESETS["prompts"].model, text=TextConfig(encoder=encoder)),
+    )
+    for encoder in ("pooled", "bag")
+}
+# Two digits in a relation: hours on two cores.
+PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=20, images_per_epoch=32_000, pictures="pairs")
 
 
 def get_preset(name: str) -> Preset:
     if name not in PRESETS:
-        raise CourseError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+        raise CourseError(f"there is no preset {name!r}; choose one of {', '.join(PRESET_NAMES)}")
     return PRESETS[name]
 
 
@@ -147,8 +174,10 @@ def _read_json(path: Path, fields: dict[str, type], remedy: str) -> dict:
 
 
 def _flat(config: dict) -> dict:
-    """The model's settings beside those of the run."""
-    return {**config.get("model", {}), **{key: config[key] for key in config if key != "model"}}
+    """The model's settings beside those of the run, with those that older versions did not have."""
+    older = {**asdict(ModelConfig()), "pictures": "digits", "num_scenes": Preset.num_scenes}
+    rest = {key: config[key] for key in config if key != "model"}
+    return {**older, **config.get("model", {}), **rest}
 
 
 def made_with(model_file: Path) -> tuple[str, list[str]]:
@@ -214,11 +243,15 @@ class Run:
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         self.main = self.processes.rank == 0
         self.quiet = quiet or not self.main
-        self.train_set, self.test_set = self._load_data(data)
-        self.preset = replace(preset, model=replace(preset.model, data=self.train_set.name))
+        model = preset.model
+        self.captions = preset.pictures != "digits"
+        if self.captions:
+            model = for_scenes(model, preset.pictures)
+        self.train_set, self.test_set = self._load_data(data, preset, model)
+        self.preset = replace(preset, model=replace(model, data=self.train_set.name))
         self._check_sizes()
 
-        self.ch03, self.ch05 = impl.chapter("ch03_embeddings"), impl.chapter("ch05_training")
+        self.ch05 = impl.chapter("ch05_training")
         self.config = self.preset.model
         self.schedule = build_schedule(impl, self.config).to(self.device)
         self.target = self.ch05.v_target if self.config.prediction == "v" else self.ch05.eps_target
@@ -237,14 +270,22 @@ class Run:
         self.generator = torch.Generator().manual_seed(self.preset.seed)
         self.metrics: dict[str, list] = {"losses": [], "epochs": []}
 
-    def _load_data(self, name: str) -> tuple[Images, Images]:
+    def _load_data(
+        self, name: str, preset: Preset, model: ModelConfig
+    ) -> tuple[Images, Images] | tuple[Captioned, Captioned]:
         if self.main:
             load_images(name, train=True, download=True)  # one process fetches, the others wait
         if self.processes.count > 1:
             dist.barrier()
-        train = load_images(name, train=True)
+        train, test = load_images(name, train=True), load_images(name, train=False)
+        if self.captions:
+            kind, counts = preset.pictures, (preset.num_scenes, max(MSE_IMAGES, NUM_SAMPLES))
+            train, test = (
+                load_scenes(self.impl, model.text, kind, images, count, preset.seed)
+                for images, count in zip((train, test), counts)
+            )
         self.say(f"data: {train.name}, {len(train):,} images")
-        return train, load_images(name, train=False)
+        return train, test
 
     def _check_sizes(self) -> None:
         if self.preset.batch_size % self.processes.count:
@@ -284,9 +325,11 @@ class Run:
         rank, count = self.processes.rank, self.processes.count
 
         def drop_labels(labels: Tensor, generator: torch.Generator) -> Tensor:
-            return self.ch03.drop_labels(
-                labels, preset.label_dropout, self.config.null_label, generator
-            )
+            if self.captions:
+                ch09 = self.impl.chapter("ch09_prompts")
+                return ch09.drop_captions(labels, preset.label_dropout, generator)
+            ch03 = self.impl.chapter("ch03_embeddings")
+            return ch03.drop_labels(labels, preset.label_dropout, self.config.null_label, generator)
 
         def rate(step: int) -> float:
             return ch05.learning_rate(
@@ -467,15 +510,20 @@ class Run:
         self._save(f"epoch_{epoch + 1}.pt", step)
         self._save("last.pt", step)
 
+    def _asked(self, count: int) -> list[int] | list[str]:
+        """What the grids show: the digits in turn, or the first held-out pictures' captions."""
+        if self.captions:
+            return self.test_set.captions[:count]
+        return [number % 10 for number in range(count)]
+
     def _draw_samples(self, epoch: int) -> None:
         """The sample grid of one epoch, and the picture of all epochs so far side by side."""
         ch06 = self.impl.chapter("ch06_guided_sampling")
-        labels = [digit for _ in range(SAMPLES_PER_CLASS) for digit in range(10)]
         images, _ = draw(
             self.impl,
             self.ema.model,
             self.config,
-            labels,
+            self._asked(NUM_SAMPLES),
             num_steps=self.preset.sample_steps,
             seed=self.preset.seed,
             progress=None if self.quiet else f"samples of epoch {epoch + 1}",
@@ -498,7 +546,7 @@ class Run:
             self.impl,
             self.ema.model,
             self.config,
-            list(range(10)),
+            self._asked(10),
             num_steps=self.preset.sample_steps,
             seed=self.preset.seed,
             film_frames=FILM_FRAMES,

@@ -1,9 +1,13 @@
-"""A playground for the sampler: ask for a digit, move the settings, watch the walk from noise."""
+"""A playground for the sampler: ask for a digit, move the settings, watch the walk from noise.
+
+With a model that reads prompts, you write what is to be drawn and what is not wanted.
+"""
 
 import html
 import io
 import threading
 from base64 import b64encode
+from pathlib import Path
 
 import ipywidgets as widgets
 from PIL import Image
@@ -13,6 +17,7 @@ from course import CourseError
 from course.model import SAMPLERS
 from course.model.models import SHIPPED, load_model
 from course.model.pictures import film_gif, to_image
+from course.model.prompts import like
 from course.model.sampling import draw
 from course.pages.notebook import picture_html
 from course.probing.loading import Implementation
@@ -29,16 +34,20 @@ class Stopped(Exception):
 
 
 class Explorer(widgets.VBox):
-    """The shipped model with its settings as widgets. It draws once when it is made.
+    """A model with its settings as widgets. It draws once when it is made.
 
     Later walks run in a thread of their own, so that the page stays alive and Stop is heard.
+
+    Args:
+        model_file: the shipped model of digits if left out. A model that reads prompts has a line
+            for each prompt, up to ten of them, and they take turns in the ten pictures.
     """
 
-    def __init__(self):
+    def __init__(self, model_file: Path = SHIPPED):
         self._impl = Implementation("solutions")
-        self._model, self._config = load_model(SHIPPED, self._impl)
+        self._model, self._config = load_model(model_file, self._impl)
         self._stop = threading.Event()
-        self.film: list[Tensor] = []  # each (COUNT, 1, 28, 28), from noise to digits
+        self.film: list[Tensor] = []  # each (COUNT, channels, height, width), from noise to picture
 
         def wide(kind, name: str, **settings):
             layout, style = (
@@ -47,7 +56,12 @@ class Explorer(widgets.VBox):
             )
             return kind(description=name, layout=layout, style=style, **settings)
 
-        self.asked = wide(widgets.Dropdown, "digit", options=list(ASKS))
+        text = self._config.text
+        if text is None:
+            self.asked = wide(widgets.Dropdown, "digit", options=list(ASKS))
+        else:
+            self.asked = wide(widgets.Textarea, "prompts", value=like(text).strip('"'), rows=3)
+        self.unwanted = wide(widgets.Text, "not wanted")
         self.guidance = wide(
             widgets.FloatSlider, "guidance w", value=1.0, min=-1.0, max=8.0, step=0.5
         )
@@ -69,6 +83,8 @@ class Explorer(widgets.VBox):
         widgets.jslink((self.play, "value"), (self.moment, "value"))
         buttons = widgets.HBox([self.draw_button, self.stop_button])
         settings = [self.asked, self.guidance, self.steps, self.sampler, self.seed]
+        if text is not None:
+            settings.insert(1, self.unwanted)
         film = widgets.HBox([self.play, self.moment])
         super().__init__([*settings, buttons, self.bar, self.words, self.picture, film, self.files])
         self.add_class("course-widget")
@@ -89,7 +105,6 @@ class Explorer(widgets.VBox):
         return thread
 
     def _draw(self) -> None:
-        asked = self.asked.value
         settings = {
             "guidance": self.guidance.value,
             "num_steps": self.steps.value,
@@ -97,13 +112,15 @@ class Explorer(widgets.VBox):
             "seed": self.seed.value,
         }
         try:
+            asked, words = self._asked()
             _, film = draw(
                 self._impl,
                 self._model,
                 self._config,
-                ASKS[asked],
+                asked,
                 film_frames=FRAMES,
                 on_step=self._step,
+                unwanted=self.unwanted.value.strip() or None,
                 **settings,
             )
         except Stopped:
@@ -114,11 +131,23 @@ class Explorer(widgets.VBox):
             self.bar.value = self.bar.max
             self._say(
                 "asked for {}: w = {guidance:g}, {num_steps} steps of {sampler}, seed {seed} "
-                "(model trained on {})".format(asked, self._config.data, **settings)
+                "(model trained on {})".format(words, self._config.data, **settings)
             )
             self._show(film)
         finally:
             self.draw_button.disabled, self.stop_button.disabled = False, True
+
+    def _asked(self) -> tuple[list, str]:
+        """What each picture is to show, and this in words."""
+        if self._config.text is None:
+            return ASKS[self.asked.value], self.asked.value
+        prompts = [line for line in self.asked.value.splitlines() if line.strip()]
+        if not 1 <= len(prompts) <= COUNT:
+            raise CourseError(f"write 1 to {COUNT} prompts, one a line; there are {len(prompts)}")
+        words = ", ".join(f'"{prompt}"' for prompt in prompts)
+        if self.unwanted.value.strip():
+            words += f', not "{self.unwanted.value.strip()}"'
+        return [prompts[n % len(prompts)] for n in range(COUNT)], words
 
     def _step(self, done: int, total: int) -> None:
         if self._stop.is_set():
