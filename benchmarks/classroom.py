@@ -21,11 +21,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.naming import first_failure
 from course import ROOT
 from course.classroom.batch import Batch
 from course.classroom.collecting import collect
 from course.classroom.results import SubmissionResult
 from course.grading.answers import Answer, equivalents_of, misconceptions_of
+from course.grading.code import answer_code
 from course.grading.source import names_used
 from course.learner.skeletons import skeleton
 from course.syllabus import FAILED, NOT_WRITTEN, PASSED, Chapter, chapters, exercises
@@ -109,7 +111,8 @@ def write_chapter(folder: Path, chapter: Chapter, draw: random.Random) -> Expect
         answer = draw.choice((misconceptions_of if wrong else equivalents_of)(exercise.id))
         text += f"\n\n{text_of(answer)}"  # stands behind the solution's, so it is the one
         if wrong:
-            expected[exercise.id] = (FAILED, answer.name)
+            _, seen = first_failure(answer_code(answer), exercise.id)
+            expected[exercise.id] = (FAILED, "" if seen.raised else answer.name)
     file.write_text(text, encoding="utf-8")
     return _without_followers(expected, chapter, file)
 

@@ -1,9 +1,9 @@
 """Make mutants of an exercise's reference: copies of its file, each with one small change.
 
 Mutated is what the learner writes (course.learner.skeletons decides what that is: no docstrings, no
-guards, no call of super().__init__(), and in the U-Net nothing above "Yours to write"), together
-with the default values in the signatures and the decorators that the skeleton leaves out.
-Annotations and f-strings are left alone.
+call of super().__init__(), and in the U-Net nothing above "Yours to write"), together with the
+default values in the signatures, the decorators that the skeleton leaves out, and the guards, which
+it gives but a learner may lose. Annotations, f-strings and the words of errors are left alone.
 """
 
 import ast
@@ -13,9 +13,9 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.operators import OPERATORS, Name, Place, Replacement, Scope, changed
+from benchmarks.operators import OPERATORS, Name, Parameter, Place, Replacement, Scope, changed
 from course.grading.source import find_definition
-from course.learner.skeletons import cuts_of
+from course.learner.skeletons import cuts_of, is_guard
 from course.syllabus import Exercise
 
 UNTOUCHED = {"annotation", "returns", "ctx", "op", "ops"}
@@ -144,11 +144,16 @@ def _spots_of_function(
             if default is not None:
                 place = Place(default, function.args, field, index, scope)
                 yield from _spots_below(place, function, {function: where})
-    mine = [i for i, statement in enumerate(function.body) if statement.lineno in lines]
+    guards = [i for i, statement in enumerate(function.body) if is_guard(statement)]
+    body = [i for i, statement in enumerate(function.body) if statement.lineno in lines]
+    mine = sorted({*guards, *body})
     labels = _labels([function.body[i] for i in mine], where)
-    scope = dataclasses.replace(scope, names=_names(function))
+    called = frozenset(
+        parameter.name for parameter in _parameters(function) if _is_called(parameter, function)
+    )
+    scope = dataclasses.replace(scope, names=_names(function), called=called)
     for index in mine:
-        parameters = _parameters(function) if index == mine[0] else ()
+        parameters = _parameters(function) if index == min(body, default=None) else ()
         here = dataclasses.replace(scope, parameters=parameters)
         place = Place(function.body[index], function, "body", index, here)
         yield from _spots_below(place, function.body[index], labels)
@@ -159,6 +164,8 @@ def _spots_below(place: Place, statement: ast.stmt, labels: dict[ast.stmt, str])
     node = place.node
     yield Spot(place, labels[statement], statement)
     scope = dataclasses.replace(place.scope, parameters=())
+    if isinstance(node, ast.Raise):
+        return
     if isinstance(node, ast.FunctionDef):
         scope = dataclasses.replace(scope, names=scope.names + _names(node))
     for field, value in ast.iter_fields(node):
@@ -222,18 +229,27 @@ def _scope(definition: ast.stmt, tree: ast.Module) -> Scope:
     )
 
 
-def _parameters(function: ast.FunctionDef) -> tuple[tuple[str, ast.expr | None], ...]:
-    """Parameters with their default values, but for self."""
+def _parameters(function: ast.FunctionDef) -> tuple[Parameter, ...]:
+    """The parameters, but for self."""
     args = function.args
     positional = [*args.posonlyargs, *args.args]
     defaults = [None] * (len(positional) - len(args.defaults)) + args.defaults
     pairs = [*zip(positional, defaults), *zip(args.kwonlyargs, args.kw_defaults)]
-    return tuple((arg.arg, default) for arg, default in pairs if arg.arg != "self")
+    return tuple(
+        Parameter(arg.arg, ast.unparse(arg.annotation) if arg.annotation else "", default)
+        for arg, default in pairs
+        if arg.arg != "self"
+    )
+
+
+def _is_called(parameter: Parameter, function: ast.FunctionDef) -> bool:
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return any(getattr(call.func, "id", "") == parameter.name for call in calls)
 
 
 def _names(function: ast.FunctionDef) -> tuple[Name, ...]:
     """Parameters and local names, in the order in which they are bound."""
-    names = [Name(name, (0, 0)) for name, _ in _parameters(function)]
+    names = [Name(parameter.name, (0, 0)) for parameter in _parameters(function)]
     for node in _own_nodes(function):
         targets, end = [], None
         if isinstance(node, ast.Assign):

@@ -22,6 +22,15 @@ class Name:
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """A parameter of a function, but for self."""
+
+    name: str
+    kind: str  # its annotation as text, such as "Tensor"
+    default: ast.expr | None
+
+
+@dataclass(frozen=True)
 class Scope:
     """What an operator may use at a place."""
 
@@ -29,9 +38,8 @@ class Scope:
     attributes: tuple[tuple[str, str], ...] = ()  # (owner, attribute) pairs of the definition
     strings: tuple[str, ...] = ()  # of the definition
     modules: frozenset[str] = frozenset()  # names that the file imports
-    parameters: tuple[
-        tuple[str, ast.expr | None], ...
-    ] = ()  # at a body's first statement: defaults
+    parameters: tuple["Parameter", ...] = ()  # at a body's first statement
+    called: frozenset[str] = frozenset()  # parameters that the function calls
 
 
 @dataclass(frozen=True)
@@ -160,11 +168,11 @@ def dropped_statement(place: Place) -> Iterator[Replacement]:
 
 def ignored_argument(place: Place) -> Iterator[Replacement]:
     """The body begins with p = p * 0 or p = its default."""
-    for name, default in place.scope.parameters:
-        values = [ast.BinOp(ast.Name(name), ast.Mult(), ast.Constant(0))]
-        values += [] if default is None else [default]
-        for value in values:
-            yield [ast.Assign([ast.Name(name)], value, lineno=0), place.node]
+    for parameter in place.scope.parameters:
+        zero = ast.BinOp(ast.Name(parameter.name), ast.Mult(), ast.Constant(0))
+        for value in (zero, parameter.default):
+            if value is not None:
+                yield [assignment(parameter.name, value), place.node]
 
 
 def loop_ends(place: Place) -> Iterator[Replacement]:
@@ -384,6 +392,89 @@ def other_attribute(place: Place) -> Iterator[Replacement]:
             yield changed(node, attr=other)
 
 
+# What a docstring promises
+
+
+def other_error(place: Place) -> Iterator[Replacement]:
+    """raise ValueError(...) -> raise RuntimeError(...)."""
+    if isinstance(place.node, ast.Raise) and isinstance(place.node.exc, ast.Call):
+        yield changed(place.node, exc=changed(place.node.exc, func=ast.Name("RuntimeError")))
+
+
+NARROWER = {"Tensor": ("{}.float()", "{}.view(-1).view({}.shape)"), "float": ("round({}, 2)",)}
+
+
+def narrowed_input(place: Place) -> Iterator[Replacement]:
+    """The body begins with x = x.float(), or x = x.view(-1).view(x.shape), or p = round(p, 2)."""
+    for parameter in place.scope.parameters:
+        for text in NARROWER.get(parameter.kind, ()):
+            value = parsed(text.replace("{}", parameter.name))
+            yield [assignment(parameter.name, value), place.node]
+
+
+def switched_mode(place: Place) -> Iterator[Replacement]:
+    """The body begins with model.eval(), or with model.train()."""
+    for parameter in place.scope.parameters:
+        if parameter.kind == "nn.Module":
+            for method in ("eval", "train"):
+                yield [ast.Expr(parsed(f"{parameter.name}.{method}()")), place.node]
+
+
+def small_values(place: Place) -> Iterator[Replacement]:
+    """return x -> return x.clamp(min=1e-5), and x rounded to a thousandth."""
+    if is_result(place):
+        yield ast.Call(ast.Attribute(place.node, "clamp"), [], [keyword("min", 1e-5)])
+        yield ast.Call(ast.Attribute(place.node, "round"), [], [keyword("decimals", 3)])
+
+
+DRAWS = {"rand", "randn", "randint", "rand_like", "randn_like", "bernoulli", "randperm"}
+
+
+def shared_draw(place: Place) -> Iterator[Replacement]:
+    """torch.randn(...) -> sorted, one for the whole batch, one for each row."""
+    node = place.node
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in DRAWS:
+        text = ast.unparse(node)
+        yield parsed(f"{text}.sort(dim=0).values")
+        yield parsed(f"(lambda draw: draw[:1].expand_as(draw).clone())({text})")
+        yield parsed(f"(lambda draw: draw[..., :1].expand_as(draw).clone())({text})")
+
+
+def other_type(place: Place) -> Iterator[Replacement]:
+    """return x -> return x.double(), x.half(), x.tolist()."""
+    if is_result(place):
+        for method in ("double", "half", "tolist"):
+            yield ast.Call(ast.Attribute(place.node, method), [], [])
+
+
+def handed_on(place: Place) -> Iterator[Replacement]:
+    """model(x, t) -> model(x, t.float()), and others, where model is a parameter."""
+    call, node = place.parent, place.node
+    if not place.is_item_of((ast.Call, "args"), (ast.Call, "keywords")):
+        return
+    if getattr(call.func, "id", "") in place.scope.called:
+        by_name = isinstance(node, ast.keyword)
+        for method in ("double", "int"):
+            new = ast.Call(ast.Attribute(node.value if by_name else node, method), [], [])
+            yield [changed(node, value=new) if by_name else new]
+
+
+def twice_the_same(place: Place) -> Iterator[Replacement]:
+    """self.b = Layer(...) -> self.b = self.a, for the attribute that was assigned before it."""
+    node = place.node
+    if place.index and is_own_attribute(node) and isinstance(node.value, ast.Call):
+        before = getattr(place.parent, place.field)[: place.index]
+        for earlier in [one for one in before if is_own_attribute(one)][-1:]:
+            yield [changed(node, value=parsed(ast.unparse(earlier.targets[0])))]
+
+
+def not_kept(place: Place) -> Iterator[Replacement]:
+    """self.register_buffer(...) -> with persistent=False."""
+    node = place.node
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "register_buffer":
+        yield changed(node, keywords=[*node.keywords, keyword("persistent", False)])
+
+
 OPERATORS: tuple[Operator, ...] = (
     arithmetic,
     one_operand,
@@ -407,6 +498,15 @@ OPERATORS: tuple[Operator, ...] = (
     counterpart,
     other_name,
     other_attribute,
+    other_error,
+    narrowed_input,
+    switched_mode,
+    small_values,
+    shared_draw,
+    other_type,
+    handed_on,
+    twice_the_same,
+    not_kept,
 )
 
 
@@ -424,6 +524,30 @@ def changed(node: ast.AST, **fields) -> ast.AST:
 def number(value: int | float) -> ast.expr:
     """The number as it is parsed: a minus is an operator of its own."""
     return ast.UnaryOp(ast.USub(), ast.Constant(-value)) if value < 0 else ast.Constant(value)
+
+
+def assignment(name: str, value: ast.expr) -> ast.Assign:
+    return ast.Assign([ast.Name(name)], value, lineno=0)
+
+
+def keyword(name: str, value) -> ast.keyword:
+    return ast.keyword(name, ast.Constant(value))
+
+
+def parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def is_result(place: Place) -> bool:
+    """Is this what a function returns, and not several things?"""
+    several = isinstance(place.node, ast.Tuple | ast.Constant)
+    return isinstance(place.parent, ast.Return) and not several
+
+
+def is_own_attribute(node: ast.AST) -> bool:
+    """Is this self.x = ...?"""
+    target = node.targets[0] if isinstance(node, ast.Assign) else None
+    return isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
 
 
 def one_off(node: ast.expr, step: int) -> ast.expr:

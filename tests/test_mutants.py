@@ -33,7 +33,7 @@ TINY = '''
 import torch
 
 @torch.no_grad()
-def tiny(x: torch.Tensor, y: torch.Tensor, scale: float = 2.0):
+def tiny(x: Tensor, y: Tensor, scale: float = 2.0):
     """A docstring."""
     if scale < 0:
         raise ValueError("guarded")
@@ -55,6 +55,7 @@ def tiny() -> set[tuple[str, str]]:
 
 
 MIX = "mixed = scale * x + torch.sin(y)[1:]"
+GUARD = "raise ValueError('guarded')"
 HEAD = "def tiny(x, y, scale=2.0):"
 
 
@@ -82,16 +83,57 @@ HEAD = "def tiny(x, y, scale=2.0):"
         ("in_place", MIX, "mixed = x.mul_(scale) + torch.sin(y)[1:]"),
         ("counterpart", MIX, "mixed = scale * x + torch.cos(y)[1:]"),
         ("other_name", MIX, "mixed = scale * y + torch.sin(y)[1:]"),
+        ("comparison", "if scale < 0:", "if scale <= 0:"),
+        ("dropped_statement", GUARD, "pass"),
+        ("other_error", GUARD, "raise RuntimeError('guarded')"),
+        ("narrowed_input", MIX, f"y = y.float(); {MIX}"),
+        ("narrowed_input", MIX, f"x = x.view(-1).view(x.shape); {MIX}"),
+        ("narrowed_input", MIX, f"scale = round(scale, 2); {MIX}"),
     ],
 )
 def test_a_tiny_function_has_the_expected_mutants(tiny, operator, before, after):
     assert (operator, f"{before} -> {after}") in tiny
 
 
-def test_what_the_skeleton_gives_is_not_mutated(tiny):
+def test_words_are_not_mutated(tiny):
     for _, description in tiny:
-        before = description.split(" -> ")[0]
-        assert "guarded" not in before and "scale < 0" not in before and "docstring" not in before
+        assert "docstring" not in description and "Error()" not in description
+
+
+def descriptions(source: str, symbol: str) -> set[str]:
+    exercise = dataclasses.replace(LOG_SNR, symbols=(symbol,))
+    return {mutant.description.split(" -> ")[1] for mutant in mutants_of(source, exercise)}
+
+
+def test_draws_results_modes_and_what_is_handed_on_are_mutated():
+    found = descriptions(
+        "def draw(model: nn.Module, x, g):\n"
+        "    noise = torch.randn(x.shape, generator=g)\n"
+        "    return model(x, t=noise)\n",
+        "draw",
+    )
+    noise = "torch.randn(x.shape, generator=g)"
+    assert {
+        f"noise = {noise}.sort(dim=0).values",
+        f"noise = (lambda draw: draw[:1].expand_as(draw).clone())({noise})",
+        f"model.eval(); noise = {noise}",
+        "return model(x.double(), t=noise)",
+        "return model(x, t=noise.int())",
+        "return model(x, t=noise).clamp(min=1e-05)",
+        "return model(x, t=noise).tolist()",
+    } <= found
+
+
+def test_layers_and_buffers_of_a_module_are_mutated():
+    found = descriptions(
+        "class Two(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        self.a = Linear(3)\n"
+        "        self.b = Linear(3)\n"
+        "        self.register_buffer('c', zeros(1))\n",
+        "Two",
+    )
+    assert {"self.b = self.a", "self.register_buffer('c', zeros(1), persistent=False)"} <= found
 
 
 def test_attributes_are_swapped_with_others_of_the_same_owner():

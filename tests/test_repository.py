@@ -62,11 +62,9 @@ def test_the_page_counts_the_known_answers_right():
         checks, wrong, right = (
             sum(len(of(i)) for i in ids) for of in (checks_of, misconceptions_of, equivalents_of)
         )
-        line = (
-            f"| {chapter.number} {chapter.title} | {len(ids)} | {checks} "
-            f"| {wrong} of {wrong} | {right} of {right} |"
-        )
-        assert line in page, f"docs/checks.md should say: {line}"
+        start = f"| {chapter.number} {chapter.title} | {len(ids)} | {checks} | {wrong} of {wrong} "
+        line = rf"{re.escape(start)}\| \d+ \| {right} of {right} \|"  # the middle one is measured
+        assert re.search(line, page), f"docs/checks.md should say: {line}"
 
 
 def test_the_page_shows_the_measured_speed():

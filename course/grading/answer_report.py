@@ -17,14 +17,20 @@ from course.syllabus import FAILED, PASSED, Chapter, Exercise, chapters
 
 PAGE = ROOT / "docs" / "misconceptions.md"
 
+HEAD = (
+    "| chapter | exercises | checks | misconceptions caught | named | right answers accepted |",
+    "|---|---|---|---|---|---|",
+)
+
 INTRODUCTION = """\
 # What the checks recognise
 
 When your results differ from the reference and equal those of a known misunderstanding in every
 check of the exercise, the message names it. This page lists them all: for every exercise the
-misunderstanding, the check that catches it first, and what you are told. Results that match nothing
-known, as those of two mistakes at once, still get the property that they break, the input on which
-they do, and what came back.
+misunderstanding, the check that catches it first, and what is behind it. Results that match
+nothing known, as those of two mistakes at once, still get the property that they break, the input
+on which they do, and what came back. An exception is shown, and no cause is named after it: many
+mistakes end in the same one.
 
 Made by `python -m course.grading.answer_report --write`.
 
@@ -46,15 +52,14 @@ def row(chapter: Chapter) -> str:
     ids = [exercise.id for exercise in chapter.exercises]
     wrong = [answer for i in ids for answer in misconceptions_of(i)]
     right = [answer for i in ids for answer in equivalents_of(i)]
-    named = 0
-    for answer in wrong:
-        outcome = verdict(answer)
-        named += outcome.status == FAILED and outcome.misconception == answer.name
+    outcomes = [verdict(answer) for answer in wrong]
+    caught = sum(outcome.status == FAILED for outcome in outcomes)
+    named = sum(outcome.misconception == answer.name for outcome, answer in zip(outcomes, wrong))
     accepted = sum(verdict(answer).status == PASSED for answer in right)
     checks = sum(len(checks_of(i)) for i in ids)
     return (
         f"| {chapter.number} {chapter.title} | {len(ids)} | {checks} "
-        f"| {named} of {len(wrong)} | {accepted} of {len(right)} |"
+        f"| {caught} of {len(wrong)} | {named} | {accepted} of {len(right)} |"
     )
 
 
@@ -79,7 +84,7 @@ def _table(exercise: Exercise) -> list[str]:
     lines = [
         f"### {exercise.id} {exercise.title}",
         "",
-        "| misunderstanding | caught by | expected | what you are told |",
+        "| misunderstanding | caught by | expected | what is behind it |",
         "|---|---|---|---|",
     ]
     for answer in misconceptions_of(exercise.id):
@@ -105,8 +110,7 @@ def main() -> int:
         write_whole(PAGE, page())
         print(f"wrote {PAGE.relative_to(ROOT)}")
         return 0
-    print("| chapter | exercises | checks | misconceptions named | right answers accepted |")
-    print("|---|---|---|---|---|")
+    print(*HEAD, sep="\n")
     for chapter in chapters():
         print(row(chapter), flush=True)
     return 0

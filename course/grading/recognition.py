@@ -87,7 +87,8 @@ def recognise(
 ) -> Answer | None:
     """The known wrong answer that does just what the code does, on every check of the exercise.
 
-    Checks of what is not written yet do not count. If there are several, there is none.
+    Checks of what is not written yet do not count. If there are several, there is none. Nor is
+    there after an exception: it says itself what happened, and many mistakes end in the same one.
 
     Args:
         code: the code under test.
@@ -98,6 +99,8 @@ def recognise(
             place.
         only: the name of the only known answer that is asked for.
     """
+    if seen.raised:
+        return None
     fits = [c for c in candidates_of(check.exercise) if c.answer.name != withheld]
     fits = [c for c in fits if only in ("", c.answer.name)]
     fits = [c for c in fits if _does_the_same(check, seen, c, seed)]

@@ -83,7 +83,7 @@ def cuts_of(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise, lines: lis
         return [cut for method in methods for cut in cuts_of(method, exercise, lines)]
     body = node.body[1:] if ast.get_docstring(node) else node.body
     # Guards against bad input, and the call that every nn.Module begins with, are given.
-    while body and (_is_guard(body[0]) or _is_super_init(body[0])):
+    while body and (is_guard(body[0]) or _is_super_init(body[0])):
         body = body[1:]
     # So is what is above a comment that begins with "Yours to write".
     for position, statement in enumerate(body):
@@ -102,7 +102,7 @@ def cuts_of(node: ast.FunctionDef | ast.ClassDef, exercise: Exercise, lines: lis
     return [*cuts, (body[0].lineno, node.end_lineno, [stub])]
 
 
-def _is_guard(statement: ast.stmt) -> bool:
+def is_guard(statement: ast.stmt) -> bool:
     return (
         isinstance(statement, ast.If)
         and all(isinstance(part, ast.Raise) for part in statement.body)
