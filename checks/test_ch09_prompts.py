@@ -267,6 +267,7 @@ def seen(out, mask: Tensor, name: str = "the result") -> Tensor:
     probe=probes.encoder_sizes,
     inputs=lambda g: {**encoder_inputs(g), "sizes": [[11, 7, 10, 2], [5, 3, 6, 1], [9, 9, 8, 4]]},
     call="TextEncoder(vocab_size, length, dim, heads)(tokens, mask) in several sizes",
+    seconds=SECONDS,  # the first nn.MultiheadAttention of a process imports a good part of torch
 )
 def test_encoder_gives_a_vector_for_each_token(got, ref, inputs):
     """Every token becomes a vector of dim numbers"""
@@ -731,7 +732,8 @@ def test_strong_words_get_more(got, ref, inputs):
         require_close(
             require_table(found["table"]),
             (weighed / weighed.sum(dim=3, keepdim=True)).float(),
-            f"m_j exp(s_ij), divided by the sum of its row, for the mask {case['mask'][0].tolist()}",
+            "m_j exp(s_ij), divided by the sum of its row, with the mask "
+            f"{case['mask'][0].tolist()}",
             "A",
             **NETWORK,
         )

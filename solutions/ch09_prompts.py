@@ -133,12 +133,12 @@ class TextEncoder(nn.Module):
     """Vectors of words that know where they stand and what stands beside them.
 
     A learned table has a vector for each word, another one for each place, and the two are added.
-    Then comes one layer of a transformer, in two parts. In the first, each word looks at the words of its caption that may
-    be looked at, itself among them. In the second it thinks for itself: a linear layer makes 4 D
-    numbers of D, GELU follows, and another linear layer makes D numbers of these. Each part is
-    given a LayerNorm of the words, and what it finds is added to the words as they were before that
-    norm. A last LayerNorm brings all vectors to one scale. No norm and no layer serves twice, and
-    nothing is left to chance.
+    Then comes one layer of a transformer, in two parts. In the first, each word looks at the words
+    of its caption that may be looked at, itself among them. In the second it thinks for itself: a
+    linear layer makes 4 D numbers of D, GELU follows, and another linear layer makes D numbers of
+    these. Each part is given a LayerNorm of the words, and what it finds is added to the words as
+    they were before that norm. A last LayerNorm brings all vectors to one scale. No norm and no
+    layer serves twice, and nothing is left to chance.
 
     The vectors of a caption's words do not change when more padding follows. They change when two
     of its words change places.
@@ -187,7 +187,8 @@ class TextEncoder(nn.Module):
 def pool(words: Tensor, mask: Tensor) -> Tensor:
     """One vector for a caption, the mean of its words by strength: (B, L, D), (B, L) -> (B, D)."""
     strength = mask.to(words.dtype)[:, :, None]  # (B, L, 1)
-    return (strength * words).sum(dim=1) / strength.sum(dim=1).clamp_min(torch.finfo(words.dtype).tiny)
+    total = strength.sum(dim=1).clamp_min(torch.finfo(words.dtype).tiny)  # not 0
+    return (strength * words).sum(dim=1) / total
 
 
 class CrossAttention(nn.Module):

@@ -7,6 +7,7 @@ difference how query, key and value are laid out when they are made by one layer
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from checks.probes.ch03_embeddings import name_of_error
 from checks.probes.ch04_unet import (
@@ -20,7 +21,6 @@ from checks.probes.ch04_unet import (
     silent,
     toy_blocks,
     weight,
-    zero,
 )
 from checks.probes.toys import (
     GeneratorElsewhere,
@@ -189,11 +189,22 @@ def encoder_gradients(impl, inputs):
     }
 
 
+class NoLookUpElsewhere(TorchDispatchMode):
+    """Refuses what a graphics card refuses and torch's meta device does not: a table there, the
+    numbers to look up on the CPU."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.embedding.default and args[0].device != args[1].device:
+            raise RuntimeError("the tensor of numbers to look up is not on the expected device")
+        return function(*args, **(kwargs or {}))
+
+
 def encoder_elsewhere(impl, inputs):
     module, _ = make_encoder(impl, inputs)
     module(inputs["tokens"], inputs["mask"])  # raises here if it is not written yet
     there = on_meta({"tokens": inputs["tokens"], "mask": inputs["mask"]})
-    return {"place": place_of(lambda: module.to("meta")(there["tokens"], there["mask"]))}
+    with NoLookUpElsewhere():
+        return {"place": place_of(lambda: module.to("meta")(there["tokens"], there["mask"]))}
 
 
 # 9.3
@@ -411,7 +422,7 @@ def dropped_with_bad_p(impl, inputs):
 
 
 class ToyReader(nn.Module):
-    """tokens (B, L) -> waves (B, L, word_dim), other ones in each place; keeps what it was asked."""
+    """tokens (B, L) -> waves (B, L, word_dim), in each place others; keeps what it was asked."""
 
     def __init__(self, word_dim: int):
         super().__init__()
@@ -427,7 +438,7 @@ class ToyReader(nn.Module):
 
 
 def toy_look(log: list, made: list, looked: list) -> type[Stub]:
-    """A CrossAttention that writes down what it receives: x in `log`, words and mask in `looked`."""
+    """A CrossAttention that writes down what it gets: x in `log`, words and mask in `looked`."""
 
     class CrossAttention(Stub):
         def __init__(self, channels, word_dim, heads=4, groups=8):
@@ -529,9 +540,9 @@ def prompt_unet_sizes(impl, inputs):
         x = torch.ones(2, inputs["config"]["image_channels"], height, width)
         batch = [x, inputs["t"], inputs["tokens"]]
         built = Built(impl, {**inputs["config"], "channel_mults": mults})
-        shapes = []
-        raised = name_of_error(lambda: shapes.append(list(built.net(*batch).shape)))
-        found.append({"raised": raised, "shape": shapes[-1] if shapes else []})
+        raised = name_of_error(lambda net=built.net, batch=batch: net(*batch))
+        shape = list(built.net(*batch).shape) if raised == "nothing" else []
+        found.append({"raised": raised, "shape": shape})
     return {"found": found}
 
 
