@@ -334,8 +334,17 @@ def _drop(impl, inputs, p=None, seed=None, tokens=None):
     return impl.drop_captions(tokens, p, generator(inputs["seed"] if seed is None else seed))
 
 
+def in_other_order(value: Tensor) -> Tensor:
+    """The same numbers, in memory in another order: such a tensor is not contiguous."""
+    return value.transpose(0, -1).contiguous().transpose(0, -1)
+
+
 def dropped(impl, inputs):
-    return {"tokens": _drop(impl, inputs)}
+    """What becomes of tokens, and of the same tokens in another order of memory."""
+    return {
+        "tokens": _drop(impl, inputs),
+        "in other order": _drop(impl, inputs, tokens=in_other_order(inputs["tokens"])),
+    }
 
 
 def dropped_at_the_ends(impl, inputs):
