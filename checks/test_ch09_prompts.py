@@ -1634,7 +1634,7 @@ def _short(prompts: list, place: int) -> str:
 
 def at_all_scales(g: torch.Generator) -> dict:
     # Both checks below see all the scales, which tells more misconceptions apart.
-    return prompts(g, batch=4, scales=[0.0, -1.0, 1.0, 2.5, 0.3])
+    return prompts(g, batch=4, scales=[0.0, -1.0, 1.0, 2.5, 0.3125])
 
 
 @check(
@@ -1661,7 +1661,7 @@ def test_prompted_eps_at_its_fixed_points(got, ref, inputs):
     "9.6",
     probe=probes.prompted_values,
     inputs=at_all_scales,
-    call=NINE_SIX + ", with guidance_scale = 1, 2.5 and 0.3",
+    call=NINE_SIX + ", with guidance_scale = 1, 2.5 and 0.3125",
 )
 def test_prompted_eps_leads_away_from_the_unwanted(got, ref, inputs):
     """w steps lead beyond what is wanted, away from what is not"""
@@ -1682,7 +1682,7 @@ def test_prompted_eps_leads_away_from_the_unwanted(got, ref, inputs):
     "9.6",
     probe=probes.prompted_same,
     inputs=at_all_scales,
-    call=NINE_SIX + ", unwanted = wanted, with guidance_scale = 0, -1, 1, 2.5 and 0.3",
+    call=NINE_SIX + ", unwanted = wanted, with guidance_scale = 0, -1, 1, 2.5 and 0.3125",
 )
 def test_the_same_prompt_twice_leaves_no_direction(got, ref, inputs):
     """If wanted and unwanted are the same, the result is the same for every w"""

@@ -38,6 +38,12 @@ IMPORTED_AT_FIRST_USE = ("torch._dynamo",)
 
 PAD, NULL = 0, 3
 
+
+def in_other_order(value: Tensor) -> Tensor:
+    """The same numbers, in memory in another order: such a tensor is not contiguous."""
+    return value.transpose(0, -1).contiguous().transpose(0, -1)
+
+
 # 9.1
 
 
@@ -143,9 +149,13 @@ def encoder_default(impl, inputs):
 
 
 def encoder_again(impl, inputs):
-    """One encoder on several captions: other words, other masks, or more padding."""
+    """One encoder on several captions: other words, other masks, or more padding.
+
+    The tokens lie in memory in another order than usual.
+    """
     module, _ = make_encoder(impl, inputs)
-    return {"outs": [plain(module(tokens, mask)) for tokens, mask in inputs["cases"]]}
+    cases = [(in_other_order(tokens), mask) for tokens, mask in inputs["cases"]]
+    return {"outs": [plain(module(tokens, mask)) for tokens, mask in cases]}
 
 
 def encoder_company(impl, inputs):
@@ -332,11 +342,6 @@ def _drop(impl, inputs, p=None, seed=None, tokens=None):
     tokens = inputs["tokens"] if tokens is None else tokens
     p = inputs["p"] if p is None else p
     return impl.drop_captions(tokens, p, generator(inputs["seed"] if seed is None else seed))
-
-
-def in_other_order(value: Tensor) -> Tensor:
-    """The same numbers, in memory in another order: such a tensor is not contiguous."""
-    return value.transpose(0, -1).contiguous().transpose(0, -1)
 
 
 def dropped(impl, inputs):
@@ -649,10 +654,12 @@ def _rows(asked, images):
 
 
 def prompted_values(impl, inputs):
-    """The guided eps for several scales."""
+    """The guided eps for several scales, of pictures that lie in memory in another order."""
+    x_t = in_other_order(inputs["x_t"])
     return {
         "eps": [
-            _prompted(impl, inputs, PromptedNetwork(), guidance_scale=w) for w in inputs["scales"]
+            _prompted(impl, inputs, PromptedNetwork(), x_t=x_t, guidance_scale=w)
+            for w in inputs["scales"]
         ]
     }
 
