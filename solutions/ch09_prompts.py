@@ -237,9 +237,9 @@ class CrossAttention(nn.Module):
         k = self.to_k(words).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, C/h)
         scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])  # (B, heads, N, L)
         strength = mask.to(scores.dtype)[:, None, None, :]  # (B, 1, 1, L)
-        # A factor m before the exponential is a log m inside it. Zeros are set to the least number
-        # and not to -inf, which would make NaN of a row that has nothing else.
-        scores = scores + strength.clamp_min(torch.finfo(scores.dtype).tiny).log()
+        # A factor m before the exponential is a log m inside it. That of 0 is -inf, which makes NaN
+        # of a row that has nothing else, so the least number takes its place.
+        scores = scores + strength.log()
         scores = scores.masked_fill(strength == 0, torch.finfo(scores.dtype).min)
         return scores.softmax(dim=-1) * (strength > 0)
 

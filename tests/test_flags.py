@@ -12,9 +12,8 @@ def parts(solutions, encoder: str) -> dict:
     return {**{name: getattr(ch09, name) for name in names}, "Encoder": getattr(ch09, encoder)}
 
 
-def test_two_captions_say_the_same_and_a_swapped_one_something_else():
+def test_a_swapped_caption_has_the_same_words_and_another_picture():
     flag = Flag("red", "left of", "blue")
-    assert torch.equal(flag.picture(), Flag("blue", "right of", "red").picture())
     assert not torch.equal(flag.picture(), flag.swapped.picture())
     assert sorted(flag.caption.split()) == sorted(flag.swapped.caption.split())
 
@@ -23,7 +22,7 @@ def test_what_a_picture_shows_is_read_from_its_pixels():
     flags = all_flags()
     pictures = torch.stack([flag.picture() for flag in flags])
     noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
-    assert len(flags) == len(set(flags)) == 48 and pictures.shape == (48, 3, SIDE, SIDE)
+    assert len(flags) == len(set(flags)) == 24 and pictures.shape == (24, 3, SIDE, SIDE)
     assert shows(pictures + 0.3 * noise, flags).all()
     assert not shows(pictures, [flag.swapped for flag in flags]).any()
 

@@ -488,7 +488,7 @@ answers.edit(
     "Pixels then also look at the padding, and the more of it there is, the less is left for the "
     "words.",
     (".masked_fill(strength == 0, torch.finfo(scores.dtype).min)", ""),
-    ("        scores = scores + strength.clamp_min(torch.finfo(scores.dtype).tiny).log()\n", ""),
+    ("        scores = scores + strength.log()\n", ""),
     ("scores.softmax(dim=-1) * (strength > 0)", "scores.softmax(dim=-1)"),
 )
 
@@ -511,7 +511,7 @@ answers.edit(
     "9.3",
     "strengths added to the scores",
     "A factor m before exp(s) is log(m) added to s, not m itself.",
-    (".clamp_min(torch.finfo(scores.dtype).tiny).log()", ""),
+    ("scores + strength.log()", "scores + strength"),
 )
 
 answers.edit(
@@ -520,7 +520,7 @@ answers.edit(
     "A score may be negative, and doubled it is more so: the word would get less. The factor "
     "belongs to exp(s), not to s.",
     (
-        "scores + strength.clamp_min(torch.finfo(scores.dtype).tiny).log()",
+        "scores + strength.log()",
         "scores * strength",
     ),
 )
@@ -530,7 +530,7 @@ answers.edit(
     "the mask multiplied by the scores, and no more",
     "A score of 0 is not a weight of 0: exp(0) is 1. Hidden words have to get nothing.",
     (
-        "scores + strength.clamp_min(torch.finfo(scores.dtype).tiny).log()",
+        "scores + strength.log()",
         "scores * strength",
     ),
     ("        scores = scores.masked_fill(strength == 0, torch.finfo(scores.dtype).min)\n", ""),
@@ -542,7 +542,7 @@ answers.edit(
     "the mask multiplied after the softmax",
     "Then hidden words have taken their share already, and what is left of a row does not sum to "
     "1.",
-    ("        scores = scores + strength.clamp_min(torch.finfo(scores.dtype).tiny).log()\n", ""),
+    ("        scores = scores + strength.log()\n", ""),
     ("        scores = scores.masked_fill(strength == 0, torch.finfo(scores.dtype).min)\n", ""),
     ("* (strength > 0)", "* strength"),
 )
@@ -559,7 +559,7 @@ answers.edit(
     "weak words raised",
     "Strengths are compared with each other, so 0.002 beside 0.001 is still twice as much. Do not "
     "limit them from below.",
-    (".clamp_min(torch.finfo(scores.dtype).tiny)", ".clamp_min(0.01)"),
+    ("strength.log()", "strength.clamp_min(0.01).log()"),
 )
 
 answers.edit(

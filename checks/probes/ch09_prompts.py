@@ -241,11 +241,14 @@ def cross(impl, inputs):
 
 
 def cross_again(impl, inputs):
-    """One module on several questions, which differ from the inputs in some parts."""
+    """One module on several questions, which differ from the inputs in some parts.
+
+    All that it is asked lies in memory in another order than usual.
+    """
     module, _ = make_cross(impl, inputs)
     found = []
     for case in inputs["cases"]:
-        asked = _question({**inputs, **case})
+        asked = [in_other_order(part) for part in _question({**inputs, **case})]
         found.append({"table": plain(module.attention(*asked)), "out": plain(module(*asked))})
     return {"found": found}
 
