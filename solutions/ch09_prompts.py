@@ -49,7 +49,7 @@ def tokenize(captions: list[str], vocabulary: dict[str, int], length: int) -> tu
     Each row begins with the token <bos>, and one token for each word of the caption follows, in
     the caption's order. A word that is not in the vocabulary becomes <unk>: it keeps its place.
     What is left of the row is <pad>. Only <pad> may not be looked at, so even an empty caption has
-    something that may be.
+    something that may be. The vocabulary stays as it was.
 
     Equation:
         row  = [ BOS, vocabulary[word_1], ..., vocabulary[word_n], PAD, ..., PAD ]
@@ -59,7 +59,7 @@ def tokenize(captions: list[str], vocabulary: dict[str, int], length: int) -> tu
 
     Args:
         captions: B sentences. `split_words` gives the words of each.
-        vocabulary: the number of each word. It holds no <bos> or <pad> that a caption could name.
+        vocabulary: the number of each word, as `make_vocabulary` gives it.
         length: L, of every row.
 
     Returns:
@@ -132,10 +132,13 @@ class BagOfWords(nn.Module):
 class TextEncoder(nn.Module):
     """Vectors of words that know where they stand and what stands beside them.
 
-    A word alone gives one vector, its place another, and the two are added. Then one layer of a
-    transformer: each word looks at the words of its caption that may be looked at, itself among
-    them, and then thinks for itself. Both times the word keeps what it was, and what it has found
-    is added. A last norm brings all vectors to one scale.
+    A learned table has a vector for each word, another one for each place, and the two are added.
+    Then comes one layer of a transformer, in two parts. In the first, each word looks at the words
+    of its caption that may be looked at, itself among them. In the second it thinks for itself: a
+    linear layer makes 4 D numbers of D, GELU follows, and another linear layer makes D numbers of
+    these. Each part is given a LayerNorm of the words, and what it finds is added to the words as
+    they were before that norm. A last LayerNorm brings all vectors to one scale. No norm and no
+    layer serves twice, and nothing is left to chance.
 
     The vectors of a caption's words do not change when more padding follows. They change when two
     of its words change places.
@@ -167,7 +170,10 @@ class TextEncoder(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens (B, L), int64, mask (B, L), above 0 where it may be looked at -> (B, L, dim)."""
+        """tokens (B, L), int64, mask (B, L), above 0 where it may be looked at -> (B, L, dim).
+
+        In each row there is at least one token that may be looked at.
+        """
         place = torch.arange(tokens.shape[1], device=tokens.device)  # (L,)
         h = self.table(tokens) + self.places(place)  # (B, L, D) + (L, D)
         n = self.norm1(h)
@@ -181,22 +187,24 @@ class TextEncoder(nn.Module):
 def pool(words: Tensor, mask: Tensor) -> Tensor:
     """One vector for a caption, the mean of its words by strength: (B, L, D), (B, L) -> (B, D)."""
     strength = mask.to(words.dtype)[:, :, None]  # (B, L, 1)
-    return (strength * words).sum(dim=1) / strength.sum(dim=1).clamp_min(1e-6)
+    total = strength.sum(dim=1).clamp_min(torch.finfo(words.dtype).tiny)  # not 0
+    return (strength * words).sum(dim=1) / total
 
 
 class CrossAttention(nn.Module):
     """Let every pixel look at the words, with a shortcut around it.
 
     The pixels ask and the words answer. With n = GroupNorm(x), seen as N = H W pixels, each head
-    has its own C / heads channels of
+    has its own C / heads channels, one head behind the other, of
 
         q = W_q n   (B, N, C),      k = W_k words,  v = W_v words   (B, L, C)
 
     and a table A of N x L. Row i of it says how pixel i shares out its attention among the words;
     it sums to 1. A word with mask 0 gets nothing, and one with mask 2 gets as much as if it stood
-    there twice. Where every word of a caption has mask 0, A is 0 and x comes back, and no gradient
-    is NaN. At the beginning of training x comes back whatever the words are: W_o begins at zero,
-    and has no bias. It learns all the same.
+    there twice. Only how strong the words are beside each other counts: 0.2 and 0.1 are 2 and 1.
+    Where every word of a caption has mask 0, A is 0 and x comes back, and no gradient is NaN.
+    At the beginning of training x comes back whatever the words are: the last matrix, W_o, begins
+    at zero, and has no bias. It learns all the same.
 
     Equation:
         A_ij = m_j exp(s_ij) / sum over j' of m_j' exp(s_ij'),    s = q k^T / sqrt(C / heads)
@@ -229,9 +237,9 @@ class CrossAttention(nn.Module):
         k = self.to_k(words).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, C/h)
         scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])  # (B, heads, N, L)
         strength = mask.to(scores.dtype)[:, None, None, :]  # (B, 1, 1, L)
-        # A factor m before the exponential is a log m inside it. Zeros are set to the least number
-        # and not to -inf, which would make NaN of a row that has nothing else.
-        scores = scores + strength.clamp_min(1e-6).log()
+        # A factor m before the exponential is a log m inside it. That of 0 is -inf, which makes NaN
+        # of a row that has nothing else, so the least number takes its place.
+        scores = scores + strength.log()
         scores = scores.masked_fill(strength == 0, torch.finfo(scores.dtype).min)
         return scores.softmax(dim=-1) * (strength > 0)
 
@@ -349,9 +357,11 @@ class PromptUNet(PromptParts):
     """Noisy images, their steps and their captions in; one number per pixel and colour out.
 
     Chapter 04's U-Net, which now looks at the words. Three things are new. The captions are turned
-    into words' vectors once, and every ResBlock is told time_embedding(t) plus a linear function of
-    the words' mean. Behind every ResBlock below the full resolution, the pixels look at the words.
-    And a mask of the caller's own may weigh the words; if there is none, all but <pad> count as 1.
+    into words' vectors once, and every ResBlock is told time_embedding(t) plus `pooled` of the
+    words' mean (`pool`). Below the full resolution the pixels look at the words: behind the
+    ResBlock of each level, on the way down before h is kept as the level's skip, and between the
+    two ResBlocks of the middle. And a mask of the caller's own may weigh the words, wherever they
+    are used; if there is none, all but <pad> count as 1.
 
     Equation:
         mask  = tokens != PAD, if there is none

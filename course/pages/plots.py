@@ -37,7 +37,7 @@ def image_table(
     low: float = -1.0,
     high: float = 1.0,
 ) -> Figure:
-    """Several rows of images, with titles at the left and on top."""
+    """Several rows of images, with titles at the left and on top; (3, H, W) is one in colour."""
     num_rows, num_columns = len(rows), max(len(row) for row in rows)
     extra = (0.22 if column_titles else 0.0) + (0.28 if title else 0.0)
     figure = Figure(
@@ -57,6 +57,8 @@ def image_table(
                 axes.axis("off")
                 continue
             image = torch.as_tensor(row[c]).detach().float().squeeze()
+            if image.ndim == 3:
+                image = ((image.movedim(0, 2) - low) / (high - low)).clamp(0, 1)
             axes.imshow(image.numpy(), cmap="gray", vmin=low, vmax=high)
             if r == 0 and c < len(column_titles):
                 axes.set_title(column_titles[c], fontsize=9)
