@@ -65,7 +65,7 @@ def cosine_betas(num_steps: int, s: float = 0.008, max_beta: float = 0.999) -> T
     Args:
         num_steps: T, the number of noise steps, at least 2.
         s: the offset, a small positive number.
-        max_beta: the largest beta allowed.
+        max_beta: the largest beta allowed, more than 0 and less than 1.
 
     Returns:
         betas, shape (T,), float32, computed in float64.
@@ -86,7 +86,7 @@ def compute_alpha_bars(betas: Tensor) -> Tensor:
     Source: Ho et al. 2020, above equation 4.
 
     Args:
-        betas: shape (T,), float32 or float64.
+        betas: shape (T,), float32 or float64; T may be 1.
 
     Returns:
         alpha_bars, shape (T,), float32, computed in float64.
@@ -94,7 +94,9 @@ def compute_alpha_bars(betas: Tensor) -> Tensor:
     raise NotImplementedError("exercise 1.3 is not written yet")
 
 
-def matching_beta_end(num_steps: int, final_alpha_bar: float, beta_start: float = 1e-4) -> float:
+def matching_beta_end(
+    num_steps: int, final_alpha_bar: float, beta_start: float = 1e-4
+) -> float | Tensor:
     """The beta_end with which a linear schedule of another length ends at the same noise level.
 
     A beta_end is made for one length: with fewer steps it leaves more of the signal. What should
@@ -104,8 +106,9 @@ def matching_beta_end(num_steps: int, final_alpha_bar: float, beta_start: float 
 
     Args:
         num_steps: T, the number of noise steps, at least 2.
-        final_alpha_bar: the share of the power that is to be left after the last step. More than 0,
-            and less than what is left if every beta is `beta_start`.
+        final_alpha_bar: the share of the power that is to be left after the last step. Less than
+            what is left if every beta is `beta_start`. At least 1e-30, and at least what a beta_end
+            of 0.9999 leaves: for less, float32 has too few digits.
         beta_start: the first beta.
 
     Returns:
@@ -136,6 +139,7 @@ def equally_noisy(alpha_bars: Tensor, other: Tensor) -> Tensor:
     """For each step of one schedule, the step of another that is most nearly as noisy.
 
     Noise levels are compared by their log-SNR: the step wanted is the one whose log-SNR is nearest.
+    Of two that are equally near, to 0.0001, either will do.
 
     Source: Kingma et al. 2021, section 5.1: what a noise level is depends on its SNR alone.
 

@@ -77,7 +77,8 @@ def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
         betas: shape (T,), float32, or float64 if `x_prev` is.
 
     Returns:
-        x_t, shape (B, C, H, W), float32, or float64 if `x_prev` is.
+        x_t, shape (B, C, H, W), float32, or float64 if `x_prev` is. Where `betas` is float64, too,
+        nothing is rounded to float32 on the way.
     """
     raise NotImplementedError("exercise 2.2 is not written yet")
 
@@ -97,7 +98,8 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
         alpha_bars: shape (T,), float32, or float64 if `x0` is.
 
     Returns:
-        x_t, shape (B, C, H, W), float32, or float64 if `x0` is.
+        x_t, shape (B, C, H, W), float32, or float64 if `x0` is. Where `alpha_bars` is float64, too,
+        nothing is rounded to float32 on the way.
     """
     raise NotImplementedError("exercise 2.3 is not written yet")
 
@@ -137,7 +139,8 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
         alpha_bars: shape (T,), float32, or float64 if `x_t` is.
 
     Returns:
-        x_0, shape (B, C, H, W), float32, or float64 if `x_t` is.
+        x_0, shape (B, C, H, W), float32, or float64 if `x_t` is. Where `alpha_bars` is float64 as
+        well, nothing is rounded to float32 on the way.
     """
     raise NotImplementedError("exercise 2.4 is not written yet")
 
@@ -173,7 +176,8 @@ def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tup
         mean_2, var_2: of the second, of the same shape. Where one variance is 0, the other is not.
 
     Returns:
-        (mean, variance), as a tuple or a list, each of that shape and dtype.
+        (mean, variance), as a tuple or a list, each of that shape and dtype. In float64, nothing is
+        rounded to float32 on the way.
     """
     raise NotImplementedError("exercise 2.5 is not written yet")
 

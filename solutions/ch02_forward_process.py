@@ -79,7 +79,8 @@ def q_step(x_prev: Tensor, t: Tensor, eps: Tensor, betas: Tensor) -> Tensor:
         betas: shape (T,), float32, or float64 if `x_prev` is.
 
     Returns:
-        x_t, shape (B, C, H, W), float32, or float64 if `x_prev` is.
+        x_t, shape (B, C, H, W), float32, or float64 if `x_prev` is. Where `betas` is float64, too,
+        nothing is rounded to float32 on the way.
     """
     beta = gather_at(betas, t, x_prev.ndim)  # (B, 1, 1, 1)
     return torch.sqrt(1 - beta) * x_prev + torch.sqrt(beta) * eps
@@ -103,7 +104,8 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
         alpha_bars: shape (T,), float32, or float64 if `x0` is.
 
     Returns:
-        x_t, shape (B, C, H, W), float32, or float64 if `x0` is.
+        x_t, shape (B, C, H, W), float32, or float64 if `x0` is. Where `alpha_bars` is float64, too,
+        nothing is rounded to float32 on the way.
     """
     alpha_bar = gather_at(alpha_bars, t, x0.ndim)  # (B, 1, 1, 1)
     return torch.sqrt(alpha_bar) * x0 + torch.sqrt(1 - alpha_bar) * eps
@@ -155,7 +157,8 @@ def predict_x0(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tenso
         alpha_bars: shape (T,), float32, or float64 if `x_t` is.
 
     Returns:
-        x_0, shape (B, C, H, W), float32, or float64 if `x_t` is.
+        x_0, shape (B, C, H, W), float32, or float64 if `x_t` is. Where `alpha_bars` is float64 as
+        well, nothing is rounded to float32 on the way.
     """
     alpha_bar = gather_at(alpha_bars, t, x_t.ndim)  # (B, 1, 1, 1)
     return (x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)
@@ -199,7 +202,8 @@ def combine(mean_1: Tensor, var_1: Tensor, mean_2: Tensor, var_2: Tensor) -> tup
         mean_2, var_2: of the second, of the same shape. Where one variance is 0, the other is not.
 
     Returns:
-        (mean, variance), as a tuple or a list, each of that shape and dtype.
+        (mean, variance), as a tuple or a list, each of that shape and dtype. In float64, nothing is
+        rounded to float32 on the way.
     """
     total = var_1 + var_2
     return (var_2 * mean_1 + var_1 * mean_2) / total, var_1 * var_2 / total

@@ -50,6 +50,10 @@ DTYPE_OF_THE_TABLE = (
     "the dtype of the images; multiplied by float32 numbers, float64 images stay float64 by "
     "themselves."
 )
+ROUNDED_ON_THE_WAY = (
+    "What was rounded to float32 once has seven digits, even if it is turned into float64 again. "
+    "Take images and table as they come, and their dtype looks after itself."
+)
 LIMITS_OF_ONES_OWN = (
     "The table's numbers are right as they are, however close to 0 or 1 they come. Limits of your "
     "own change the weights of the first or the last steps."
@@ -308,6 +312,11 @@ def q_step(x_prev, t, eps, betas):
     return keep * x_prev + betas.sqrt_()[t].reshape(-1, 1, 1, 1) * eps
 
 
+@answers.wrong("2.2", "all in float32, and only the result in float64", ROUNDED_ON_THE_WAY)
+def q_step(x_prev, t, eps, betas):
+    return ref.q_step(x_prev.float(), t, eps.float(), betas.float()).to(x_prev.dtype)
+
+
 @answers.wrong("2.2", "the dtype of the table handed out", DTYPE_OF_THE_TABLE)
 def q_step(x_prev, t, eps, betas):
     return ref.q_step(x_prev, t, eps, betas).to(betas.dtype)
@@ -468,6 +477,11 @@ def q_sample(x0, t, eps, alpha_bars):
 def q_sample(x0, t, eps, alpha_bars):
     noise = (1 - alpha_bars).sqrt()[t].reshape(-1, 1, 1, 1)
     return alpha_bars.sqrt_()[t].reshape(-1, 1, 1, 1) * x0 + noise * eps
+
+
+@answers.wrong("2.3", "all in float32, and only the result in float64", ROUNDED_ON_THE_WAY)
+def q_sample(x0, t, eps, alpha_bars):
+    return ref.q_sample(x0.float(), t, eps.float(), alpha_bars.float()).to(x0.dtype)
 
 
 @answers.wrong("2.3", "the dtype of the table handed out", DTYPE_OF_THE_TABLE)
@@ -742,6 +756,11 @@ answers.edit(
     "alpha_bar is tiny itself, and then such a number counts.",
     ("/ torch.sqrt(alpha_bar)", "/ (torch.sqrt(alpha_bar) + 1e-8)"),
 )
+
+
+@answers.wrong("2.4", "all in float32, and only the result in float64", ROUNDED_ON_THE_WAY)
+def predict_x0(x_t, t, eps, alpha_bars):
+    return ref.predict_x0(x_t.float(), t, eps.float(), alpha_bars.float()).to(x_t.dtype)
 
 
 @answers.wrong("2.4", "the dtype of the table handed out", DTYPE_OF_THE_TABLE)
