@@ -912,6 +912,9 @@ TABLE = {
 }
 
 
+SETS = ("reference", "held_out", "generated")
+
+
 def three_sets(g: torch.Generator, reference: int, held_out: int, generated: int) -> dict:
     sizes = {"reference": reference, "held_out": held_out, "generated": generated}
     return {name: torch.randn(size, 3, generator=g) for name, size in sizes.items()}
@@ -927,12 +930,19 @@ def ratio_inputs(g: torch.Generator, *sizes: int, **more) -> dict:
     return {**three_sets(g, *sizes), "table": table(g), "seed": 3, **more}
 
 
+def in_float64(g: torch.Generator) -> dict:
+    inputs = ratio_inputs(g, 12, 12, 12)
+    sets = {name: torch.randn(12, 3, generator=g, dtype=torch.float64) for name in SETS}
+    return {**inputs, **sets}
+
+
 @check(
     "8.4",
     probe=probes.ratio_and_pairs,
-    inputs=lambda g: ratio_inputs(g, 12, 12, 12),
-    call=RATIO + ", 12 rows each; distance gives {table[generated and reference]:g} to "
-    "generated and {table[held_out and reference]:g} to held-out rows",
+    inputs=in_float64,
+    call=RATIO + ", 12 rows each, in float64, not contiguous; distance gives "
+    "{table[generated and reference]:g} to generated and {table[held_out and reference]:g} to "
+    "held-out rows",
 )
 def test_ratio_has_generated_images_above_the_line(got, ref, inputs):
     """The distance from the reference to the generated images, over that to the held-out ones"""
@@ -1028,17 +1038,17 @@ def many_and_equal(g: torch.Generator) -> dict:
 
 @check(
     "8.4",
-    probe=probes.numbers_of_rows,
+    probe=probes.forms_of_rows,
     inputs=many_and_equal,
     call=RATIO + ", with 2,400 reference, 2,300 held-out and 2,130 generated rows, many of them "
     "equal",
 )
 def test_ratio_takes_as_many_rows_as_there_are(got, ref, inputs):
-    """However many rows the smallest set has, and if some are equal, all of them are taken"""
+    """However many rows the smallest set has, and if some are equal, all are taken as they are"""
     require(
-        got["numbers"] == [2130],
-        "2,130 rows of each set, equal ones among them",
-        f"{listed(got['numbers']) or 'no'} rows",
+        got["forms"] == ["float32 tensor of shape (2130, 3)"],
+        "2,130 rows of each set, equal ones among them, each in the float32 that they come in",
+        " and ".join(got["forms"]) or "no call of distance",
     )
 
 
@@ -1127,8 +1137,7 @@ def equals_of_other_sizes(g: torch.Generator) -> dict:
     """Sets of one distribution, of which one in turn is ten times smaller than the others."""
     cases = []
     for sizes in ((300, 300, 30), (300, 30, 300), (30, 300, 300)):
-        names = ("reference", "held_out", "generated")
-        cases.append({name: torch.randn(n, 400, generator=g) for name, n in zip(names, sizes)})
+        cases.append({name: torch.randn(n, 400, generator=g) for name, n in zip(SETS, sizes)})
     return {"cases": cases, "seed": 8}
 
 
@@ -1230,18 +1239,21 @@ def test_radii_refuse_a_neighbour_that_is_not_there(got, ref, inputs):
 def far_away(g: torch.Generator) -> dict:
     points = 50 + torch.randn(40, 6, generator=g)
     points[20:25] = points[:5]
-    return {"sets": [points], "ks": [1, 3]}
+    close = 50 + 1e-6 * torch.randn(10, 6, generator=g, dtype=torch.float64)
+    return {"sets": [points, close], "ks": [1, 3]}
 
 
 @check(
     "8.5",
-    probe=probes.radii,
+    probe=probes.radii_of_strided,
     inputs=far_away,
-    call=RADII + ", 40 points around 50 in float32, five of them twice",
+    call=RADII + ", 40 points around 50 in float32, five of them twice, and 10 in float64 about "
+    "0.000001 apart; not contiguous",
 )
 def test_radii_far_from_zero(got, ref, inputs):
     """Equal points are at 0 and not nearly at 0, also far from the origin"""
-    require_radii(got, inputs, "distances that keep their digits, and 0 between equal points")
+    expected = "distances that keep their digits, and 0 between equal points"
+    require_radii(got, inputs, expected, atol=1e-10)
 
 
 SHARE = "the share of real points"
@@ -1428,7 +1440,8 @@ def few_and_many(g: torch.Generator) -> dict:
     "8.5",
     probe=probes.shares_of_each,
     inputs=few_and_many,
-    call="recall of 1,180 real points and of one; coverage by 1,180 generated points and by one",
+    call="recall of 1,180 real points and of one; coverage by 1,180 generated points and by one; "
+    "no set is contiguous",
 )
 def test_shares_of_one_and_of_many(got, ref, inputs):
     """One image is enough where no neighbours are asked of it, and of a thousand all count"""
@@ -1651,11 +1664,16 @@ def test_nearest_of_one(got, ref, inputs):
     require_nearest(got, inputs, "the distances to the two nearest training images")
 
 
+def soft_pixels(g: torch.Generator, count: int, dim: int) -> Tensor:
+    """Most of them are small, with so many digits that float64 has to round their products."""
+    return (0.3 * torch.randn(count, dim, generator=g)).clamp(-1, 1)
+
+
 def copied_inputs(g: torch.Generator) -> dict:
     """Images of which most are training images, some nearly, and one has two copies there."""
-    training = torch.randn(60, 300, generator=g)  # whose products float64 has to round
+    training = soft_pixels(g, 60, 300)
     training[7] = training[8]
-    images = torch.randn(40, 300, generator=g)
+    images = soft_pixels(g, 40, 300)
     images[:30] = training[torch.randperm(60, generator=g)[:30]]
     images[2] = training[8]
     little = torch.tensor([1e-3, 1e-4, 1e-5])[:, None]
@@ -1683,7 +1701,7 @@ def test_nearest_of_a_copy_is_zero(got, ref, inputs):
 @check(
     "8.6",
     probe=probes.nearest,
-    inputs=lambda g: {name: torch.randn(20, 50, generator=g) for name in ("images", "training")},
+    inputs=lambda g: {name: soft_pixels(g, 20, 50) for name in ("images", "training")},
     call=NEAREST + ", 20 images and 20 training images of 50 pixels",
 )
 def test_nearest_is_measured_in_float64(got, ref, inputs):
@@ -1721,22 +1739,26 @@ def test_nearest_among_many_near_copies(got, ref, inputs):
 
 
 def nearly_equal_inputs(g: torch.Generator) -> dict:
-    """For each of 20 images, two training images that are nearly equally far from it."""
-    images, way = pixels(g, 20, 300), 0.05 * torch.randn(20, 300, generator=g)
-    return {"images": images, "training": torch.cat([images + way, images + way * (1 + 2e-5)])}
+    """For each of 30 images, two training images that differ from it by little in one pixel."""
+    images = pixels(g, 30, 300).clamp(-0.99, 0.99)
+    rows = torch.arange(30)
+    training = images.repeat(2, 1)
+    training[rows, rows] += 5e-7  # so near that the short cut, in float64 too, mixes them up
+    training[rows + 30, rows] += 6e-7
+    return {"images": images, "training": training[torch.randperm(60, generator=g)]}
 
 
 @check(
     "8.6",
     probe=probes.nearest,
     inputs=nearly_equal_inputs,
-    call=NEAREST + ", 20 images, each with two training images that are nearly equally far",
+    call=NEAREST + ", 30 images, each with two training images that are nearly equally far",
 )
 def test_nearest_are_sorted_by_their_distance(got, ref, inputs):
     """The nearer of the two is first by its distance, not by the short cut's rounding"""
-    nearest = require_tensor(got["nearest"], "distances", (20, 2), torch.float64)
+    nearest = require_tensor(got["nearest"], "distances", (30, 2), torch.float64)
     wrong = int((nearest[:, 0] > nearest[:, 1]).sum())
-    require(wrong == 0, "the nearer one first in all 20 rows", f"the farther one first in {wrong}")
+    require(wrong == 0, "the nearer one first in all 30 rows", f"the farther one first in {wrong}")
     require_nearest(got, inputs, "the distances to the two nearest training images")
 
 
@@ -1745,7 +1767,7 @@ def test_nearest_are_sorted_by_their_distance(got, ref, inputs):
     probe=probes.nearest,
     inputs=lambda g: {
         "images": pixels(g, 6, 4),
-        "training": pixels(g, 30, 4) * (1 + 3 * torch.rand(30, 1, generator=g)),
+        "training": pixels(g, 30, 4) * (0.2 + 0.8 * torch.rand(30, 1, generator=g)),
     },
     call=NEAREST + ", training images of which some are much brighter than others",
 )

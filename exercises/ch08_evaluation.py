@@ -150,8 +150,8 @@ def distance_ratio(
     Source: Chong & Forsyth 2020, for the bias.
 
     Args:
-        distance: called as distance(a, b) with two sets of rows, (n, D) each, in either order,
-            because a is as far from b as b from a; gives a float.
+        distance: called as distance(a, b) with two sets of rows as they are, (n, D) each, in either
+            order, because a is as far from b as b from a; gives a float.
         reference: features of real images, shape (R, D).
         held_out: features of other real images, shape (H, D).
         generated: features of generated images, shape (M, D).
@@ -180,11 +180,11 @@ def neighbour_radii(points: Tensor, k: int) -> Tensor:
     Source: Kynkäänniemi et al. 2019, section 2, NN_k in equation 1.
 
     Args:
-        points: shape (N, D), N > k.
+        points: shape (N, D), N > k, float32 or float64.
         k: which neighbour, from 1 on.
 
     Returns:
-        shape (N,).
+        shape (N,), float32 or float64.
 
     Raises:
         ValueError: if k is not in 1 ... N - 1.
@@ -238,14 +238,14 @@ def two_nearest(images: Tensor, training: Tensor) -> Tensor:
     A copy is at 0, exactly, so distances are measured by differences, in float64. There may be
     60,000 training images of 784 pixels, for which all differences would take minutes. The short
     cut |x - y|^2 = |x|^2 + |y|^2 - 2 x . y gives all squared distances with one matrix product, but
-    it subtracts large numbers: in float32 a copy only comes out near 0, and among many images that
-    are nearly as near its rounding decides which of them come first. The two nearest are to be
-    found even so.
+    it subtracts large numbers. In float32 a copy only comes out near 0, and rounding decides which
+    of many images that are nearly as near come first. Only training images that are all less than
+    0.00001 away need not be told apart.
 
     Source: Yoon et al. 2023, for the two distances.
 
     Args:
-        images: shape (N, D), float32, N > 0, each image as a row of its pixels.
+        images: shape (N, D), float32, each image as a row of its pixels in [-1, 1].
         training: shape (M, D), float32, M > 1.
 
     Returns:

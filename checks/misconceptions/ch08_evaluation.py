@@ -1207,17 +1207,14 @@ answers.edit(
     "8.6",
     "squared distances",
     "A third of a distance is a ninth of its square. Take the root.",
-    (
-        "append(exact.topk(2, largest=False).values)",
-        "append(exact.topk(2, largest=False).values**2)",
-    ),
+    ("sum(dim=2).sqrt()", "sum(dim=2)"),
 )
 
 answers.edit(
     "8.6",
     "root mean square instead of distance",
     "The Euclidean distance sums the squares over the pixels; mean() divides by their number.",
-    ("return torch.cat(found)", "return torch.cat(found) / math.sqrt(images.shape[1])"),
+    ("sum(dim=2)", "mean(dim=2)"),
 )
 
 
@@ -1235,75 +1232,68 @@ answers.edit(
     "8.6",
     "in float32",
     "The distances are asked for in float64: .double() before anything is subtracted.",
-    ("x[None].double(), training[near].double()", "x[None], training[near]"),
+    ("    images, training = images.double(), training.double()\n", ""),
 )
 
 answers.edit(
     "8.6",
     "float64 only for the result",
     "float32 has rounded the differences before, and .double() does not bring the digits back. "
-    "Turn both images into float64, then subtract.",
-    (
-        "distances(x[None].double(), training[near].double())",
-        "distances(x[None], training[near]).double()",
-    ),
+    "Turn both sets into float64 at the beginning.",
+    ("    images, training = images.double(), training.double()\n", ""),
+    ("return torch.cat(found)", "return torch.cat(found).double()"),
 )
+
+
+def _found_in_float32(images, training, count):
+    """The two nearest of the `count` that come first by the short cut in float32."""
+    values = training.square().sum(dim=1) - 2 * images @ training.T
+    few = values.topk(min(count, len(training)), largest=False).indices  # (N, count)
+    apart = (training.double()[few] - images.double()[:, None]).square().sum(dim=2).sqrt()
+    return apart.sort(dim=1).values[:, :2]
 
 
 @answers.wrong(
     "8.6",
-    "the two farthest",
-    "topk takes the largest, unless it is told largest=False.",
+    "the two found in float32",
+    "In float32 the short cut is rounded so much that among many training images that are nearly "
+    "as near others come first. Turn both sets into float64 before the product.",
 )
 def two_nearest(images, training):
-    return _all_distances(images, training).topk(2, dim=1).values.flip(1)
+    return _found_in_float32(images, training, 2)
 
+
+@answers.wrong(
+    "8.6",
+    "a few more found in float32",
+    "However many are measured, a training set can hold more that float32's rounding puts before "
+    "the nearest. Turn both sets into float64 before the product.",
+)
+def two_nearest(images, training):
+    return _found_in_float32(images, training, 16)
+
+
+answers.edit(
+    "8.6",
+    "the two farthest",
+    "topk takes the largest, unless it is told largest=False.",
+    ("largest=False", "largest=True"),
+)
 
 answers.edit(
     "8.6",
     "the farther one first",
     "The nearest is in column 0.",
-    ("return torch.cat(found)", "return torch.cat(found).flip(1)"),
+    ("sort(dim=1)", "sort(dim=1, descending=True)"),
 )
 
-
-def _by_short_cut(images, training, count):
-    """The distances of the `count` that come first by the short cut, in its order."""
-    values = training.square().sum(dim=1) - 2 * images @ training.T
-    few = values.topk(min(count, len(training)), largest=False).indices  # (N, count)
-    return (training.double()[few] - images.double()[:, None]).square().sum(dim=2).sqrt()
-
-
-@answers.wrong(
+answers.edit(
     "8.6",
     "the order of the short cut kept",
     "The product finds the two, but rounding may have exchanged them, and measured exactly they "
     "are to be sorted.",
+    (".sort(dim=1).values", ""),
 )
-def two_nearest(images, training):
-    return _by_short_cut(images, training, 2)
-
-
-@answers.wrong(
-    "8.6",
-    "only the first two of the short cut measured",
-    "In float32 the short cut is rounded, and among many training images that are nearly as near "
-    "others come first. Measure all whose values rounding may have exchanged with the second "
-    "smallest, or let the short cut work in float64.",
-)
-def two_nearest(images, training):
-    return _by_short_cut(images, training, 2).sort(dim=1).values
-
-
-@answers.wrong(
-    "8.6",
-    "a few more of the short cut measured",
-    "However many are measured, a training set can hold more that float32's rounding puts before "
-    "the nearest. Let what rounding can do decide how many, or work in float64.",
-)
-def two_nearest(images, training):
-    return _by_short_cut(images, training, 16).sort(dim=1).values[:, :2]
-
 
 answers.edit(
     "8.6",
@@ -1380,7 +1370,7 @@ answers.edit(
     "the largest products taken for the nearest",
     "x . y is large for bright training images, near or not. |y|^2 - 2 x . y is what orders them "
     "by distance.",
-    ("squares - 2 * some @ training.T", "-some @ training.T"),
+    ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ training.T).topk(2)"),
 )
 
 answers.edit(
@@ -1388,9 +1378,10 @@ answers.edit(
     "nearest by angle",
     "The cosine does not see how bright an image is. Distances do.",
     (
-        "squares - 2 * some @ training.T",
-        "-some @ (training / training.norm(dim=1, keepdim=True)).T",
+        "squares = training.square().sum(dim=1)",
+        "unit = training / training.norm(dim=1, keepdim=True).clamp(min=1e-12)",
     ),
+    ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ unit.T).topk(2)"),
 )
 
 

@@ -154,8 +154,9 @@ class Recorder:
 
 
 def ratio_and_pairs(impl, inputs):
-    """The ratio, and between which sets a distance was asked for."""
+    """The ratio, and between which sets a distance was asked for. No set is contiguous."""
     recorder = Recorder(inputs)
+    recorder.sets = {name: strided(rows) for name, rows in recorder.sets.items()}
     ratio = recorder.run(impl, inputs["seed"])
     return {"ratio": ratio, "pairs": sorted(sorted(call["sets"]) for call in recorder.calls)}
 
@@ -176,17 +177,17 @@ def sizes_of_sets(impl, inputs):
     return {"cases": found}
 
 
-def numbers_of_rows(impl, inputs):
-    """With how many rows sets came to the distance, each number once."""
-    numbers = set()
+def forms_of_rows(impl, inputs):
+    """In what form sets came to the distance, each form once."""
+    forms = set()
 
     def distance(a, b):
-        numbers.update((len(a), len(b)))
+        forms.update((kind(a), kind(b)))
         return 1.0
 
     sets = (inputs["reference"], inputs["held_out"], inputs["generated"])
     impl.distance_ratio(distance, *sets, torch.Generator().manual_seed(inputs["seed"]))
-    return {"numbers": sorted(numbers)}
+    return {"forms": sorted(forms)}
 
 
 def same_reference(impl, inputs):
@@ -282,6 +283,11 @@ def radii(impl, inputs):
     }
 
 
+def radii_of_strided(impl, inputs):
+    """The same of points that are not contiguous in memory."""
+    return radii(impl, {**inputs, "sets": [strided(points) for points in inputs["sets"]]})
+
+
 def refused_radii(impl, inputs):
     """What is raised for each k."""
     points, ks = inputs["points"], inputs["ks"]
@@ -310,11 +316,16 @@ def coverages(impl, inputs):
 
 
 def shares_of_each(impl, inputs):
-    """Recall and coverage, each of cases of its own."""
-    return {
-        "recall": [_share(impl.recall, case) for case in inputs["recall"]],
-        "coverage": [_share(impl.coverage, case) for case in inputs["coverage"]],
-    }
+    """Recall and coverage, each of cases of its own, whose sets are not contiguous in memory."""
+
+    def shares(name):
+        cases = [
+            {key: strided(value) if key != "k" else value for key, value in case.items()}
+            for case in inputs[name]
+        ]
+        return [_share(getattr(impl, name), case) for case in cases]
+
+    return {name: shares(name) for name in ("recall", "coverage")}
 
 
 def recalls_and_coverages(impl, inputs):
