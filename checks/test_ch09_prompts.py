@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.probes import ch09_prompts as probes
+from checks.probes.toys import identical
 from checks.theory import SECONDS, require_same_device
 from course.grading.checking import Wrong, check, require, require_close, require_tensor
 
@@ -1260,11 +1261,12 @@ def require_flow(pairs: list[tuple[dict, dict]]) -> None:
         name, x = step["name"], one["x"]
         if h is not None and step["kind"] == "ResBlock" and "going up" in name:
             skip_name, skip = skips[step["level"]]
-            # Both orders are a network that can be trained; the one of chapter 04 has h in front.
             require(
-                near(x, torch.cat([h, skip], 1)) or near(x, torch.cat([skip, h], 1)),
-                f"the {name} to receive {before}, joined along the channels with {skip_name}",
-                f"something else, of shape {tuple(x.shape)}",
+                near(x, torch.cat([h, skip], 1)),
+                f"the {name} to receive {before}, and along the channels behind it {skip_name}",
+                "the two in the other order"
+                if near(x, torch.cat([skip, h], 1))
+                else f"something else, of shape {tuple(x.shape)}",
             )
         elif h is not None:
             require(
@@ -1302,8 +1304,8 @@ def require_cond(got: dict, inputs: dict, config: dict) -> None:
 def require_reading(got: dict, inputs: dict) -> None:
     """Fail unless t was looked up, and the captions were read once, with the right mask."""
     require(
-        len(got["t"]) >= 1 and all(near(t, inputs["t"]) for t in got["t"]),
-        "time_embedding to receive t as it came in",
+        len(got["t"]) >= 1 and all(identical(t, inputs["t"]) for t in got["t"]),
+        "time_embedding to receive t as it came in, int64",
         "another t" if got["t"] else "no call of it",
     )
     require(
@@ -1312,7 +1314,11 @@ def require_reading(got: dict, inputs: dict) -> None:
         f"{len(got['read'])} calls",
     )
     tokens, mask = got["read"][0]
-    require(near(tokens, inputs["tokens"]), "text_encoder to receive tokens", "other numbers")
+    require(
+        identical(tokens, inputs["tokens"]),
+        "text_encoder to receive tokens as they came in, int64",
+        "other ones",
+    )
     require_same_mask(mask, inputs, "text_encoder")
 
 

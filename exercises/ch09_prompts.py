@@ -303,8 +303,9 @@ class PromptUNet(PromptParts):
     into words' vectors once, and every ResBlock is told time_embedding(t) plus `pooled` of the
     words' mean (`pool`). Below the full resolution the pixels look at the words: behind the
     ResBlock of each level, on the way down before h is kept as the level's skip, and between the
-    two ResBlocks of the middle. And a mask of the caller's own may weigh the words, wherever they
-    are used; if there is none, all but <pad> count as 1.
+    two ResBlocks of the middle. On the way up h has the first channels and its level's skip the
+    last, so that trained weights fit. And a mask of the caller's own may weigh the words, wherever
+    they are used; if there is none, all but <pad> count as 1.
 
     Source: Rombach et al. 2022, section 3.3 and appendix E.2.1; Ronneberger et al. 2015.
 

@@ -1302,6 +1302,14 @@ answers.edit(
 
 answers.edit(
     "9.5",
+    "the skip in front of h",
+    "Both orders can be trained, but weights that were trained with one do not fit the other. Here "
+    "h is first.",
+    ("[h, skips.pop()]", "[skips.pop(), h]"),
+)
+
+answers.edit(
+    "9.5",
     "h joined with itself",
     "The second half of the concatenation is the skip, not h once more.",
     ("[h, skips.pop()]", "[h, h]"),

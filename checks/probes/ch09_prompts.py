@@ -541,10 +541,14 @@ def prompt_unet_masks(impl, inputs):
 
 
 def prompt_unet_configs(impl, inputs):
-    """Networks with other numbers of levels, and without cross-attention."""
+    """Networks with other numbers of levels, and without cross-attention.
+
+    Pictures, tokens and mask lie in memory in another order than usual.
+    """
+    batch = [in_other_order(part) for part in _batch(inputs)]
     return {
         "found": [
-            _prompt_unet(impl, {**inputs["config"], **changes}, _batch(inputs))
+            _prompt_unet(impl, {**inputs["config"], **changes}, batch)
             for changes in inputs["changes"]
         ]
     }
