@@ -959,9 +959,9 @@ answers.edit(
 
 answers.edit(
     "3.4",
-    "whole per cents",
-    "p is a number between 0 and 1 with as many digits as it likes: rounded to whole per cents, a "
-    "p of 0.005 becomes 0 or 0.01. Compare with p as it is.",
+    "p rounded",
+    "p may have as many digits as it likes. Rounded to whole per cents or per mille, a small p "
+    "becomes 0. Compare with p as it is.",
     ("uniform < p", "uniform < round(p, 2)"),
 )
 
