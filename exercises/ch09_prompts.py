@@ -309,11 +309,6 @@ class PromptUNet(PromptParts):
 
     Source: Rombach et al. 2022, section 3.3 and appendix E.2.1; Ronneberger et al. 2015.
 
-    Args:
-        As `PromptParts` takes them, which makes the parts. `forward` takes noisy images x, shape
-        (B, C, H, W), their steps t, shape (B,), int64, their captions' tokens, shape (B, length),
-        int64, and perhaps a mask, shape (B, length).
-
     Raises:
         ValueError: in `forward`, if height or width of x cannot be halved L-1 times.
     """
