@@ -309,6 +309,9 @@ class PromptUNet(PromptParts):
 
     Source: Rombach et al. 2022, section 3.3 and appendix E.2.1; Ronneberger et al. 2015.
 
+    Args:
+        config, time_embedding, text_encoder, blocks: as `PromptParts` takes them.
+
     Raises:
         ValueError: in `forward`, if height or width of x cannot be halved L-1 times.
     """

@@ -165,15 +165,16 @@ def encoder_company(impl, inputs):
 
 
 def encoder_gains(impl, inputs):
-    """The result with the scale of one norm after the other at other values than 1."""
+    """The result, and again with the scale of one norm after the other at other values than 1."""
     module, known = make_encoder(impl, inputs)
+    plain_out = plain(module(inputs["tokens"], inputs["mask"]))
     found = []
     for parameter in known.gains:
         with torch.no_grad():
             parameter.copy_(gain(tuple(parameter.shape)))
             found.append(plain(module(inputs["tokens"], inputs["mask"])))
             parameter.fill_(1)
-    return {"outs": found}
+    return {"out": plain_out, "outs": found}
 
 
 def encoder_gradients(impl, inputs):
