@@ -1739,12 +1739,9 @@ def test_nearest_among_many_near_copies(got, ref, inputs):
 
 
 def nearly_equal_inputs(g: torch.Generator) -> dict:
-    """For each of 30 images, two training images that differ from it by little in one pixel."""
-    images = soft_pixels(g, 30, 300)
-    images[:, 7] = 0.5
-    training = images.repeat(2, 1)
-    training[:30, 7] += 6e-8  # so near that the short cut, in float64 too, mixes the two up
-    training[30:, 7] += 1.2e-7
+    """For each of 30 images, two training images so near that float64's short cut mixes them up."""
+    images, way = soft_pixels(g, 30, 300), 3e-9 * torch.randn(30, 300, generator=g)
+    training = torch.cat([images + way, images + 1.2 * way])
     return {"images": images, "training": training[torch.randperm(60, generator=g)]}
 
 
