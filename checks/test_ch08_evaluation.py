@@ -1596,6 +1596,11 @@ def pixels(g: torch.Generator, count: int, dim: int) -> Tensor:
     return 2 * torch.rand(count, dim, generator=g) - 1
 
 
+def soft_pixels(g: torch.Generator, count: int, dim: int) -> Tensor:
+    """Most of them are small, with so many digits that float64 has to round their products."""
+    return (0.3 * torch.randn(count, dim, generator=g)).clamp(-1, 1)
+
+
 @check(
     "8.6",
     probe=probes.nearest,
@@ -1662,11 +1667,6 @@ def test_nearest_among_many(got, ref, inputs):
 def test_nearest_of_one(got, ref, inputs):
     """One image is enough, and one pixel"""
     require_nearest(got, inputs, "the distances to the two nearest training images")
-
-
-def soft_pixels(g: torch.Generator, count: int, dim: int) -> Tensor:
-    """Most of them are small, with so many digits that float64 has to round their products."""
-    return (0.3 * torch.randn(count, dim, generator=g)).clamp(-1, 1)
 
 
 def copied_inputs(g: torch.Generator) -> dict:
@@ -1739,12 +1739,9 @@ def test_nearest_among_many_near_copies(got, ref, inputs):
 
 
 def nearly_equal_inputs(g: torch.Generator) -> dict:
-    """For each of 30 images, two training images that differ from it by little in one pixel."""
-    images = pixels(g, 30, 300).clamp(-0.99, 0.99)
-    rows = torch.arange(30)
-    training = images.repeat(2, 1)
-    training[rows, rows] += 5e-7  # so near that the short cut, in float64 too, mixes them up
-    training[rows + 30, rows] += 6e-7
+    """For each of 30 images, two training images so near that float64's short cut mixes them up."""
+    images, way = soft_pixels(g, 30, 300), 3e-9 * torch.randn(30, 300, generator=g)
+    training = torch.cat([images + way, images + 1.2 * way])
     return {"images": images, "training": training[torch.randperm(60, generator=g)]}
 
 
@@ -1815,9 +1812,9 @@ def test_copy_is_a_matter_of_the_ratio(got, ref, inputs):
 
 @check(
     "8.6",
-    probe=probes.copies,
+    probe=probes.copies_of_strided,
     inputs=lambda g: {"nearest": distance_rows([(1, 4), (2, 4), (3, 4), (3.9, 4)]), "ratio": 0.75},
-    call=COPY + ", distances (1, 4), (2, 4), (3, 4), (3.9, 4), ratio = 0.75",
+    call=COPY + ", distances (1, 4), (2, 4), (3, 4), (3.9, 4), not contiguous, ratio = 0.75",
 )
 def test_copy_takes_another_ratio(got, ref, inputs):
     """ratio sets how much nearer a copy is, and the border belongs to the copies"""
@@ -1833,6 +1830,20 @@ def test_copy_takes_another_ratio(got, ref, inputs):
 def test_copy_of_an_image_that_comes_twice(got, ref, inputs):
     """A copy of an image that the training set holds twice is a copy too: (0, 0)"""
     require_copies(got["copies"], inputs)
+
+
+@check(
+    "8.6",
+    probe=probes.copies,
+    inputs=lambda g: {"nearest": distance_rows([(1, 3 + 1e-8), (1, 3 - 1e-8)])},
+    call="is_copy(nearest), distances (1, 3.00000001) and (1, 2.99999999)",
+)
+def test_copy_by_a_little(got, ref, inputs):
+    """Distances are compared in float64: 1 is a third of a little more than 3, not of less"""
+    copies = require_tensor(got["copies"], "the result", (2,), torch.bool)
+    for value, row in zip(copies.tolist(), inputs["nearest"].tolist()):
+        copy = row[0] <= row[1] / 3
+        require(value == copy, f"{copy} for ({row[0]:g}, {row[1]:.9g})", f"{value}")
 
 
 @check(

@@ -266,7 +266,8 @@ def is_copy(nearest: Tensor, ratio: float = 1 / 3) -> Tensor:
     Source: Yoon et al. 2023, with a ratio of 1/3.
 
     Args:
-        nearest: distances to the nearest and to the second nearest training image, shape (N, 2).
+        nearest: distances to the nearest and to the second nearest training image, shape (N, 2),
+            float64.
         ratio: how much nearer the first must be.
 
     Returns:

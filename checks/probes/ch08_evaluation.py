@@ -357,6 +357,11 @@ def copies(impl, inputs):
     return {"copies": impl.is_copy(inputs["nearest"], **option)}
 
 
+def copies_of_strided(impl, inputs):
+    """The same of distances that are not contiguous in memory."""
+    return copies(impl, {**inputs, "nearest": strided(inputs["nearest"])})
+
+
 def rates_of_copies(impl, inputs):
     """Which images of each set are told to be copies of the training images."""
     return {
