@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from checks.probes import ch09_prompts as probes
 from checks.probes.toys import identical
 from checks.theory import SECONDS, require_same_device
-from course.grading.checking import Wrong, check, require, require_close, require_tensor
+from course.grading.checking import Wrong, brief, check, require, require_close, require_tensor
 
 # Sums of some dozens of terms in float32 are off by 1e-6, more where a norm divides by a small
 # spread. Wrong formulas are off by 1e-2 and more.
@@ -106,7 +106,7 @@ TWO_ROWS = captions_of("a red seven on blue", "blue three", "a seven left of a s
 @check("9.1", probe=probes.tokenized, inputs=TWO_ROWS, call=NINE_ONE.format(8) + ", three captions")
 def test_captions_become_rows_of_one_length(got, ref, inputs):
     """There are two tables with a row for each caption: tokens, int64, and a mask, bool"""
-    require(got["mask"] is not None, "a pair (tokens, mask)", "something that is not a pair")
+    require(got["mask"] is not None, "a pair (tokens, mask)", brief(got["tokens"]))
     require_tensor(got["tokens"], "tokens", (3, 8), torch.int64)
     require_tensor(got["mask"], "the mask", (3, 8), torch.bool)
 

@@ -22,6 +22,8 @@ def identical(a: Tensor, b: Tensor) -> bool:
 
 def kind(value) -> str:
     """What kind of thing this is, in words."""
+    if value is None:
+        return "None"
     if not isinstance(value, Tensor):
         return f"value of type {type(value).__name__}"
     return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
