@@ -11,15 +11,17 @@ CHAPTERS = [path for path in NOTEBOOKS if path.stem != "explorer"]  # that is a 
 # Run in the kernel after a notebook's own cells.
 MOVE_EVERY_SLIDER = """
 from course.pages.notebook import SliderPicture
-for picture in SliderPicture.made:
-    before, words = picture.image.value, picture.words.value
-    here = picture.slider.value
-    other = next(v for v in reversed(picture.slider.options) if v != here)
-    picture.slider.value = other
-    assert picture.image.value != before, picture.slider.description
-    assert picture.words.value != words, picture.slider.description
-    picture.slider.value = here
-    assert picture.image.value == before and picture.words.value == words
+def move_every_slider():  # its names are no names of the notebook
+    for picture in SliderPicture.made:
+        before, words = picture.image.value, picture.words.value
+        here = picture.slider.value
+        other = next(v for v in reversed(picture.slider.options) if v != here)
+        picture.slider.value = other
+        assert picture.image.value != before, picture.slider.description
+        assert picture.words.value != words, picture.slider.description
+        picture.slider.value = here
+        assert picture.image.value == before and picture.words.value == words
+move_every_slider()
 assert SliderPicture.made
 """
 

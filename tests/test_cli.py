@@ -10,6 +10,7 @@ from PIL import Image
 from course import ROOT
 from course.cli import main
 from course.grading.source import definition_text
+from course.learner.skeletons import skeleton
 from course.learner.workspace import LAB_FOLDER
 from course.model.models import ModelConfig, build_model, save_model
 from course.syllabus import chapters
@@ -57,9 +58,10 @@ def test_check_returns_whether_all_is_well(learner, capsys):
 def test_check_names_a_misconception(learner, capsys):
     learner.mkdir()
     (learner / "ch01_noise_schedule.py").write_text(
-        "import torch\n\n\ndef linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):\n"
-        "    t = torch.arange(num_steps)\n"
-        "    return beta_start + (beta_end - beta_start) * t / num_steps\n"
+        skeleton("ch01_noise_schedule").replace(
+            'raise NotImplementedError("exercise 1.1 is not written yet")',
+            "return beta_start + (beta_end - beta_start) * torch.arange(num_steps) / num_steps",
+        )
     )
     assert main(["check", "1.1"]) == 1
     out = capsys.readouterr().out

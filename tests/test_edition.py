@@ -63,7 +63,9 @@ def test_no_answer_can_be_read_in_it(edition):
         mended = {plain(old) for old, _ in exercise.fault if plain(old) not in given}
         for name, text in there.items():
             lines = [line for line in answer if line in text]
-            if len(lines) > max(1, len(answer) / 4):  # one may be in a notebook, as a call
+            later = exercise.id == "4.4" and name == "exercises/ch09_prompts.py"
+            # One may be in a notebook, as a call; and chapter 09 gives its network's parts.
+            if len(lines) > max(1, len(answer) / 4) and not later:
                 spoilt.append((exercise.id, name, lines))
             quoted = mended if name == "README.md" else helps | mended  # it shows one message
             spoilt += [(exercise.id, name, one) for one in quoted if one in text]
