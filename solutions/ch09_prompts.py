@@ -292,6 +292,7 @@ class NoAttention(nn.Module):
     """Where no pixel looks at the words: x comes back."""
 
     def forward(self, x: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        """x (B, channels, H, W) -> the same."""
         return x
 
 
