@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -368,7 +369,7 @@ def remarks(trained_on: str, data: Images) -> list[str]:
     ]
 
 
-class Measuring:
+class Measuring(ABC):
     """One model, measured without guidance and with it; the report is written as it grows.
 
     What is measured is decided by those that build on it: they give `test_set`, and `row`.
@@ -438,9 +439,9 @@ class Measuring:
         images = min(MSE_IMAGES, len(self.test_set))
         return {"mean": sum(bands) / len(bands), "bands": bands, "images": images}
 
+    @abstractmethod
     def row(self, guidance: float) -> dict:
         """Draw with one guidance and measure what comes."""
-        raise NotImplementedError
 
     def draw(self, asked: list[int] | list[str], guidance: float) -> Tensor:
         """The pictures to be measured."""
