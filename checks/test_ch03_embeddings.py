@@ -5,7 +5,7 @@ import math
 import torch
 
 from checks.probes import ch03_embeddings as probes
-from checks.theory import SECONDS
+from checks.theory import SECONDS, require_independent_drops
 from course.grading.checking import check, require, require_close, require_tensor
 
 
@@ -900,22 +900,7 @@ def test_small_batches_are_left_to_chance(got, ref, inputs):
 )
 def test_labels_are_dropped_independently(got, ref, inputs):
     """Every place in the batch has the same chance, whatever happens to its neighbours"""
-    # The share of 1500 draws has standard deviation sqrt(0.3 * 0.7 / 1500) = 0.012: six of them.
-    place = require_tensor(got["place"], "the shares", (10,), torch.float64)
-    worst = int((place - 0.3).abs().argmax())
-    require(
-        abs(float(place[worst]) - 0.3) < 0.071,
-        "every place in the batch dropped in about 30 % of the calls",
-        f"place {worst} dropped in {float(place[worst]):.0%}",
-    )
-    # Ten independent draws: variance 10 * 0.3 * 0.7 = 2.1. Over 1500 calls the estimate of it
-    # has a relative standard deviation of sqrt(2 / 1500) = 0.037: six of them.
-    require(
-        abs(got["variance"] / 2.1 - 1) < 0.22,
-        "the number of dropped labels to spread as that of ten independent draws (variance 2.1)",
-        f"a variance of {got['variance']:.3g}: the labels are dropped or kept together "
-        "more or less often than by chance",
-    )
+    require_independent_drops(got, "labels")
 
 
 @check(

@@ -5,12 +5,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.probes import ch04_unet as probes
-from checks.theory import SECONDS
-from course.grading.checking import Wrong, check, require, require_close, require_tensor
+from checks.theory import NETWORK, SECONDS, require_whole_gradient
+from course.grading.checking import check, require, require_close, require_tensor
 
-# Two or three convolutions with float32 sums of some dozens of terms: errors of about 1e-6,
-# more where a norm divides by a small spread. Wrong formulas are off by 1e-2 and more.
-NETWORK = {"rtol": 1e-3, "atol": 1e-4}
 LARGE = {"rtol": 1e-3, "atol": 1e-3}  # where numbers reach hundreds: float32 keeps seven digits
 
 WEIGHTS = "every weight at a value that the check sets, biases zero"
@@ -54,19 +51,6 @@ def require_company(got: dict) -> None:
         together,
         "the same result after .eval() as in training: nothing here behaves differently",
         "the result in eval mode",
-        **NETWORK,
-    )
-
-
-def require_gradient(grad: Tensor | None, right: Tensor, name: str) -> None:
-    """Fail unless the gradient arrives whole."""
-    if grad is None:
-        raise Wrong(f"a gradient to reach {name}", "none")
-    require_close(
-        grad,
-        right,
-        f"the whole gradient to reach {name}, on every way there (no .detach(), .data or no_grad)",
-        f"the gradient of {name}",
         **NETWORK,
     )
 
@@ -312,7 +296,7 @@ def test_resblock_takes_any_number_of_groups(got, ref, inputs):
 def test_resblock_gradients(got, ref, inputs):
     """Gradients reach x, cond and every weight"""
     for name in ("x", "cond"):
-        require_gradient(got[name], ref[name], name)
+        require_whole_gradient(got[name], ref[name], name)
     require_no_silence(got["silent"])
     require(
         got["weights"] >= ref["weights"],
@@ -742,7 +726,7 @@ def test_attention_default_groups(got, ref, inputs):
 )
 def test_attention_gradients(got, ref, inputs):
     """Gradients reach x and four separate matrices"""
-    require_gradient(got["x"], ref["x"], "x")
+    require_whole_gradient(got["x"], ref["x"], "x")
     require_no_silence(got["silent"])
     require(
         got["weights"] >= ref["weights"],
@@ -1161,14 +1145,14 @@ def test_unet_is_trained_as_a_whole(got, ref, inputs):
     )
     names = ("x", "the time embedding", "the class embedding")
     for name, key in zip(names, ("x", "time", "label")):
-        require_gradient(got[key], ref[key], name)
+        require_whole_gradient(got[key], ref[key], name)
     require(
         len(got["blocks"]) == len(ref["blocks"]),
         f"{len(ref['blocks'])} blocks with weights of their own",
         f"{len(got['blocks'])} blocks",
     )
     for step, grad, right in zip(plan(inputs["config"]), got["blocks"], ref["blocks"]):
-        require_gradient(grad, right, f"the {step['name']}")
+        require_whole_gradient(grad, right, f"the {step['name']}")
     require(
         got["own"] >= ref["own"],
         "gradients for the weights of conv_in and conv_out and for the scale of the norm",

@@ -8,12 +8,14 @@ from torch.nn import functional as F
 
 from checks.probes import ch09_prompts as probes
 from checks.probes.toys import identical
-from checks.theory import SECONDS, require_same_device
-from course.grading.checking import Wrong, brief, check, require, require_close, require_tensor
-
-# Sums of some dozens of terms in float32 are off by 1e-6, more where a norm divides by a small
-# spread. Wrong formulas are off by 1e-2 and more.
-NETWORK = {"rtol": 1e-3, "atol": 1e-4}
+from checks.theory import (
+    NETWORK,
+    SECONDS,
+    require_independent_drops,
+    require_same_device,
+    require_whole_gradient,
+)
+from course.grading.checking import brief, check, require, require_close, require_tensor
 
 WEIGHTS = "every weight at a value that the check sets, offsets zero"
 
@@ -43,18 +45,6 @@ def require_company(got: dict, visible: Tensor | None = None) -> None:
         visible * together if visible.ndim > 1 else together,
         "the same result after .eval() as in training: nothing here behaves differently",
         "the result in eval mode",
-        **NETWORK,
-    )
-
-
-def require_whole_gradient(grad: Tensor | None, right: Tensor, name: str) -> None:
-    if grad is None:
-        raise Wrong(f"a gradient to reach {name}", "none")
-    require_close(
-        grad,
-        right,
-        f"the whole gradient to reach {name}, on every way there (no .detach(), .data or no_grad)",
-        f"the gradient of {name}",
         **NETWORK,
     )
 
@@ -1046,22 +1036,7 @@ def test_each_caption_decides_for_itself(got, ref, inputs):
 @check("9.4", probe=probes.dropped_spread, inputs=equal_captions, call=EQUAL_CALL)
 def test_captions_are_dropped_independently(got, ref, inputs):
     """Every place in the batch has the same chance, whatever happens to its neighbours"""
-    # The share of 1500 draws has standard deviation sqrt(0.3 * 0.7 / 1500) = 0.012: six of them.
-    place = require_tensor(got["place"], "the shares", (10,), torch.float64)
-    worst = int((place - 0.3).abs().argmax())
-    require(
-        abs(float(place[worst]) - 0.3) < 0.071,
-        "every place in the batch dropped in about 30 % of the calls",
-        f"place {worst} dropped in {float(place[worst]):.0%}",
-    )
-    # Ten independent draws: variance 10 * 0.3 * 0.7 = 2.1. Over 1500 calls the estimate of it
-    # has a relative standard deviation of sqrt(2 / 1500) = 0.037: six of them.
-    require(
-        abs(got["variance"] / 2.1 - 1) < 0.22,
-        "the number of dropped captions to spread as that of ten independent draws (variance 2.1)",
-        f"a variance of {got['variance']:.3g}: the captions are dropped or kept together more or "
-        "less often than by chance",
-    )
+    require_independent_drops(got, "captions")
 
 
 SHARES = [0.15, 0.005, 0.995]

@@ -5,11 +5,15 @@ import math
 import torch
 from torch import Tensor
 
-from course.grading.checking import require, require_close, require_tensor
+from course.grading.checking import Wrong, require, require_close, require_tensor
 
 # The first optimiser of a process, or its first sum on the meta device, which stands for a graphics
 # card in the probes, imports a good part of torch. That takes seconds, and more on a busy machine.
 SECONDS = 30.0
+
+# Networks: float32 sums of some dozens of terms are off by about 1e-6, more where a norm divides by
+# a small spread. Wrong formulas are off by 1e-2 and more.
+NETWORK = {"rtol": 1e-3, "atol": 1e-4}
 
 
 # Schedules
@@ -257,3 +261,36 @@ def require_no_graph(got: dict) -> None:
             f"{place} without a graph (requires_grad is False)",
             "requires_grad is True: every step's intermediate results are kept",
         )
+
+
+def require_whole_gradient(grad: Tensor | None, right: Tensor, name: str) -> None:
+    """Fail unless the gradient arrives whole."""
+    if grad is None:
+        raise Wrong(f"a gradient to reach {name}", "none")
+    require_close(
+        grad,
+        right,
+        f"the whole gradient to reach {name}, on every way there (no .detach(), .data or no_grad)",
+        f"the gradient of {name}",
+        **NETWORK,
+    )
+
+
+def require_independent_drops(got: dict, what: str) -> None:
+    """The share of 1500 calls that drop each `place` of ten, and the `variance` of their number."""
+    # The share of 1500 draws has standard deviation sqrt(0.3 * 0.7 / 1500) = 0.012: six of them.
+    place = require_tensor(got["place"], "the shares", (10,), torch.float64)
+    worst = int((place - 0.3).abs().argmax())
+    require(
+        abs(float(place[worst]) - 0.3) < 0.071,
+        "every place in the batch dropped in about 30 % of the calls",
+        f"place {worst} dropped in {float(place[worst]):.0%}",
+    )
+    # Ten independent draws: variance 10 * 0.3 * 0.7 = 2.1. Over 1500 calls the estimate of it
+    # has a relative standard deviation of sqrt(2 / 1500) = 0.037: six of them.
+    require(
+        abs(got["variance"] / 2.1 - 1) < 0.22,
+        f"the number of dropped {what} to spread as that of ten independent draws (variance 2.1)",
+        f"a variance of {got['variance']:.3g}: the {what} are dropped or kept together more or "
+        "less often than by chance",
+    )
