@@ -111,7 +111,7 @@ PRESETS |= {
     )
     for encoder in ("pooled", "bag")
 }
-# Two digits in a relation: hours on two cores.
+# Two digits in a relation: larger pictures, more words, and five times as many steps.
 PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=20, images_per_epoch=32_000, pictures="pairs")
 
 
