@@ -89,8 +89,8 @@ def test_a_worker_that_dies_is_a_problem_and_tried_again(tmp_path, monkeypatch):
 
 KILLED = """
 start = worker._Child.__init__
-def started(self, work):
-    start(self, work)
+def started(self, *arguments):
+    start(self, *arguments)
     os.kill(self._process, signal.SIGKILL)
 worker._Child.__init__ = started
 worker.main(*sys.argv[1:])

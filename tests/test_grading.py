@@ -305,8 +305,8 @@ def test_a_switch_of_torch_is_no_tampering_and_put_back(empty_exercises, line, w
     if when == "on import":
         text = text.replace("import torch\n", f"import torch\n\n{line}\n", 1)
     else:
-        text += "\n\n_right = cosine_betas\n\n\ndef cosine_betas(num_steps, **options):\n"
-        text += f"    betas = _right(num_steps, **options)\n    {line}\n    return betas\n"
+        text += "\n\n_right = equally_noisy\n\n\ndef equally_noisy(alpha_bars, other):\n"
+        text += f"    steps = _right(alpha_bars, other)\n    {line}\n    return steps\n"
     (empty_exercises / f"{CH01}.py").write_text(text, encoding="utf-8")
     before = switches()
     for result in Grader(LocalCode(empty_exercises)).grade(select("01")):

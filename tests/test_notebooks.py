@@ -13,7 +13,7 @@ from checks.probes.ch05_training import Loop
 from checks.test_ch05_training import loop_inputs
 from course import ROOT
 from course.grading.code import LocalCode, reference
-from course.grading.grader import Grader
+from course.grading.grader import PASSED, Grader
 from course.grading.source import definition_text, replace_definition
 from course.learner.skeletons import skeleton
 from course.pages.build_notebooks import execute, normalise
@@ -153,9 +153,11 @@ def test_a_card_says_which_function_is_missing_and_how_far_you_are(tmp_path):
     unwritten = definition_text(skeleton("ch01_noise_schedule"), "matching_beta_end")
     path = tmp_path / name
     path.write_text(replace_definition(text, unwritten, "matching_beta_end", path), "utf-8")
-    card = repr(Card(Grader(LocalCode(tmp_path)).grade_exercise("1.3")))
+    result = Grader(LocalCode(tmp_path)).grade_exercise("1.3")
+    card, passed = repr(Card(result)), len([o for o in result.outcomes if o.status == PASSED])
     assert "1.3 What is left of the signal: not written yet." in card
-    assert "So far 3 of its checks pass. Write matching_beta_end in exercises/ch01" in card
+    told = f"So far {passed} of its checks pass. Write matching_beta_end in exercises/ch01"
+    assert passed > 0 and told in card
 
 
 def test_yours_runs_although_the_rest_of_the_file_is_not_written(tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def test_a_learner_begins_works_and_upgrades(course, tmp_path):
     assert "next: cd 'my course [1]'" in course(0, "start", folder.name)
     exercise, notebook = folder / "exercises" / f"{CH01}.py", folder / "chapters" / "explorer.ipynb"
     exercise.write_text(SOLUTION, encoding="utf-8")
-    assert "all 2 checks pass" in course(0, "check", "1.1", cwd=folder / "chapters")
+    assert "1.1 The linear schedule: all" in course(0, "check", "1.1", cwd=folder / "chapters")
     assert "next: 2.1" in course(0, cwd=folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name]
     # Later, with a notebook changed and another lost.

@@ -431,7 +431,8 @@ def test_the_explorer_reads_prompts(saved, solutions, tiny):
         solutions, tiny, CONFIG, [SEVEN, FOUR] * (COUNT // 2), guidance=explorer.guidance.value,
         num_steps=3, sampler="2m", seed=explorer.seed.value, unwanted="green",
     )  # fmt: skip
-    assert torch.equal(explorer.film[-1], wanted)
+    # The explorer draws in a thread of its own, where torch may share the work out otherwise.
+    torch.testing.assert_close(explorer.film[-1], wanted, rtol=0, atol=1e-4)
     explorer.asked.value = "a rad seven"
     explorer.start().join()
     assert "nearest in spelling" in explorer.words.value
