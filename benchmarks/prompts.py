@@ -40,8 +40,8 @@ from course.probing.loading import Implementation
 RESULTS = ROOT / "benchmarks" / "results" / "prompts.json"
 RUNS = {"prompts": "cross", "prompts-pooled": "pooled", "prompts-bag": "bag"}  # and how they read
 SAMPLER, STEPS = "2m", 20
-SCALES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0)
-GUIDANCE = 1.0  # where it is not what is varied
+SCALES = (0.0, 0.5, 1.0, 2.0, 3.0)
+GUIDANCE = 2.0  # where it is not what is varied
 PROMPT = "a red seven on blue"  # of the maps
 NOISE = (950, 850, 750, 650, 550, 450, 350, 250, 150, 50)  # the steps t of the maps
 SHOWN = 10  # pictures of seen and of held-out combinations in the grid of prompts

@@ -111,8 +111,8 @@ PRESETS |= {
     )
     for encoder in ("pooled", "bag")
 }
-# Two digits in a relation: larger pictures, more words, and five times as many steps.
-PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=20, images_per_epoch=32_000, pictures="pairs")
+# Two digits in a relation: larger pictures, more words, and three times as many steps.
+PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=12, images_per_epoch=32_000, pictures="pairs")
 
 
 def get_preset(name: str) -> Preset:

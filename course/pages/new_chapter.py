@@ -32,7 +32,7 @@ MISSING = """\
 - The checks are to be measured: python -m benchmarks.mutants --chapter NN --write
   and python -m benchmarks.accepts_right_code --only NN
 - An exercise that no run calls (train, sample, evaluate) says so in checks/chNN_topic.toml:
-  no_run = "A definition". tests/test_runs.py holds this against what runs call.
+  no_run = "A definition". tests/test_mixture.py holds this against what runs call.
 
 What is forgotten, these tests tell: pytest tests/test_checks.py tests/test_exercises.py
 tests/test_notebooks.py tests/test_open_anywhere.py tests/test_repository.py tests/test_book.py
