@@ -48,7 +48,7 @@ def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
 @pytest.mark.parametrize(
     "body, words",
     [
-        ("import time\n    while True: time.sleep(0.01)", "endless loop"),
+        ("import time\n    while True: time.sleep(0.01)", "or is the machine busy"),
         (
             "while True:\n        try:\n            pass\n        except BaseException: pass",
             "endless",
@@ -185,6 +185,17 @@ def q_sample(x0, t, eps, alpha_bars):
     result = Grader(LocalCode(empty_exercises)).grade_exercise("2.3")
     assert result.status == FAILED
     assert "exercise 2.1 does not pass yet; mend it first" in result.message
+
+
+def test_a_class_that_is_only_named_as_a_type_is_not_to_blame(empty_exercises):
+    """`training_step` gets an EMA handed in, and does not need the learner's own."""
+    text = (ROOT / "solutions" / "ch05_training.py").read_text(encoding="utf-8")
+    assert "ema: EMA" in text
+    broken = f"{text}\n\nclass EMA:\n    pass\n"
+    (empty_exercises / "ch05_training.py").write_text(broken, encoding="utf-8")
+    grader = Grader(LocalCode(empty_exercises))
+    assert grader.grade_exercise("5.3").status == FAILED
+    assert grader.grade_exercise("5.4").status == PASSED
 
 
 def test_calling_an_unwritten_exercise_is_told(empty_exercises):

@@ -15,6 +15,7 @@ from course.grading.code import LoadedCode, LocalCode, NoVerdict, Overlay, answe
 from course.grading.grader import Grader, Outcome, judge
 from course.grading.recognition import recognise, same_result
 from course.pages import notebook
+from course.probing import observing
 from course.probing.observing import no_result
 from course.syllabus import FAILED, PASSED, chapters, exercises, find_exercise
 
@@ -205,6 +206,13 @@ def test_a_schedule_that_is_a_dict_is_told(solutions):
 
 
 # A machine that is too busy
+
+
+@pytest.mark.parametrize("computed, busy", [(9.9, False), (0.2, True)])
+def test_a_loop_is_suspected_alone_only_where_the_code_computed(computed, busy):
+    said = observing._stopped(10.0, 3, computed)
+    assert "endless loop" in said and ("the machine busy" in said) == busy
+    assert f"stopped after {30 if busy else 10} seconds" in said
 
 
 @pytest.fixture

@@ -301,6 +301,14 @@ answers.edit(
 
 answers.edit(
     "1.2",
+    "1 - alpha_bar, clipped at max_beta",
+    "1 - f(u)/f(0) is the noise of all steps so far. A beta is what one single step adds, so it "
+    "compares f after the step with f before it.",
+    ("f[1:] / f[:-1]", "f[1:] / f[0]"),
+)
+
+answers.edit(
+    "1.2",
     "T points of f, from u = 0 to 1",
     "Each beta compares two neighbours, and T points have only T-1 pairs of neighbours. How many "
     "points make T pairs?",
@@ -376,6 +384,16 @@ answers.edit(
     "Adding up losses ignores that a later step takes its share of what is left, not of the start.",
     ("torch.cumprod(alphas, dim=0)", "(1 - torch.cumsum(betas.double(), dim=0))"),
 )
+
+
+@answers.wrong(
+    "1.3",
+    "beta_end in proportion to 1/T",
+    "0.02 * 1000 / T keeps the sum of the betas, but the signal is multiplied, so what is left "
+    "depends on more than their sum. Search for the beta_end that leaves final_alpha_bar.",
+)
+def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
+    return 0.02 * 1000 / num_steps
 
 
 @answers.wrong(

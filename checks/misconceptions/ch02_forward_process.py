@@ -335,6 +335,14 @@ answers.edit(
 
 answers.edit(
     "2.3",
+    "divided by the spread that was measured",
+    "eps has variance 1 on average over all noises, and a little more or less in each draw. Divide "
+    "by what the weights make of the variance, which is known, and not by what came out.",
+    ("return walked / torch.sqrt(1 - kept)", "return walked / walked.std()"),
+)
+
+answers.edit(
+    "2.3",
     "plus under the root",
     "The two weights share a power of 1: what the noise gets, the image loses.",
     ("torch.sqrt(1 - alpha_bar) * eps", "torch.sqrt(1 + alpha_bar) * eps"),

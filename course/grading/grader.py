@@ -138,11 +138,13 @@ class Grader:
             if other.number >= exercise.number or not names & set(other.symbols):
                 continue
             if self.grade_exercise(other.id).status != PASSED:
-                called = " and ".join(sorted(names & set(other.symbols)))
+                called = sorted(names & set(other.symbols))
+                them = "it" if len(called) == 1 else "them"
                 return Outcome(
                     FAILED,
                     outcome.title,
-                    expected=f"{called} to work, because exercise {exercise.id} calls it",
+                    expected=f"{' and '.join(called)} to work, because exercise {exercise.id} "
+                    f"calls {them}",
                     got=f"exercise {other.id} does not pass yet; mend it first",
                 )
         return outcome

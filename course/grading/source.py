@@ -53,7 +53,7 @@ def _cannot_be_read(path: Path, error: BaseException) -> CourseError:
 
 
 def names_used(path: Path, symbols: tuple[str, ...]) -> set[str]:
-    """All names that the definitions of `symbols` mention in the file at `path`."""
+    """All names that the definitions of `symbols` mention in the file at `path`, not as types."""
     names: set[str] = set()
     try:
         tree = ast.parse(packed.read(path))
@@ -61,8 +61,17 @@ def names_used(path: Path, symbols: tuple[str, ...]) -> set[str]:
         return names
     for node in tree.body:
         if getattr(node, "name", None) in symbols:
-            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            types = {id(part) for hint in _annotations(node) for part in ast.walk(hint)}
+            parts = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+            names |= {part.id for part in parts if id(part) not in types}
     return names - set(symbols)
+
+
+def _annotations(node: ast.AST) -> list[ast.expr]:
+    """All that stands for a type in a definition."""
+    fields = ("annotation", "returns")
+    hints = [getattr(part, field, None) for part in ast.walk(node) for field in fields]
+    return [hint for hint in hints if hint is not None]
 
 
 def find_definition(tree: ast.Module, symbol: str) -> ast.FunctionDef | ast.ClassDef:

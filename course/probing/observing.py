@@ -10,6 +10,7 @@ import linecache
 import math
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,14 +57,15 @@ def observe(
     """Run a probe on `impl`, whose code is in the file at `path`, within a `time_limit`."""
     handed = copy.deepcopy(inputs)
     evidence, raised, error, unwritten = None, "", "", ""
+    began = time.process_time()
     try:
         with ctrl_c_gets_through(), torch_as_it_was():
             torch.manual_seed(0)  # code that ignores its generator at least repeats itself
             with time_limit(seconds, wait):
                 evidence = probe(impl, handed)
     except OutOfTime:
-        why = f"stopped after {seconds:g} seconds. Is there an endless loop?"
-        return no_result(why, out_of_time=True)
+        computed = time.process_time() - began
+        return no_result(_stopped(seconds, wait, computed), out_of_time=True)
     except RecursionError:
         raised = error = "RecursionError: a function calls itself without end"
     except Tampered as tampered:
@@ -77,6 +79,16 @@ def observe(
             unwritten = _function_that_raised(caught, path)
     changed = tuple(name for name in inputs if not same(inputs[name], handed[name], exact=True))
     return Observation(evidence, raised, error, unwritten, changed)
+
+
+def _stopped(seconds: float, wait: float, computed: float) -> str:
+    """Why the code was stopped: it computed for too long, or it had no turn to."""
+    if computed > seconds / 2:
+        return f"stopped after {seconds:g} seconds. Is there an endless loop?"
+    return (
+        f"stopped after {wait * seconds:g} seconds, of which it computed for {computed:.0f}. Is "
+        "there an endless loop that waits, or is the machine busy with other things? Then check again"
+    )
 
 
 IMPORT_SECONDS = 20.0
