@@ -87,7 +87,7 @@ def _stopped(seconds: float, wait: float, computed: float) -> str:
         return f"stopped after {seconds:g} seconds. Is there an endless loop?"
     return (
         f"stopped after {wait * seconds:g} seconds, of which it computed for {computed:.0f}. Is "
-        "there an endless loop that waits, or is the machine busy with other things? Then check again"
+        "there an endless loop that waits, or is the machine busy with something else? Check again"
     )
 
 
