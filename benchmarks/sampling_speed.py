@@ -7,17 +7,17 @@ The shipped model draws guided digits (w = 1):
 
     course      `course.model.sampling.draw`, by PyTorch
     exported    the same, with the network computed by ONNX Runtime, as `--onnx` does
-    diffusers   a loop around its schedulers as its pipelines have it: one call of the network with a
-                batch of 2B, then `scheduler.step`
-    lucidrains  `sample` of denoising_diffusion_pytorch's GaussianDiffusion, which calls the network
-                twice with a batch of B, as the guidance of its own Unet does; its short walk is DDIM
+    diffusers   a loop around its schedulers as its pipelines have it: one call of the network with
+                a batch of 2B, then `scheduler.step`
+    lucidrains  `sample` of denoising_diffusion_pytorch's GaussianDiffusion; the network is called
+                twice with a batch of B, by the guidance of its own Unet; its short walk is DDIM
     network     as many calls of the network alone, by PyTorch
 
-All take the same labels and number of steps, all but lucidrains the same noise, and they take turns,
-so that whatever else the machine does hits all alike. All in one process with the same threads. With
-one thread on a CPU the clock is the processor time of this process, otherwise the one on the wall.
-`apart` is the largest difference of a pixel from the course's: a few thousandths is rounding;
-diffusers' DPM-Solver does not clip x_0 and so ends elsewhere.
+All take the same labels and number of steps, all but lucidrains the same noise, and they take
+turns, so that whatever else the machine does hits all alike. All in one process with the same
+threads. With one thread on a CPU the clock is the processor time of this process, otherwise the one
+on the wall. `apart` is the largest difference of a pixel from the course's: a few thousandths is
+rounding; diffusers' DPM-Solver does not clip x_0 and so ends elsewhere.
 
 With `--device cuda` the same runs on a GPU, without the exported network; that has not been tried.
 """
