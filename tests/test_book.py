@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import json
+import re
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -344,13 +345,15 @@ def test_both_themes_can_be_read(theme, visit):
 
 @pytest.fixture
 def playground(visit, folder):
-    """Open the playground, and wait until it has drawn ten digits of its own accord."""
+    """Open the playground, which begins to draw of its own accord, and stop that."""
     if not (folder / "html" / "_static" / "playground" / "ort").is_dir():
         pytest.skip("the book was built without its playground: npm could not get onnxruntime-web")
 
     def open_page(width, theme="light"):
         page = visit("playground", width=width, theme=theme)
-        expect(page.locator("#pg-status")).to_contain_text("10 digits in 20 steps", timeout=120_000)
+        page.locator("#pg-stop").click()  # as soon as there is something to stop
+        ended = re.compile("stopped after|10 digits in 20 steps")  # it may have been quicker
+        expect(page.locator("#pg-status")).to_contain_text(ended, timeout=120_000)
         return page
 
     return open_page
@@ -359,7 +362,7 @@ def playground(visit, folder):
 def test_the_playground_draws_by_the_keyboard(playground):
     page = playground(width=390)
     shown = page.locator("#pg-x")
-    assert "after step 20 of 20, at t = 49; asked for: 0 1 2 3" in shown.get_attribute("aria-label")
+    assert "asked for: 0 1 2 3" in shown.get_attribute("aria-label")
     digits, status = page.locator("#pg-digits"), page.locator("#pg-status")
     page.locator("#pg-steps").focus()
     page.keyboard.press("Home")  # 2 steps
