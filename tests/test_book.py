@@ -175,6 +175,15 @@ def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, monkeypatch):
         build(tmp_path)
 
 
+def test_without_its_parts_the_playground_is_a_page_that_says_so(tmp_path, monkeypatch):
+    (tmp_path / "sliders.json").write_text("[]")
+    monkeypatch.setattr(book, "slider_pictures", lambda path, cache: tmp_path)
+    monkeypatch.setattr(book, "playground_files", lambda cache: {})
+    book.write_source(tmp_path / "book")
+    page = (tmp_path / "book" / "source" / "playground.md").read_text(encoding="utf-8")
+    assert "built without the playground" in page and "<script" not in page
+
+
 @pytest.mark.parametrize("count, start", [(3, 1), (25, 7), (41, 11), (45, 24), (1000, 999)])
 def test_positions_are_spread_over_the_slider_and_keep_where_it_begins(count, start):
     values = list(range(count))
