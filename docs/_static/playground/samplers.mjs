@@ -14,11 +14,11 @@ const each = (formula, ...rows) =>
 
 // The schedule (chapter 01)
 
-// Nichol & Dhariwal 2021, equation 17; rounded to single precision, as the course keeps them.
+// Nichol & Dhariwal 2021, equation 17.
 export function cosineBetas(T, s = 0.008, maxBeta = 0.999) {
   const f = (u) => Math.cos(((u + s) / (1 + s)) * (Math.PI / 2)) ** 2;
   const beta = (t) => Math.min(1 - f((t + 1) / T) / f(t / T), maxBeta);
-  return Array.from({ length: T }, (_, t) => Math.fround(beta(t)));
+  return Array.from({ length: T }, (_, t) => beta(t));
 }
 
 // Ho et al. 2020, section 2: alpha_bar_t is the product of all (1 - beta) up to t.
