@@ -1,6 +1,7 @@
 """The `course` command."""
 
 import argparse
+import gc
 import importlib
 import os
 import re
@@ -12,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.syntax import Syntax
 from rich.text import Text
 
 from course import CLONED, PACKAGE, ROOT, CourseError, packed
@@ -43,6 +43,7 @@ MAX_PICTURES = 10_000  # in one picture
 MAX_PIXELS = {".jpg": 65_500, ".gif": 65_535}  # a picture's height, where the format has a limit
 MAX_SEED = 2**53  # in size; torch takes such numbers, and JSON keeps them exact
 WHOSE = "solutions, or exercises: yours where it passes, else the reference"
+BY_ONNX = "ONNX Runtime computes the network, on the CPU: the same pictures in less time"
 JUPYTER_CONFIG = PACKAGE / "pages" / "jupyter"  # how `course lab` sets up Jupyter
 
 # No text is taken for markup: paths and names may hold brackets. What has a colour is a rich Text.
@@ -128,8 +129,17 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("folder", metavar="OUT", type=Path, help="a new or an empty folder")
 
-    sub = command("export-model", export_model, "for maintainers: a run's model becomes what ships")
-    sub.add_argument("run_name", metavar="RUN", help="in runs/")
+    sub = command(
+        "export-model",
+        export_model,
+        "for maintainers: a run's model becomes what ships; with --onnx, for all: export a model",
+    )
+    sub.add_argument(
+        "run_name", metavar="RUN", nargs="?", help="in runs/; with --onnx, else the shipped model"
+    )
+    sub.add_argument(
+        "--onnx", action="store_true", help="write the network for ONNX Runtime, beside the model"
+    )
 
     sub = command(
         "new-chapter", new_chapter, "for maintainers: begin a chapter that grades already"
@@ -150,7 +160,10 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command("solution", solution, "the reference's way, once yours passes")
     sub.add_argument("exercise", help="for example 1.2")
 
-    command("demo", demo, "draw all ten digits with the shipped model, and grade the reference")
+    sub = command(
+        "demo", demo, "draw all ten digits with the shipped model, and grade the reference"
+    )
+    sub.add_argument("--onnx", action="store_true", help=BY_ONNX)
 
     sub = command("train", train, "train a model; go on with the run if it was interrupted")
     sub.add_argument(
@@ -189,6 +202,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", dest="run_name", help="a run in runs/; the shipped model if left out")
     sub.add_argument("--impl", help=f"{WHOSE}; if left out, what the run was trained with")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    sub.add_argument("--onnx", action="store_true", help=BY_ONNX)
     sub.add_argument("--out", type=Path, help="the file to write (default pictures/NAME.png)")
 
     sub = command("evaluate", evaluate, "measure a model: right digits, likeness, variety, copies")
@@ -205,6 +219,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--impl", help=f"{WHOSE}; if left out, what the run was trained with")
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    sub.add_argument("--onnx", action="store_true", help=BY_ONNX)
     sub.add_argument("--out", type=Path, help="default evaluation.json, beside the run")
 
     command("lab", lab, "open JupyterLab at chapter 00; Jupyter's own options are handed on to it")
@@ -215,6 +230,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--links", action="store_true", help="check its links to other hosts (needs the internet)"
     )
     return parser
+
+
+def import_torch() -> None:
+    """Import it without a look for garbage: among its objects is none, and a tenth is saved."""
+    gc.disable()
+    importlib.import_module("torch")
+    gc.enable()
 
 
 def require_seed(seed: int | None) -> None:
@@ -266,6 +288,7 @@ def start(options) -> int:
 
 def check(options) -> int:
     wanted = select(options.which)  # a wrong number is told before anything is graded
+    import_torch()
     from course.learner.scoreboard import score_lines, signed
 
     if options.impl:
@@ -363,6 +386,10 @@ def require_clone(command: str) -> None:
 
 
 def export_model(options) -> int:
+    if options.onnx:
+        return export_onnx(options.run_name)
+    if options.run_name is None:
+        raise CourseError("name the run whose model is to ship: course export-model RUN")
     from course.model.models import ship
     from course.probing.loading import Implementation
 
@@ -374,6 +401,33 @@ def export_model(options) -> int:
         f"(it is of size {size:.2f}, root mean square)"
     )
     return 0
+
+
+def export_onnx(run_name: str | None) -> int:
+    from course.model.exported import export
+    from course.model.models import SHIPPED, read_config
+    from course.model.rehearsal import rehearse_network
+
+    model_file = model_of(run_name) if run_name else SHIPPED
+    if run_name is None:
+        require_clone("export-model --onnx without a run")
+    config = read_config(model_file)
+    impl = code_for(None, lambda trial: rehearse_network(trial, config), network_of=model_file)
+    path, change = export(model_file, impl)
+    console.print(f"wrote {path} ({path.stat().st_size:,} bytes)")
+    console.print(f"for fixed inputs its output differs from PyTorch's by at most {change:.1e}")
+    return 0
+
+
+def model_of(run_name: str) -> Path:
+    """The finished model of a run at home."""
+    return home() / "runs" / run_name / "models" / "model.safetensors"
+
+
+def require_cpu(options) -> None:
+    """Refuse a device that --onnx does not compute on."""
+    if options.onnx and options.device not in ("auto", "cpu"):
+        raise CourseError(f"--onnx computes on the CPU; leave out --device {options.device}")
 
 
 def new_chapter(options) -> int:
@@ -426,6 +480,8 @@ def solution(options) -> int:
             f"compare with; until then: course hint {exercise.id}"
         )
         return 1
+    from rich.syntax import Syntax
+
     text = packed.read_text(ROOT / "solutions" / f"{exercise.chapter}.py")
     for symbol in exercise.symbols:
         code = definition_text(text, symbol)
@@ -434,9 +490,11 @@ def solution(options) -> int:
 
 
 def demo(options) -> int:
+    import_torch()
     from course.grading.code import LocalCode
     from course.grading.grader import Grader
     from course.learner.scoreboard import score_lines
+    from course.model.exported import load_exported
     from course.model.models import SHIPPED, load_model
     from course.model.pictures import save_picture
     from course.model.sampling import draw
@@ -444,8 +502,12 @@ def demo(options) -> int:
     picture = pictures_folder() / "ten_digits.png"
     require_writable(picture)
     solutions = LocalCode("solutions")
-    model, config = load_model(SHIPPED, solutions)
-    images, _ = draw(solutions, model, config, list(range(10)), progress="drawing ten digits")
+    model, config = (load_exported if options.onnx else load_model)(SHIPPED, solutions)
+    # As its card says: a little guidance, and few steps.
+    walk = {"guidance": 0.5, "sampler": "2m", "num_steps": 20}
+    images, _ = draw(
+        solutions, model, config, list(range(10)), progress="drawing ten digits", **walk
+    )
     grid = solutions.chapter("ch06_guided_sampling").image_grid(images, 5)
     path = save_picture(grid, picture, zoom=4)
     console.print(f"The shipped model, trained on {config.data}, drew all ten digits: {path}")
@@ -500,6 +562,7 @@ def train(options) -> int:
 def sample(options) -> int:
     import torch
 
+    from course.model.exported import load_exported
     from course.model.models import (
         SHIPPED,
         SHIPPED_PROMPTS,
@@ -511,6 +574,7 @@ def sample(options) -> int:
     from course.model.rehearsal import rehearse_drawing
     from course.model.sampling import draw
 
+    require_cpu(options)
     if options.count is not None and options.count < 1:
         raise CourseError(f"--count must be at least 1, got {options.count}")
     if options.out and options.out.suffix.lower() not in PICTURES:
@@ -529,7 +593,7 @@ def sample(options) -> int:
     strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
     path = SHIPPED_PROMPTS if options.prompt else SHIPPED
     if options.run_name:
-        path = home() / "runs" / options.run_name / "models" / "model.safetensors"
+        path = model_of(options.run_name)
     config = read_config(path)
     require_kind(config, options)
     require_room(out, len(asked), columns, config.image_size)
@@ -540,7 +604,8 @@ def sample(options) -> int:
         rehearse_drawing(trial, config, options.sampler, guidance, options.eta)
 
     impl = code_for(options.impl, rehearse, network_of=path)
-    model = load_model(path, impl)[0].to(choose_device(options.device))
+    model, _ = (load_exported if options.onnx else load_model)(path, impl)
+    model = model.to(choose_device(options.device))
     images, film = draw(
         impl,
         model,
@@ -627,9 +692,9 @@ def evaluate(options) -> int:
 
     model_file, folder = SHIPPED, pictures_folder()
     if options.run_name:
-        folder = home() / "runs" / options.run_name
-        model_file = folder / "models" / "model.safetensors"
+        folder, model_file = home() / "runs" / options.run_name, model_of(options.run_name)
 
+    require_cpu(options)
     config = read_config(model_file)
 
     def rehearse(trial) -> None:
@@ -648,6 +713,7 @@ def evaluate(options) -> int:
         seed=options.seed,
         data=options.data,
         device=options.device,
+        onnx=options.onnx,
     )
     against = evaluation.test_set.name
     console.print(f"{model_file.name}, trained on {config.data}, against {against}")

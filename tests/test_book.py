@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import json
+import re
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+import torch
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from course import ROOT, CourseError
 from course.cli import main
+from course.model.models import SHIPPED, build_schedule, load_model
+from course.model.sampling import eps_network, fast_walk, labelled
 from course.pages import book
 from course.pages.book import POSITIONS, build, chosen, glossary, slider_pictures
 from course.syllabus import chapters
@@ -169,6 +173,15 @@ def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, monkeypatch):
     monkeypatch.setattr(book, "write_source", write_faulty_source)
     with pytest.raises(CourseError, match="Sphinx names them above"):
         build(tmp_path)
+
+
+def test_without_its_parts_the_playground_is_a_page_that_says_so(tmp_path, monkeypatch):
+    (tmp_path / "sliders.json").write_text("[]")
+    monkeypatch.setattr(book, "slider_pictures", lambda path, cache: tmp_path)
+    monkeypatch.setattr(book, "playground_files", lambda cache: {})
+    book.write_source(tmp_path / "book")
+    page = (tmp_path / "book" / "source" / "playground.md").read_text(encoding="utf-8")
+    assert "built without the playground" in page and "<script" not in page
 
 
 @pytest.mark.parametrize("count, start", [(3, 1), (25, 7), (41, 11), (45, 24), (1000, 999)])
@@ -333,4 +346,109 @@ def test_both_themes_can_be_read(theme, visit):
     page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
     for what in ("p", "h2", "td", "pre", "mjx-container", "figcaption", "summary", ".course-card"):
         ratios = page.evaluate(CONTRAST, f".bd-article {what}")
+        assert ratios and min(ratios) >= 4.5, what  # WCAG's level AA
+
+
+# The playground
+
+
+@pytest.fixture
+def playground(visit, folder):
+    """Open the playground, which begins to draw of its own accord, and stop that."""
+    if not (folder / "html" / "_static" / "playground" / "ort").is_dir():
+        pytest.skip("the book was built without its playground: npm could not get onnxruntime-web")
+
+    def open_page(width, theme="light"):
+        page = visit("playground", width=width, theme=theme)
+        page.locator("#pg-stop").click()  # as soon as there is something to stop
+        ended = re.compile("stopped after|10 digits in 20 steps")  # it may have been quicker
+        expect(page.locator("#pg-status")).to_contain_text(ended, timeout=120_000)
+        return page
+
+    return open_page
+
+
+def test_the_playground_draws_by_the_keyboard(playground):
+    page = playground(width=390)
+    shown = page.locator("#pg-x")
+    assert "asked for: 0 1 2 3" in shown.get_attribute("aria-label")
+    digits, status = page.locator("#pg-digits"), page.locator("#pg-status")
+    page.locator("#pg-steps").focus()
+    page.keyboard.press("Home")  # 2 steps
+    digits.fill("7?")
+    digits.press("Enter")
+    expect(status).to_contain_text("2 digits in 2 steps", timeout=60_000)
+    assert shown.get_attribute("aria-label").endswith("asked for: 7 any")
+    page.locator("#pg-moment").focus()
+    page.keyboard.press("ArrowLeft")
+    assert "after step 1 of 2, at t = 999" in shown.get_attribute("aria-label")
+    assert page.locator("output[for=pg-moment]").inner_text() == "1 of 2, t = 999"
+    # What cannot be drawn is not asked for.
+    digits.fill("x")
+    digits.press("Enter")
+    assert page.locator("#pg-digits:invalid").count() == 1
+
+
+def test_the_noise_can_be_painted_by_the_keyboard_and_by_hand(playground):
+    page = playground(width=390)
+    noise = page.locator("#pg-noise")
+    pixel = "([c, x, y]) => c.getContext('2d').getImageData(x, y, 1, 1).data[0]"
+
+    def shade(x, y):
+        return page.evaluate(pixel, [noise.element_handle(), x, y])
+
+    noise.focus()
+    for key in ("ArrowUp", "ArrowRight", " ", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert "row 14, column 14" in page.locator("#pg-cursor").inner_text()
+    assert shade(15, 13) == 255
+    page.locator("#pg-brush").select_option(label="dark")
+    noise.click(position={"x": 2, "y": 2})
+    assert shade(0, 0) == 0
+    page.get_by_role("button", name="Remove the paint").click()
+    assert {shade(15, 13), shade(0, 0)} != {0, 255}
+
+
+WALK = """
+async ({ xT, labels, guidance, steps }) => {
+  const { openNetwork } = await import(new URL('_static/playground/network.mjs', location));
+  const s = await import(new URL('_static/playground/samplers.mjs', location));
+  const { network, config } = await openNetwork();
+  const alphaBars = s.alphaBarsOf(s.cosineBetas(config.num_steps));
+  const walk = s.walk({
+    predictEps: s.guidedEps(network, config, labels, guidance, alphaBars),
+    sampler: '2m', xT: Float64Array.from(xT), grid: s.timeGrid(config.num_steps, steps), alphaBars,
+  });
+  let last;
+  for await (const { x } of walk) last = [...x];
+  return last;
+}
+"""
+
+
+def test_the_playground_draws_pytorchs_pictures(playground, solutions):
+    model, config = load_model(SHIPPED, solutions)
+    generator = torch.Generator().manual_seed(3)
+    x_T = torch.randn(2, 1, 28, 28, generator=generator, dtype=torch.float64)
+    request = {"xT": x_T.flatten().tolist(), "labels": [3, None], "guidance": 1.5, "steps": 8}
+    drawn = playground(width=1280).evaluate(WALK, request)
+    alpha_bars = build_schedule(solutions, config).alpha_bars.double()
+    timesteps = solutions.chapter("ch07_fast_sampling").time_grid(alpha_bars, 8)
+
+    def single(x, t, labels):  # the walk is in float64, for rounding is amplified where it begins
+        with torch.no_grad():
+            return model(x.float(), t, labels).double()
+
+    network = eps_network(solutions, single, config, alpha_bars)
+    told = labelled(solutions, config, network, [3, None], 1.5, torch.device("cpu"))
+    walk = fast_walk(solutions, "2m", alpha_bars, timesteps)
+    wanted, _ = walk(lambda x, t: told(x, t, slice(None)), x_T, None)
+    assert (torch.tensor(drawn).view_as(wanted) - wanted).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_playground_can_be_read_in_both_themes(theme, playground):
+    page = playground(width=1280, theme=theme)
+    for what in ("label", ".help", "button", "output", "legend", "figcaption", "input[type=text]"):
+        ratios = page.evaluate(CONTRAST, f".playground {what}:not(:disabled)")
         assert ratios and min(ratios) >= 4.5, what  # WCAG's level AA

@@ -134,6 +134,11 @@ print(json.dumps(messages({ {kind: str(path) for kind, path in answers.items()} 
     )
 
 
+def test_the_samplers_in_javascript_are_left_out_with_their_page(edition):
+    assert not list(edition.rglob("*.mjs"))
+    assert "gives answers away" in (edition / "docs" / "playground.md").read_text(encoding="utf-8")
+
+
 def test_pytest_grades_in_it(edition, answers):
     command = ["-m", "pytest", "-p", "no:cacheprovider", f"checks/test_{CH01}.py", "--impl"]
     here, there = (run(place, *command, str(answers["wrong"])) for place in (edition, ROOT))

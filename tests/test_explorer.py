@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from course.model.exported import Exported
 from course.model.sampling import draw
 from course.pages.explorer import ASKS, FRAMES, Explorer
 
@@ -74,3 +75,8 @@ def test_stop_ends_the_walk_and_leaves_the_picture(explorer):
 
 def test_any_digit_asks_for_none():
     assert set(ASKS["any"]) == {None} and ASKS["7"] == [7] * 10
+
+
+def test_it_takes_the_exported_network_too():
+    pytest.importorskip("onnxruntime")
+    assert isinstance(Explorer(onnx=True)._model, Exported)

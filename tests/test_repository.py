@@ -86,6 +86,23 @@ def test_the_page_shows_the_measured_speed():
         assert line in page, f"docs/training.md should say: {line}"
 
 
+def test_the_page_shows_the_measured_speed_of_sampling():
+    measured = json.loads(read("benchmarks/results/sampling_speed.json"))["10 images"]
+    page = read("docs/training.md")
+    shown = {
+        "course": "this course",
+        "exported": "this course, `--onnx`",
+        "diffusers": "diffusers",
+        "lucidrains": "denoising_diffusion_pytorch",
+        "network": "calls of the network alone",
+    }
+    for sampler, rows in measured.items():
+        for name, row in rows.items():
+            figures = f"{row['steps_per_second']:.1f} | {row['time_over_course']:.2f}"
+            line = f"| {sampler} | {shown[name]} | {figures} |"
+            assert line in page, f"docs/training.md should say: {line}"
+
+
 def test_the_page_names_every_preset():
     page = read("docs/training.md")
     for name, preset in PRESETS.items():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import gpu, training_speed
-from benchmarks.sampling_speed import diffusers_draw
+from benchmarks.sampling_speed import diffusers_draw, lucidrains
 from course.model.held_out import eps_mse
 from course.model.models import SHIPPED, ModelConfig, build_schedule, load_model
 from course.model.sampling import draw
@@ -60,6 +60,18 @@ def test_both_samplers_draw_the_same_images(sampler):
     ours, _ = draw(solutions, model, config, [3, 7], 1.0, 20, sampler=sampler)
     theirs = diffusers_draw(model, config, sampler, torch.tensor([3, 7]), 20, 0)
     assert (ours - theirs).abs().max() < 0.02
+
+
+def test_lucidrains_sampler_asks_the_same_network_as_its_own_guidance_does():
+    pytest.importorskip("denoising_diffusion_pytorch")
+    calls = []
+
+    def network(x, t, labels):
+        calls.append((int(t[0]), labels.tolist()))
+        return torch.zeros_like(x)
+
+    lucidrains(network, ModelConfig(prediction="v"), torch.tensor([3, 7]), 4)()
+    assert calls == [(t, labels) for t in (999, 749, 499, 249) for labels in ([3, 7], [10, 10])]
 
 
 @pytest.mark.parametrize("changes", [{}, {"lr_decay": True}, {"precision": "bfloat16"}])

@@ -29,8 +29,15 @@ from course import CourseError
 from course.files import require_writable, write_whole
 from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
+from course.model.exported import load_exported
 from course.model.held_out import BANDS, eps_mse_by_band
-from course.model.models import Implementation, build_schedule, choose_device, load_model
+from course.model.models import (
+    Implementation,
+    build_schedule,
+    choose_device,
+    device_of,
+    load_model,
+)
 from course.model.prompts import Captioned
 from course.model.sampling import draw, eps_network, require_guidance
 
@@ -388,6 +395,7 @@ class Measuring(ABC):
         seed: int = 0,
         device: str = "auto",
         quiet: bool = False,
+        onnx: bool = False,
     ):
         if count < 10:
             raise CourseError(f"--count must be at least 10, got {count}")
@@ -396,7 +404,7 @@ class Measuring(ABC):
         require_writable(Path(out))
         self.impl, self.out, self.quiet = impl, Path(out), quiet
         self.num_steps, self.sampler, self.seed = num_steps, sampler, seed
-        self.model, self.config = load_model(model_file, impl)
+        self.model, self.config = (load_exported if onnx else load_model)(model_file, impl)
         if not 2 <= num_steps <= self.config.num_steps:
             raise CourseError(
                 f"steps must be between 2 and {self.config.num_steps}, got {num_steps}"
@@ -410,8 +418,9 @@ class Measuring(ABC):
             "steps": num_steps,
             "sampler": sampler,
             "seed": seed,
-            "device": str(next(self.model.parameters()).device),
+            "device": str(device_of(self.model)),
             "torch": torch.__version__,
+            "network": "ONNX Runtime" if onnx else "PyTorch",
             "generated": [],
             "complete": False,
         }
@@ -431,7 +440,7 @@ class Measuring(ABC):
         return self.report
 
     def eps_mse(self) -> dict:
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         alpha_bars = build_schedule(self.impl, self.config).alpha_bars.to(device)
         network = eps_network(self.impl, self.model, self.config, alpha_bars)
         progress = None if self.quiet else "held-out error"

@@ -248,6 +248,11 @@ def _check_fields(config, like, bounds: dict[str, tuple[int, int]]) -> None:
             raise ValueError(f"{name} should be {low} ... {high}, not {getattr(config, name)}")
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where a network computes; one without parameters, as an exported one, on the CPU."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """The device asked for; "auto" takes a CUDA GPU, else Apple's MPS, else the CPU.
 
@@ -282,13 +287,13 @@ def ship(
         raise CourseError(f"what ships draws MNIST's digits; {run} was trained on {config.data}")
     path = folder / (SHIPPED if config.text is None else SHIPPED_PROMPTS).name
     save_model(path, model, config, half=True)
-    exact = _outputs(model, config)
-    change = (_outputs(load_model(path, impl)[0], config) - exact).abs().max()
+    exact = outputs(model, config)
+    change = (outputs(load_model(path, impl)[0], config) - exact).abs().max()
     return path, float(change), float(exact.square().mean().sqrt())
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, config: ModelConfig, count: int = 110) -> Tensor:
+def outputs(model: nn.Module, config: ModelConfig, count: int = 110) -> Tensor:
     """What the network says to fixed noise at steps from 0 to T-1, all labels or many words."""
     noise = torch.randn(count, *config.image_shape, generator=torch.Generator().manual_seed(0))
     t = torch.linspace(0, config.num_steps - 1, count).round().long()

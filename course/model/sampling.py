@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from course import CourseError
 from course.model import SAMPLERS
-from course.model.models import Implementation, ModelConfig, build_schedule
+from course.model.models import Implementation, ModelConfig, build_schedule, device_of
 from course.model.prompts import prompted
 
 MAX_BATCH = 100  # images that walk together; a larger request is drawn in several walks
@@ -141,7 +141,7 @@ def draw(
         raise CourseError(f"eta is for the ddim sampler; {sampler} has none")
     if not 2 <= num_steps <= config.num_steps:
         raise CourseError(f"steps must be between 2 and {config.num_steps}, got {num_steps}")
-    device = next(model.parameters()).device
+    device = device_of(model)
     ch02, ch06 = impl.chapter("ch02_forward_process"), impl.chapter("ch06_guided_sampling")
     full = build_schedule(impl, config)
     alpha_bars = full.alpha_bars.to(device)

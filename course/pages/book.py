@@ -27,6 +27,7 @@ from PIL import Image
 from course import PACKAGE, ROOT, CourseError
 from course.pages.build_notebooks import execute
 from course.pages.open_anywhere import is_first_cell
+from course.pages.playground import WITHOUT, playground_files
 from course.syllabus import Exercise, chapters, find_exercise
 
 KEPT = (".md", ".png", ".gif")  # of models/
@@ -68,6 +69,12 @@ def write_source(folder: Path) -> None:
     ]:
         files[path.relative_to(ROOT)] = path.read_bytes()
     files[Path("api.md")] += api_sections().encode()
+    playground = Path("_static", "playground")
+    if playground / "page.mjs" in files:  # a student edition leaves it out
+        parts = playground_files(folder / "playground")
+        files |= {playground / name: content for name, content in parts.items()}
+        if not parts:
+            files[Path("playground.md")] = WITHOUT.encode()
     # docs/ is the top of the book, so links between it and the rest of the repository change.
     for name, content in files.items():
         if name.suffix == ".md" and name.parent == Path():

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from course import CourseError
 from course.model import SAMPLERS
+from course.model.exported import load_exported
 from course.model.models import SHIPPED, load_model
 from course.model.pictures import film_gif, to_image
 from course.model.prompts import like
@@ -41,11 +42,13 @@ class Explorer(widgets.VBox):
     Args:
         model_file: the shipped model of digits if left out. A model that reads prompts has a line
             for each prompt, up to ten of them, and they take turns in the ten pictures.
+        onnx: ONNX Runtime computes the network, from what `course export-model --onnx` wrote.
     """
 
-    def __init__(self, model_file: Path = SHIPPED):
+    def __init__(self, model_file: Path = SHIPPED, onnx: bool = False):
         self._impl = Implementation("solutions")
-        self._model, self._config = load_model(model_file, self._impl)
+        load = load_exported if onnx else load_model
+        self._model, self._config = load(model_file, self._impl)
         self._stop = threading.Event()
         self.film: list[Tensor] = []  # each (COUNT, channels, height, width), from noise to picture
 
