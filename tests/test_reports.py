@@ -105,7 +105,13 @@ def test_every_report_is_written_and_named(tmp_path):
     paths = write_reports(the_class(), tmp_path / "new" / "out")
     found = {p.relative_to(tmp_path / "new" / "out").as_posix() for p in paths}
     services = ("gradescope", "prairielearn", "classroom50")
-    assert found == {"grades.csv", "results.json", "junit.xml", "class_report.html"} | {
+    assert found == {
+        "grades.csv",
+        "results.json",
+        "junit.xml",
+        "class_report.html",
+        "lesson.html",
+    } | {
         f"{service}/{name}.json"
         for service in services
         for name in ("ada", "bob", "cy", "di", "ed")
