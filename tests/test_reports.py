@@ -355,7 +355,7 @@ def test_file_names_are_safe_and_differ():
 def test_submissions_of_one_name_get_a_file_each(tmp_path):
     results = [submission("a/b"), submission("a b", {"1.1": FAILED}), submission("x" * 10_000)]
     paths = write_reports(results, tmp_path)
-    assert len(set(paths)) == len(paths) == 4 + 4 * len(results)
+    assert len(set(paths)) == len(paths) == 5 + 4 * len(results)
     assert all(path.resolve().is_relative_to(tmp_path.resolve()) for path in paths)
     scores = [
         json.loads((tmp_path / f"gradescope/{name}.json").read_text(encoding="utf-8"))["score"]

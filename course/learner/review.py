@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from fsrs import Card, Rating, Scheduler
 
 from course.grading.answers import equivalents_of, misconceptions_of
-from course.learner.items import Item, Key, keys_of, make
+from course.grading.checking import checks_of
+from course.learner.items import Item, Key, keys_of, make, promise
 from course.learner.workspace import Workspace
 from course.syllabus import PASSED, find_exercise, select_all
 
@@ -43,6 +44,9 @@ class Deck:
         for exercise in self.exercises:
             misconceptions_of(exercise)
             equivalents_of(exercise)
+            checks_of(exercise)
+            for symbol in find_exercise(exercise).symbols:
+                promise(exercise, symbol)
 
     def next(self, now: datetime | None = None) -> Item | None:
         """The item to show now: the same until it is answered. None if nothing is due or new."""
