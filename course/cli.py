@@ -3,6 +3,7 @@
 import argparse
 import gc
 import importlib
+import json
 import os
 import re
 import shlex
@@ -153,6 +154,22 @@ def make_parser() -> argparse.ArgumentParser:
 
     sub = command("hint", hint, "the next hint for an exercise; each call opens one more")
     sub.add_argument("exercise", help="for example 1.2")
+
+    sub = command(
+        "review", review, "five minutes a day: code, sound or with a mistake; which is it?"
+    )
+    sub.add_argument("which", nargs="?", help="chapters and exercises, as 01,02 or 1.2")
+    sub.add_argument("--minutes", type=float, default=5.0, help="how long (default 5)")
+
+    sub = command(
+        "certificate", certificate, "what you have done, as a file; or verify such a file"
+    )
+    sub.add_argument(
+        "--out", type=Path, help="the file to write (default certificate.json at home)"
+    )
+    sub.add_argument(
+        "--verify", nargs=2, type=Path, metavar=("FILE", "EXERCISES"), help="grade this code again"
+    )
 
     sub = command("reset", reset, "put a skeleton back; what you wrote is kept as a dated backup")
     sub.add_argument("which", help="an exercise (1.2) or a chapter (01)")
@@ -461,6 +478,44 @@ def hint(options) -> int:
     left = len(exercise.hints) - count
     console.print(
         f"  {left} more: course hint {exercise.id}" if left else "  That was the last hint."
+    )
+    return 0
+
+
+def review(options) -> int:
+    if not options.minutes > 0:
+        raise CourseError(f"--minutes must be more than 0, got {options.minutes}")
+    select_all(options.which)  # a wrong number is told before anything is graded
+    from course.learner.review import Deck
+    from course.learner.review_terminal import run
+
+    deck = Deck(Workspace(apart=True), options.which)
+    if not deck.exercises:
+        raise CourseError(
+            "what you review is what you have passed, and of that there is nothing yet; see: course"
+        )
+    run(deck, Console(highlight=False, markup=False, emoji=False), options.minutes)
+    return 0
+
+
+def certificate(options) -> int:
+    from course.learner import certificate as page
+
+    if options.verify:
+        file, folder = options.verify
+        content = page.read(file)
+        found = page.disagreements(content, folder)
+        for sentence in found or ["grading the code again gives the same points"]:
+            console.print(marked("✘" if found else "✔", "red" if found else "green", sentence))
+        return 1 if found else 0
+    out = options.out or home() / "certificate.json"
+    require_writable(out)
+    content = page.certificate(Workspace(apart=True))
+    write_whole(out, json.dumps(content, indent=1) + "\n")
+    for line in page.in_words(content):
+        console.print(line)
+    console.print(
+        f"wrote {out}; your instructor verifies it: course certificate --verify {out} ..."
     )
     return 0
 

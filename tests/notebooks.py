@@ -6,7 +6,8 @@ from course import ROOT
 from course.pages.build_notebooks import normalise
 
 NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
-CHAPTERS = [path for path in NOTEBOOKS if path.stem != "explorer"]  # that is a playground
+# The other two go with several chapters: a playground, and the clinic.
+CHAPTERS = [path for path in NOTEBOOKS if path.stem not in ("explorer", "clinic")]
 
 # Run in the kernel after a notebook's own cells.
 MOVE_EVERY_SLIDER = """

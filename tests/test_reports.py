@@ -105,7 +105,13 @@ def test_every_report_is_written_and_named(tmp_path):
     paths = write_reports(the_class(), tmp_path / "new" / "out")
     found = {p.relative_to(tmp_path / "new" / "out").as_posix() for p in paths}
     services = ("gradescope", "prairielearn", "classroom50")
-    assert found == {"grades.csv", "results.json", "junit.xml", "class_report.html"} | {
+    assert found == {
+        "grades.csv",
+        "results.json",
+        "junit.xml",
+        "class_report.html",
+        "lesson.html",
+    } | {
         f"{service}/{name}.json"
         for service in services
         for name in ("ada", "bob", "cy", "di", "ed")
@@ -349,7 +355,7 @@ def test_file_names_are_safe_and_differ():
 def test_submissions_of_one_name_get_a_file_each(tmp_path):
     results = [submission("a/b"), submission("a b", {"1.1": FAILED}), submission("x" * 10_000)]
     paths = write_reports(results, tmp_path)
-    assert len(set(paths)) == len(paths) == 4 + 4 * len(results)
+    assert len(set(paths)) == len(paths) == 5 + 4 * len(results)
     assert all(path.resolve().is_relative_to(tmp_path.resolve()) for path in paths)
     scores = [
         json.loads((tmp_path / f"gradescope/{name}.json").read_text(encoding="utf-8"))["score"]

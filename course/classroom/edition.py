@@ -14,6 +14,7 @@ ANSWERS = (
     "checks/ch*.toml",  # an exercise that is to be mended says there what is right
     "checks/test_*.py",
     "checks/theory.py",
+    "checks/cases.py",
     "checks/misconceptions/*.py",
     "checks/equivalents/*.py",
 )
@@ -23,6 +24,7 @@ MATERIAL = (
     "checks/__init__.py",
     "checks/conftest.py",
     "checks/probes/*.py",  # what is called; a sandbox shows it to the code, too
+    "checks/looks.py",  # the same for `course review`
     "models/*.*",
     "benchmarks/results/*.*",  # the figures that chapters show
     "docs/**/*.*",

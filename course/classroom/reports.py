@@ -18,6 +18,7 @@ from course.classroom.alike import Alike
 from course.classroom.class_report import chapter_scores, class_report
 from course.classroom.feedback import feedback_page
 from course.classroom.gradebook import Learner, canvas_csv, cell, moodle_csv, to_csv
+from course.classroom.lesson import lesson
 from course.classroom.results import ExerciseResult, SubmissionResult
 from course.files import write_whole
 from course.probing.text import LONGEST_MESSAGE, clip, one_line, percent, printable
@@ -36,8 +37,8 @@ def write_reports(
 ) -> list[Path]:
     """Write every report on these submissions.
 
-    Into `folder` go grades.csv, results.json, junit.xml and class_report.html; where learners' ids
-    are known canvas.csv and moodle.csv; and for each submission feedback/NAME.html,
+    Into `folder` go grades.csv, results.json, junit.xml, class_report.html, lesson.html; where
+    learners' ids are known canvas.csv and moodle.csv; and for each submission feedback/NAME.html,
     gradescope/NAME.json, prairielearn/NAME.json and classroom50/NAME.json. Files of the same names
     are replaced, others are left alone.
 
@@ -49,6 +50,7 @@ def write_reports(
         "results.json": results_json(results),
         "junit.xml": junit_xml(results),
         "class_report.html": class_report(results, alike),
+        "lesson.html": lesson(results),
     }
     if any(result.learner for result in results):
         texts["canvas.csv"] = canvas_csv(results, roster or [])

@@ -18,7 +18,7 @@ Here you work through Diffusion from scratch. In a terminal, in this folder:
 - `course` shows how far you are, and `course --help` all that there is.
 
 Your exercises/, and the runs/ and pictures/ that you make, are yours to keep. The folder .course/
-holds your progress, the hints you took, and backups of what you reset.
+holds your progress, the hints you took, what you reviewed, and backups of what you reset.
 
 After an upgrade, `course start .` adds what is new and leaves what you have as it is.
 """

@@ -137,6 +137,21 @@ class Workspace:
             key = keys[result.exercise.chapter]
             known[result.exercise.id] = {"status": result.status, "key": key}
         self.state.write("progress.json", known)
+        met, before = self.mistakes(), self.mistakes()
+        for result in results:
+            if name := result.outcomes[-1].misconception:
+                met.setdefault(result.exercise.id, set()).add(name)
+        if met != before:
+            self.state.write("mistakes.json", {key: sorted(names) for key, names in met.items()})
+
+    def mistakes(self) -> dict[str, set[str]]:
+        """The known mistakes that were recognised so far, by exercise."""
+        content = self.state.read("mistakes.json")
+        return {
+            key: {name for name in names if isinstance(name, str)}
+            for key, names in content.items()
+            if isinstance(names, list)
+        }
 
     def key(self, chapter: str) -> str:
         """Changes whenever the learner's file or what grades it changes."""

@@ -1,0 +1,295 @@
+"""Items of `course review`: sound code, or code with one known mistake, to be judged.
+
+An item shows either the code of a function or what the function does in a small call (a look), and
+offers names of known mistakes. One that is not the answer is offered only where the screen rules it
+out: beside a look, if it would look different; beside code, if a check of the exercise catches it
+and lets the code on the screen pass.
+"""
+
+import ast
+import difflib
+import functools
+import inspect
+import json
+import random
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from course import ROOT
+from course.grading.answers import (
+    Answer,
+    equivalents_of,
+    misconceptions_of,
+    reference_code,
+)
+from course.grading.checking import checks_of, draw_inputs
+from course.grading.code import answer_code, reference
+from course.grading.failure import failure_of
+from course.grading.looks import Look, Shown, looks_of
+from course.grading.source import find_definition
+from course.learner.skeletons import skeleton
+from course.syllabus import find_exercise
+
+NOTHING = "nothing is wrong"
+MOST_LINES = 40  # of code on one screen
+OFFERED = 3  # mistakes beside the right answer
+SEEDS = 20  # of a look's inputs
+# Which check catches which mistake; measured by python -m benchmarks.review --caught
+CAUGHT_BY = ROOT / "benchmarks" / "results" / "caught_by.json"
+
+
+@dataclass(frozen=True)
+class Key:
+    """What an item is about: an exercise, and one known mistake or none."""
+
+    exercise: str
+    mistake: str = ""  # its name; empty for sound code
+
+    def __str__(self) -> str:
+        return f"{self.exercise} {self.mistake}".strip()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question."""
+
+    key: Key
+    symbols: tuple[str, ...]  # the functions or classes that are on trial
+    promise: str  # what they are to do: their signatures and docstrings
+    code: str  # on the screen, or empty
+    shown: Shown | None  # on the screen, if there is no code
+    choices: tuple[str, ...]
+    places: frozenset[int] = frozenset()  # lines of the code with the mistake, from 1
+    sound: str | Shown = ""  # the sound code, or what it shows
+    look: Look | None = None
+    seed: int = 0
+
+    @property
+    def answer(self) -> str:
+        return self.key.mistake or NOTHING
+
+    @property
+    def help(self) -> str:
+        """The sentence that leads out of the mistake."""
+        return _named(self.key.exercise, self.key.mistake).help if self.key.mistake else ""
+
+    def instead(self, choice: str) -> str | Shown | None:
+        """What the mistake `choice` would have put on the screen; None if that is not known."""
+        if self.look:
+            return _seen(self.key.exercise, self.look, self.seed)[1][choice]
+        answer = _named(self.key.exercise, choice)
+        return _code_with(answer, self.symbols) if answer.text else None
+
+    def consequence(self) -> list[tuple[str, str]]:
+        """What the first check that the mistake fails calls, expects and gets."""
+        if not self.key.mistake:
+            return []
+        answer = _named(self.key.exercise, self.key.mistake)
+        check = checks_of(self.key.exercise)[min(_caught_by(answer))]
+        wrong = failure_of(check, answer_code(answer).observe(check, 0), 0)
+        called = check.call.format(**draw_inputs(check, 0))
+        return [("called", called), ("expected", wrong.expected), ("came back", wrong.got)]
+
+
+def make(key: Key, seed: int) -> Item | None:
+    """The item for a key, with inputs and order drawn by the seed; None if none can be made."""
+    pick = random.Random(f"{key} {seed}")
+    makers: list[Callable[[], Item | None]] = [lambda: _of_code(key, pick)]
+    for look in looks_of(key.exercise):
+        makers.append(lambda look=look: _of_look(key, look, pick))
+    pick.shuffle(makers)
+    return next((item for maker in makers if (item := maker())), None)
+
+
+def make_all(key: Key, seed: int) -> list[Item]:
+    """Every item that can be made for a key: of its code, and of each look."""
+    looks = (_of_look(key, look, random.Random(seed)) for look in looks_of(key.exercise))
+    return [item for item in (_of_code(key, random.Random(seed)), *looks) if item]
+
+
+def keys_of(exercise_id: str) -> list[Key]:
+    """Sound code first, and then each known mistake."""
+    return [Key(exercise_id), *(Key(exercise_id, a.name) for a in misconceptions_of(exercise_id))]
+
+
+def _named(exercise_id: str, name: str) -> Answer:
+    return next(a for a in misconceptions_of(exercise_id) if a.name == name)
+
+
+def _choices(answer: str, others: list[str], pick: random.Random) -> tuple[str, ...]:
+    """The answer among some of the others, in any order, and "nothing is wrong" last."""
+    mistakes = pick.sample(others, min(len(others), OFFERED + (answer == NOTHING)))
+    if answer != NOTHING:
+        mistakes.append(answer)
+    pick.shuffle(mistakes)
+    return (*mistakes, NOTHING)
+
+
+# Looks
+
+
+@functools.lru_cache(maxsize=1000)
+def _seen(exercise_id: str, look: Look, seed: int) -> tuple[Shown | None, dict[str, Shown]]:
+    """What a look shows of the sound code, and of each mistake that can be seen in it."""
+    sound = look.at(reference().chapter(find_exercise(exercise_id).chapter), seed)
+    if sound is None:
+        return None, {}
+    shown = {
+        answer.name: look.at(answer_code(answer).module, seed)
+        for answer in misconceptions_of(exercise_id)
+    }
+    return sound, {name: one for name, one in shown.items() if one and one.differs(sound)}
+
+
+def _of_look(key: Key, look: Look, pick: random.Random) -> Item | None:
+    """An item that shows what a function does."""
+    seed = pick.randrange(SEEDS)
+    sound, seen = _seen(key.exercise, look, seed)
+    if sound is None or key.mistake and key.mistake not in seen:
+        return None
+    shown = seen[key.mistake] if key.mistake else sound
+    others = [name for name in seen if name != key.mistake and seen[name].differs(shown)]
+    if len(others) < 2:
+        return None
+    return Item(
+        key,
+        (look.symbol,),
+        promise(key.exercise, look.symbol),
+        "",
+        shown,
+        _choices(key.mistake or NOTHING, others, pick),
+        sound=sound,
+        look=look,
+        seed=seed,
+    )
+
+
+# Code
+
+
+def _of_code(key: Key, pick: random.Random) -> Item | None:
+    """An item that shows code."""
+    if key.mistake:
+        answer = _named(key.exercise, key.mistake)
+        if not answer.text:  # other code throughout, and what it is made of may give it away
+            return None
+        symbols, code, passes = tuple(answer.symbols), answer.text, _lets_pass(answer)
+        sound = "\n\n".join(reference_code(key.exercise)[symbol] for symbol in symbols)
+    else:
+        symbols = (pick.choice(find_exercise(key.exercise).symbols),)
+        sound = code = pick.choice(_sound_ways(key.exercise, symbols[0]))
+        passes = set(range(len(checks_of(key.exercise))))
+    code, sound = code.strip("\n"), sound.strip("\n")
+    others = [
+        other.name
+        for other in misconceptions_of(key.exercise)
+        if set(other.symbols) <= set(symbols) and _caught_by(other) & passes
+        if other.name != key.mistake
+    ]
+    if len(code.splitlines()) > MOST_LINES or len(others) < 2:
+        return None
+    return Item(
+        key,
+        symbols,
+        "\n\n".join(promise(key.exercise, symbol) for symbol in symbols),
+        code,
+        None,
+        _choices(key.mistake or NOTHING, others, pick),
+        frozenset(changed_lines(sound, code)),
+        sound,
+    )
+
+
+def changed_lines(sound: str, code: str) -> set[int]:
+    """Lines of `code`, from 1, that differ; where something was taken out, those around it."""
+    before, after, found = sound.splitlines(), code.splitlines(), set()
+    for kind, _, _, first, last in difflib.SequenceMatcher(
+        None, before, after, autojunk=False
+    ).get_opcodes():
+        if kind == "delete":
+            found |= {max(first, 1), min(first + 1, len(after))}
+        elif kind != "equal":
+            found |= set(range(first + 1, last + 1))
+    return found
+
+
+def _code_with(answer: Answer, symbols: tuple[str, ...]) -> str:
+    """The code of these functions with an edit in it."""
+    tree = ast.parse(answer.text)
+    texts = dict(reference_code(answer.exercise))
+    for symbol in answer.symbols:
+        texts[symbol] = _segment(answer.text, find_definition(tree, symbol))
+    return "\n\n".join(texts[symbol].strip("\n") for symbol in symbols)
+
+
+def _segment(text: str, node: ast.FunctionDef | ast.ClassDef) -> str:
+    """The lines of a definition, decorators included."""
+    first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
+    return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+
+
+@functools.cache
+def _sound_ways(exercise_id: str, symbol: str) -> list[str]:
+    """The reference's code of a function, and right code in other styles that explains itself."""
+    ways = [reference_code(exercise_id)[symbol]]
+    solution = vars(reference().chapter(find_exercise(exercise_id).chapter))
+    for answer in equivalents_of(exercise_id):
+        if set(answer.symbols) != {symbol} or answer.text:
+            continue
+        text = textwrap.dedent(inspect.getsource(answer.symbols[symbol]))
+        node = ast.parse(text).body[0]
+        elsewhere = set(vars(sys.modules[answer.symbols[symbol].__module__])) - set(solution)
+        names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        node.decorator_list = [
+            part for part in node.decorator_list if "answers." not in ast.unparse(part)
+        ]
+        if not names & (elsewhere - {"answers"}):
+            first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
+            ways.append("\n".join(text.splitlines()[first - 1 :]))
+    return ways
+
+
+# What is known of the exercises and their wrong answers
+
+
+@functools.cache
+def _skeleton(chapter: str) -> ast.Module:
+    return ast.parse(skeleton(chapter))
+
+
+@functools.cache
+def promise(exercise_id: str, symbol: str) -> str:
+    """A function's or class's signature and docstring, and its methods', as learners read them."""
+    definition = find_definition(_skeleton(find_exercise(exercise_id).chapter), symbol)
+    parts = [(symbol, definition)]
+    if isinstance(definition, ast.ClassDef):
+        methods = [part for part in definition.body if isinstance(part, ast.FunctionDef)]
+        parts += [(f"{symbol}.{method.name}", method) for method in methods]
+    return "\n\n".join(
+        "\n".join(filter(None, (_signature(name, part), ast.get_docstring(part))))
+        for name, part in parts
+    )
+
+
+def _signature(name: str, node: ast.FunctionDef | ast.ClassDef) -> str:
+    if isinstance(node, ast.ClassDef):
+        return f"class {name}"
+    return f"{name}({ast.unparse(node.args)})"
+
+
+@functools.cache
+def _caught() -> dict[str, list[list[int]]]:
+    return json.loads(CAUGHT_BY.read_text(encoding="utf-8"))
+
+
+def _caught_by(answer: Answer) -> set[int]:
+    """The numbers of the checks that a known wrong answer fails."""
+    rows = _caught().get(answer.exercise, [])
+    number = misconceptions_of(answer.exercise).index(answer)
+    return set(rows[number]) if number < len(rows) else set()
+
+
+def _lets_pass(answer: Answer) -> set[int]:
+    return set(range(len(checks_of(answer.exercise)))) - _caught_by(answer)
