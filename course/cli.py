@@ -26,7 +26,7 @@ from course.learner.workspace import (
     home,
     pictures_folder,
 )
-from course.model import PRESET_NAMES, SAMPLERS
+from course.model import METHODS, PRESET_NAMES, SAMPLERS
 from course.syllabus import (
     NOT_WRITTEN,
     PASSED,
@@ -166,6 +166,17 @@ def make_parser() -> argparse.ArgumentParser:
         choices=["float32", "bfloat16"],
         help="of the network's products; bfloat16 is faster where the processor computes with it",
     )
+
+    sub = command("distil", distil, "make copies of a model that draw in fewer calls")
+    sub.add_argument("--method", default="progressive", choices=METHODS, help=", ".join(METHODS))
+    sub.add_argument("--calls", type=int, default=4, help="of the last copy: 8, 4 (default), 2, 1")
+    sub.add_argument("--steps", type=int, default=1000, help="of training each (default 1000)")
+    sub.add_argument("--guidance", type=float, default=0.5, help="w of the model (default 0.5)")
+    sub.add_argument("--name", help="name of the run, in runs/; the method's if left out")
+    sub.add_argument("--run", dest="run_name", help="a run in runs/; the shipped model if left out")
+    sub.add_argument("--data", default="auto", help="auto (default), mnist or mnist5k")
+    sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    sub.add_argument("--impl", help=f"{WHOSE}; if left out, what the run was trained with")
 
     sub = command("sample", sample, "draw digits, or what prompts say, and save a picture")
     sub.add_argument("--digit", type=int, help="0 ... 9; all ten if left out")
@@ -474,12 +485,7 @@ def train(options) -> int:
         preset = replace(preset, epochs=options.epochs)
     if options.precision:
         preset = replace(preset, precision=options.precision)
-    name = options.name or options.preset
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise CourseError(
-            f"--name is the name of a folder in runs/: letters, digits, - and _; got {name!r}"
-        )
-    folder = home() / "runs" / name
+    folder = run_folder(options.name or options.preset)
     impl = code_for(options.impl, lambda trial: rehearse_training(trial, preset))
     yours = sorted(getattr(impl, "yours", ()))
     run = Run(folder, preset, impl, options.data, options.device, yours=yours)
@@ -495,6 +501,44 @@ def train(options) -> int:
         asked = "--digit 7" if text is None else f"--prompt {like(text)}"
         console.print(f"draw with it: course sample --run {folder.name} {asked}")
     return 0
+
+
+def run_folder(name: str) -> Path:
+    """Where a run of this name is kept."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise CourseError(
+            f"--name is the name of a folder in runs/: letters, digits, - and _; got {name!r}"
+        )
+    return home() / "runs" / name
+
+
+def distil(options) -> int:
+    from course.model.distilling import Distilling, Recipe
+    from course.model.models import SHIPPED
+    from course.model.rehearsal import rehearse_distilling
+
+    recipe = Recipe(
+        method=options.method, calls=options.calls, steps=options.steps, guidance=options.guidance
+    )
+    folder = run_folder(options.name or options.method)
+    model_file = model_of(options.run_name) or SHIPPED
+    impl = code_for(
+        options.impl, lambda trial: rehearse_distilling(trial, recipe), network_of=model_file
+    )
+    run = Distilling(folder, model_file, recipe, impl, options.data, options.device)
+    try:
+        run.train()
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command goes on after the last copy in {folder}")
+        return 130
+    report_calls(impl)
+    console.print(f"draw with it: course sample --run {folder.name}")
+    return 0
+
+
+def model_of(run_name: str | None) -> Path | None:
+    """The finished model of a run, if one is named."""
+    return home() / "runs" / run_name / "models" / "model.safetensors" if run_name else None
 
 
 def sample(options) -> int:

@@ -57,6 +57,7 @@ class ModelConfig:
     image_channels: int = 1
     image_size: int = 28  # pixels, in height and width
     text: TextConfig | None = None  # captions instead of labels
+    calls: int = 0  # that it was distilled for, with guidance in its weights; 0: any number
 
     @property
     def null_label(self) -> int:
@@ -76,6 +77,7 @@ BOUNDS = {
     "num_steps": (2, 100_000),
     "image_channels": (1, 4),
     "image_size": (4, 256),
+    "calls": (0, 1000),
 }
 TEXT_BOUNDS = {"length": (2, 256), "dim": (1, 1024), "heads": (1, 64)}
 MAX_WORDS = 10_000

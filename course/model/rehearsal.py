@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from course.model.distilling import Distilling, Recipe
 from course.model.evaluation import Evaluation
 from course.model.models import Implementation, ModelConfig, build_model, save_model
 from course.model.prompt_evaluation import PromptEvaluation
@@ -44,6 +45,16 @@ def rehearse_training(impl: Implementation, preset: Preset) -> None:
             Run(
                 Path(folder), preset, impl, "mnist5k", "cpu", quiet=True, processes=Processes()
             ).train()
+
+
+def rehearse_distilling(impl: Implementation, recipe: Recipe) -> None:
+    """One step of one image: a student that makes half as many calls as its teacher."""
+    recipe = replace(recipe, calls=recipe.teacher_calls // 2, steps=1, batch_size=1)
+    config = small(ModelConfig(prediction="v"))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save_model(file, build_model(impl, config), config)
+        Distilling(Path(folder), file, recipe, impl, "mnist5k", "cpu", quiet=True).train()
 
 
 def rehearse_drawing(
