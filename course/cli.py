@@ -571,17 +571,24 @@ def sample(options) -> int:
     columns = count if by_prompt else min(10, len(asked))
     out = options.out or pictures_folder() / f"{name}.png"
     strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
-    path = SHIPPED_PROMPTS if options.prompt else SHIPPED
-    if options.run_name:
-        path = home() / "runs" / options.run_name / "models" / "model.safetensors"
+    path = model_of(options.run_name) or (SHIPPED_PROMPTS if options.prompt else SHIPPED)
     config = read_config(path)
     require_kind(config, options)
     require_room(out, len(asked), columns, config.image_size)
     require_writable(out, *([strip, moving] if options.film else []))
-    guidance = 0.0 if options.any else options.guidance
+    sampler, num_steps, guidance, eta = (
+        options.sampler,
+        options.steps,
+        options.guidance,
+        options.eta,
+    )
+    if config.calls:
+        sampler, num_steps, guidance, eta = "ddim", config.calls, 0.0, 0.0
+        console.print(told_of_calls(config))
+    guidance = 0.0 if options.any else guidance
 
     def rehearse(trial) -> None:
-        rehearse_drawing(trial, config, options.sampler, guidance, options.eta)
+        rehearse_drawing(trial, config, sampler, guidance, eta)
 
     impl = code_for(options.impl, rehearse, network_of=path)
     model = load_model(path, impl)[0].to(choose_device(options.device))
@@ -591,12 +598,12 @@ def sample(options) -> int:
         config,
         asked,
         guidance=guidance,
-        num_steps=options.steps,
+        num_steps=num_steps,
         seed=options.seed,
         film_frames=30 if options.film else 0,
         progress="drawing",
-        sampler=options.sampler,
-        eta=options.eta,
+        sampler=sampler,
+        eta=eta,
         unwanted=options.negative,
     )
     if broken := int((~images.isfinite()).flatten(1).any(dim=1).sum()):
@@ -617,6 +624,15 @@ def sample(options) -> int:
         write_whole(moving, film_gif(pictures))
         console.print(f"the walk from noise, top to bottom: {strip}, and moving: {moving}")
     return 0
+
+
+def told_of_calls(config) -> str:
+    """How a model that was distilled draws, whatever the options say."""
+    calls = "1 call" if config.calls == 1 else f"{config.calls} calls"
+    return (
+        f"this model was distilled: it draws in {calls} of ddim, with the guidance that is in its "
+        "weights; --sampler, --steps, --eta and --guidance have no say"
+    )
 
 
 def wanted(options) -> tuple[list[int | None] | list[str], str]:
@@ -675,9 +691,13 @@ def evaluate(options) -> int:
         model_file = folder / "models" / "model.safetensors"
 
     config = read_config(model_file)
+    sampler, num_steps, guidances = options.sampler, options.steps, options.guidance
+    if config.calls:
+        sampler, num_steps, guidances = "ddim", config.calls, [0.0]
+        console.print(told_of_calls(config))
 
     def rehearse(trial) -> None:
-        rehearse_evaluation(trial, config, options.sampler, options.guidance)
+        rehearse_evaluation(trial, config, sampler, guidances)
 
     impl = code_for(options.impl, rehearse, network_of=model_file)
     out = options.out or folder / "evaluation.json"
@@ -687,8 +707,8 @@ def evaluate(options) -> int:
         model_file,
         out,
         count=options.count,
-        num_steps=options.steps,
-        sampler=options.sampler,
+        num_steps=num_steps,
+        sampler=sampler,
         seed=options.seed,
         data=options.data,
         device=options.device,
@@ -698,7 +718,7 @@ def evaluate(options) -> int:
     for text in evaluation.notes:
         console.print(marked("note:", "yellow", text))
     try:
-        evaluation.run(options.guidance)
+        evaluation.run(guidances)
     except KeyboardInterrupt:
         console.print(f"stopped; {out} holds what was finished")
         return 130

@@ -231,12 +231,9 @@ answers.edit(
 
 answers.edit(
     "12.2",
-    "a table on the CPU",
+    "a new tensor on the CPU",
     "New tensors belong on the device of the inputs: on a graphics card two devices would meet.",
-    (
-        "    r = ((",
-        "    x_t = x_t + torch.zeros(1, 1, 1, 1).expand(len(x_t), 1, 1, 1).cpu()\n    r = ((",
-    ),
+    ("    r = ((", "    r = torch.ones(len(t), 1, 1, 1) * (("),
 )
 
 
@@ -409,6 +406,16 @@ answers.edit(
     "the loss as a Python number",
     "A number has no gradient. Return the tensor.",
     (".square().mean()", ".square().mean().item()"),
+)
+
+answers.edit(
+    "12.3",
+    "a new tensor on the CPU",
+    "New tensors belong on the device of the inputs: on a graphics card two devices would meet.",
+    (
+        "a = alpha_bar_at(alpha_bars, t)",
+        "a = torch.ones(len(t), 1, 1, 1) * alpha_bar_at(alpha_bars, t)",
+    ),
 )
 
 
@@ -640,6 +647,16 @@ answers.edit(
     "the loss as a Python number",
     "A number has no gradient. Return the tensor.",
     (").mean()", ").mean().item()"),
+)
+
+answers.edit(
+    "12.4",
+    "a new tensor on the CPU",
+    "New tensors belong on the device of the inputs: on a graphics card two devices would meet.",
+    (
+        "a = alpha_bar_at(alpha_bars, step)",
+        "a = torch.ones(len(x), 1, 1, 1) * alpha_bar_at(alpha_bars, step)",
+    ),
 )
 
 

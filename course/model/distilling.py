@@ -22,7 +22,6 @@ from course.model import METHODS
 from course.model.data import load_images
 from course.model.models import (
     Implementation,
-    ModelConfig,
     build_schedule,
     choose_device,
     load_model,
@@ -74,7 +73,7 @@ def rounds_of(recipe: Recipe) -> list[int]:
 class Distilling:
     """One model, distilled, and its folder.
 
-    DIR/config.json                     the recipe, the model that it begins with, the implementation
+    DIR/config.json                     the recipe, the first model, data and implementation
     DIR/metrics.json                    each student's losses and seconds
     DIR/models/N_calls.safetensors      each student
     DIR/models/model.safetensors        the last one
@@ -220,11 +219,9 @@ class Distilling:
         return step
 
     def _consistency(self, step, batch, generator) -> Callable[[nn.Module], Tensor]:
-        """The loss of a model that is to agree with itself, at places nearer from stage to stage."""
-        ch12, q_sample = (
-            self.impl.chapter("ch12_few_steps"),
-            self.impl.chapter("ch02_forward_process").q_sample,
-        )
+        """The loss of a model that is to agree with itself; the places come nearer by stages."""
+        ch12 = self.impl.chapter("ch12_few_steps")
+        q_sample = self.impl.chapter("ch02_forward_process").q_sample
         x0, labels = batch
         t = torch.randint(len(self.alpha_bars), (len(x0),), generator=generator).to(self.device)
         stage = 1 + STAGES * step // self.recipe.steps

@@ -65,7 +65,14 @@ def rehearse_drawing(
     model = build_model(impl, config).eval()
     asked = [0] if config.text is None else [config.text.words[0]]
     images, _ = draw(
-        impl, model, config, asked, guidance=guidance, num_steps=2, sampler=sampler, eta=eta
+        impl,
+        model,
+        config,
+        asked,
+        guidance=guidance,
+        num_steps=config.calls or 2,
+        sampler=sampler,
+        eta=eta,
     )
     impl.chapter("ch06_guided_sampling").image_grid(images, 1)
 
@@ -79,6 +86,12 @@ def rehearse_evaluation(
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "model.safetensors", Path(folder) / "evaluation.json"
         save_model(file, build_model(impl, config), config)
-        options = {"count": 10, "num_steps": 2, "sampler": sampler, "device": "cpu", "quiet": True}
+        options = {
+            "count": 10,
+            "num_steps": config.calls or 2,
+            "sampler": sampler,
+            "device": "cpu",
+            "quiet": True,
+        }
         evaluation = Evaluation if config.text is None else PromptEvaluation
         evaluation(impl, file, out, **options).run(guidances)
