@@ -142,7 +142,9 @@ class Lesson:
     """A student, a teacher and a jump whose answers are known, and a record of what they got."""
 
     def __init__(self, inputs):
-        self.inputs, self.student = inputs, LinearInAll(inputs["weights"])
+        # The images are not contiguous in memory.
+        self.inputs = inputs | {"x_t": strided(inputs["x_t"])}
+        self.student = LinearInAll(inputs["weights"])
         self.push = nn.Parameter(torch.ones(()))  # the teacher's own weight
         self.walked, self.jumped = [], []
 
@@ -252,6 +254,7 @@ CONSISTENCY = ("x0", "t", "t_next", "labels", "eps", "alpha_bars")
 
 def _consistent(impl, inputs, model, jump=q_sample):
     given = {name: inputs[name] for name in CONSISTENCY}
+    given |= {name: strided(inputs[name]) for name in ("x0", "eps")}  # not contiguous in memory
     return impl.consistency_loss(model=model, **given, q_sample=jump)
 
 
@@ -259,7 +262,9 @@ def consistent(impl, inputs):
     """One loss, its gradients, and what the network was asked about."""
     model = LinearInAll(inputs["weights"])
     found = _learned(_consistent(impl, inputs, model), model)
-    return {**found, "lowest": min((int(call["t"].min()) for call in model.calls), default=0)}
+    forms = {str(call[name].dtype) for call in model.calls for name in ("t", "labels")}
+    lowest = min((int(call["t"].min()) for call in model.calls), default=0)
+    return {**found, "lowest": lowest, "forms": sorted(forms)}
 
 
 def consistent_with_another_jump(impl, inputs):
@@ -268,7 +273,7 @@ def consistent_with_another_jump(impl, inputs):
 
     def jump(x0, t, eps, alpha_bars):
         whole = identical(alpha_bars, inputs["alpha_bars"])
-        asked.append({"lowest": int(t.min()), "whole": whole})
+        asked.append({"lowest": int(t.min()), "whole": whole, "form": str(t.dtype)})
         return 0.4 * x0 + 0.7 * eps + 0.1 * t.view(-1, 1, 1, 1)
 
     model = LinearInAll(inputs["weights"])
@@ -277,6 +282,7 @@ def consistent_with_another_jump(impl, inputs):
         "loss": loss,
         "lowest": min((call["lowest"] for call in asked), default=0),
         "whole": all(call["whole"] for call in asked),
+        "forms": sorted({call["form"] for call in asked}),
     }
 
 
@@ -320,7 +326,8 @@ class Walked:
         return self.inputs["states"][min(len(self.steps) - 1, self.last)].clone()
 
     def q_sample(self, x0, t, eps, alpha_bars):
-        self.jumps.append({"t": copied(t), "whole": identical(alpha_bars, self.bars)})
+        whole = identical(alpha_bars, self.bars)
+        self.jumps.append({"whole": whole, "forms": [str(x0.dtype), kind(t)]})
         return q_sample(x0, t, eps, alpha_bars)
 
     @property
@@ -339,6 +346,7 @@ class Walked:
             "forms": sorted({kind(c[n]) for c in self.steps for n in ("t", "t_next")}),
             "forms of network": sorted({kind(call["t"]) for call in self.seen}),
             "whole": all(jump["whole"] for jump in self.jumps),
+            "jumps": sorted({form for jump in self.jumps for form in jump["forms"]}),
         }
 
 
@@ -355,10 +363,10 @@ def _paint(impl, inputs, predict_eps, step, jump=q_sample, source=None):
     return impl.inpaint(
         predict_eps=predict_eps,
         step=step,
-        x_T=inputs["x_T"],
+        x_T=strided(inputs["x_T"]),  # none of the images is contiguous in memory
         timesteps=inputs["grid"],
-        known=inputs["known"],
-        mask=inputs["mask"],
+        known=strided(inputs["known"]),
+        mask=strided(inputs["mask"]),
         generator=source or generator(inputs["seed"]),
         alpha_bars=inputs["alpha_bars"],
         q_sample=jump,
@@ -370,7 +378,7 @@ def _redraw(impl, inputs, predict_eps, step, jump=q_sample, source=None):
     return impl.edit(
         predict_eps=predict_eps,
         step=step,
-        picture=inputs["picture"],
+        picture=strided(inputs["picture"]),  # not contiguous in memory
         timesteps=inputs["grid"],
         t_start=inputs["t_start"],
         generator=source or generator(inputs["seed"]),
@@ -429,7 +437,7 @@ def painted_noise(impl, inputs):
 
 
 def redrawn_noise(impl, inputs):
-    """What noise is on the picture when the network first sees it, in two walks with a generator."""
+    """What noise is on the picture when it is first shown, in two walks with one generator."""
     source, found = generator(inputs["seed"]), []
     for _ in range(2):
         walk = Walked(inputs)
