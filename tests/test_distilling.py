@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.few_steps import walk_of
 from course import CourseError, cli
 from course.grading.mixture import Mixture
 from course.model import METHODS
@@ -142,6 +143,14 @@ def test_the_grid_is_the_teachers_with_every_second_step_left_out(solutions):
         assert torch.equal(grid, teacher[:: 16 // calls])
     with pytest.raises(CourseError, match="halving"):
         few_steps_grid(solutions, bars, 3)
+
+
+def test_the_benchmark_draws_as_the_commands_do(solutions):
+    config = replace(SMALL, calls=4)
+    torch.manual_seed(1)
+    model = build_model(solutions, config)
+    images, _ = draw(solutions, model, config, [3, 5], 0.0, 4, seed=2, sampler="ddim")
+    assert torch.equal(walk_of(model, config, 0.0, 4)([3, 5], seed=2), images)
 
 
 def test_the_learners_functions_are_called(solutions):
