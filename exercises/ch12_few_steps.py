@@ -62,10 +62,10 @@ def paired_steps(timesteps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def jump_x0(x_t: Tensor, x_next: Tensor, t: Tensor, t_next: Tensor, alpha_bars: Tensor) -> Tensor:
     """The guess of x_0 with which one step of DDIM leads from x_t to x_next.
 
-    Wherever a teacher went, in however many steps: whoever guesses this x_0 at x_t, and takes the
-    noise for what is left of x_t beside it, goes there in one. It is a weighted mean of the guesses
-    that the teacher made on its way, so it lies in [-1, 1] if they do. Where t_next = -1 the step
-    lands on the guess itself.
+    Wherever a teacher went, in however many steps: one step leads there as well, if it is made with
+    this x_0, and with whatever x_t holds beside it as the noise. It is a weighted mean of the
+    guesses that the teacher made on its way, so it lies in [-1, 1] if they do. Where t_next = -1 the
+    step lands on the guess itself.
 
     Source: Salimans & Ho 2022, algorithm 2 and appendix G.
 
