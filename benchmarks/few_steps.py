@@ -4,8 +4,9 @@ course distil --calls 1 --name few                 makes what is measured, run `
 python -m benchmarks.few_steps --run few           what is missing is measured, then a table
 python -m benchmarks.few_steps --run few --again   measures everything again
 
-The shipped model with guidance w, as it was distilled, and each student of the run draw the same
-number of every digit, from the same noise, by DDIM over the students' grids. The judge counts the
+The shipped model with guidance w, as it was distilled, each student of the run and the one that
+ships (in half precision) draw the same number of every digit, from the same noise, by DDIM over the
+students' grids. The judge counts the
 right digits; Fréchet distance, recall and coverage are ratios to those of as many real images
 (see `course evaluate`). `ten` is how long ten digits take by the clock, the median of five times.
 Every finished walk is kept in benchmarks/results/few_steps.json at once.
@@ -25,7 +26,14 @@ from benchmarks import kept
 from course import ROOT, CourseError
 from course.learner.workspace import home
 from course.model.evaluation import Ruler, data_of
-from course.model.models import SHIPPED, ModelConfig, build_schedule, load_model
+from course.model.models import (
+    SHIPPED,
+    SHIPPED_FEW,
+    ModelConfig,
+    build_schedule,
+    load_model,
+    read_config,
+)
 from course.model.sampling import MAX_BATCH, eps_network, fast_walk, few_steps_grid, labelled
 from course.probing.loading import Implementation
 
@@ -79,19 +87,20 @@ def measure(path: Path, run: Path, count: int, seed: int) -> dict:
     }
     result = kept.load(path, settings)
     ruler = Ruler(solutions, *data_of(config.data), torch.tensor(labels))
-    walks = [("shipped", calls) for calls in CALLS]
-    walks += [
-        ("distilled", calls)
+    students = {
+        ("distilled", calls): path
         for calls in CALLS
-        if (run / "models" / f"{calls}_calls.safetensors").is_file()
-    ]
+        if (path := run / "models" / f"{calls}_calls.safetensors").is_file()
+    }
+    if SHIPPED_FEW.is_file():
+        students["distilled, ships", read_config(SHIPPED_FEW).calls] = SHIPPED_FEW
+    walks = [*(("shipped", calls) for calls in CALLS), *students]
     for name, calls in walks:
         if f"{name} {calls}" in result["measured"]:
             continue
         model, guidance = shipped, recipe["guidance"]
-        if name == "distilled":
-            file = run / "models" / f"{calls}_calls.safetensors"
-            model, guidance = load_model(file, solutions)[0], 0.0
+        if (name, calls) in students:
+            model, guidance = load_model(students[name, calls], solutions)[0], 0.0
         draw = walk_of(model, config, guidance, calls)
         measured = ruler.measure(draw(labels, seed))
         share = measured.values.accuracy

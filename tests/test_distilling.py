@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.few_steps import walk_of
-from course import CourseError, cli
+from benchmarks.few_steps import RESULTS, walk_of
+from course import ROOT, CourseError, cli
 from course.grading.mixture import Mixture
 from course.model import METHODS
+from course.model.digit_networks import load_network, logits
 from course.model.distilling import Distilling, Recipe, rounds_of
-from course.model.models import ModelConfig, build_model, load_model, save_model
+from course.model.models import SHIPPED_FEW, ModelConfig, build_model, load_model, save_model
 from course.model.rehearsal import rehearse_distilling
 from course.model.sampling import draw, few_steps_grid
 
@@ -151,6 +152,29 @@ def test_the_benchmark_draws_as_the_commands_do(solutions):
     model = build_model(solutions, config)
     images, _ = draw(solutions, model, config, [3, 5], 0.0, 4, seed=2, sampler="ddim")
     assert torch.equal(walk_of(model, config, 0.0, 4)([3, 5], seed=2), images)
+
+
+def test_what_ships_draws_digits_in_one_call(solutions):
+    model, config = load_model(SHIPPED_FEW, solutions)
+    assert config.calls == 1 and SHIPPED_FEW.stat().st_size <= 1e6
+    labels = torch.arange(100) % 10
+    images, _ = draw(solutions, model, config, labels.tolist(), 0.0, 1, sampler="ddim")
+    judge, _ = load_network("judge")
+    assert int((logits(judge, images.clamp(-1, 1)).argmax(dim=1) == labels).sum()) > 90
+
+
+def test_the_card_has_the_measured_figures():
+    card = (ROOT / "models" / "mnist_few.md").read_text(encoding="utf-8")
+    for walk in json.loads(RESULTS.read_text(encoding="utf-8"))["measured"].values():
+        low, high = walk["interval"]
+        line = (
+            f"| {walk['model']} | {walk['calls']} | {100 * walk['right']:.1f} % "
+            f"| {100 * low:.1f} – {100 * high:.1f} % "
+            f"| {walk['worst_digit']}: {100 * walk['worst_right']:.0f} % "
+            f"| {walk['frechet_ratio']:.1f} x | {walk['recall_ratio']:.2f} x "
+            f"| {walk['coverage_ratio']:.2f} x | {walk['ten_digits_seconds']:.2f} s |"
+        )
+        assert line in card, f"models/mnist_few.md should say: {line}"
 
 
 def test_the_learners_functions_are_called(solutions):

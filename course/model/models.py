@@ -13,6 +13,7 @@ from course import ROOT, CourseError
 from course.model.weights import fill, read_weights, write_weights
 
 SHIPPED = ROOT / "models" / "mnist.safetensors"
+SHIPPED_FEW = ROOT / "models" / "mnist_few.safetensors"  # distilled: draws in few calls
 SHIPPED_PROMPTS = ROOT / "models" / "prompts.safetensors"  # draws what a sentence says
 
 
@@ -282,7 +283,8 @@ def ship(
     digits = config.data.removeprefix("scenes of ").removeprefix("pairs of ")
     if digits != "MNIST":
         raise CourseError(f"what ships draws MNIST's digits; {run} was trained on {config.data}")
-    path = folder / (SHIPPED if config.text is None else SHIPPED_PROMPTS).name
+    shipped = SHIPPED_FEW if config.calls else SHIPPED
+    path = folder / (shipped if config.text is None else SHIPPED_PROMPTS).name
     save_model(path, model, config, half=True)
     exact = _outputs(model, config)
     change = (_outputs(load_model(path, impl)[0], config) - exact).abs().max()
