@@ -68,8 +68,8 @@ def jump_x0(x_t: Tensor, x_next: Tensor, t: Tensor, t_next: Tensor, alpha_bars: 
 
     Wherever a teacher went, in however many steps: one step leads there as well, if it is made with
     this x_0, and with whatever x_t holds beside it as the noise. It is a weighted mean of the
-    guesses that the teacher made on its way, so it lies in [-1, 1] if they do. Where t_next = -1 the
-    step lands on the guess itself.
+    guesses that the teacher made on its way, so it lies in [-1, 1] if they do. Where t_next = -1
+    the step lands on the guess itself.
 
     Equation:
         r    = sqrt(1 - a_next) / sqrt(1 - a)
