@@ -418,6 +418,7 @@ def _require_call(call: dict, wanted: dict[str, Tensor], who: str, number: str =
 )
 def test_teacher_takes_two_steps(got, ref, inputs):
     """The teacher walks from x_t to t_mid, and from where it is then to t_next"""
+    require_tensor(got["loss"], "the loss", ())
     calls = got["teacher"]
     require(len(calls) == 2, "two calls of teacher_step", f"{len(calls)} calls")
     for call, x, t, t_next, number, words in (
