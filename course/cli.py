@@ -27,7 +27,7 @@ from course.learner.workspace import (
     home,
     pictures_folder,
 )
-from course.model import PRESET_NAMES, SAMPLERS
+from course.model import METHODS, PRESET_NAMES, SAMPLERS
 from course.syllabus import (
     NOT_WRITTEN,
     PASSED,
@@ -196,6 +196,17 @@ def make_parser() -> argparse.ArgumentParser:
         choices=["float32", "bfloat16"],
         help="of the network's products; bfloat16 is faster where the processor computes with it",
     )
+
+    sub = command("distil", distil, "make copies of a model that draw in fewer calls")
+    sub.add_argument("--method", default="progressive", choices=METHODS, help=", ".join(METHODS))
+    sub.add_argument("--calls", type=int, default=4, help="of the last copy: 8, 4 (default), 2, 1")
+    sub.add_argument("--steps", type=int, default=1000, help="of training each (default 1000)")
+    sub.add_argument("--guidance", type=float, default=0.5, help="w of the model (default 0.5)")
+    sub.add_argument("--name", help="name of the run, in runs/; the method's if left out")
+    sub.add_argument("--run", dest="run_name", help="a run in runs/; the shipped model if left out")
+    sub.add_argument("--data", default="auto", help="auto (default), mnist or mnist5k")
+    sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    sub.add_argument("--impl", help=f"{WHOSE}; if left out, what the run was trained with")
 
     sub = command("sample", sample, "draw digits, or what prompts say, and save a picture")
     sub.add_argument("--digit", type=int, help="0 ... 9; all ten if left out")
@@ -425,7 +436,7 @@ def export_onnx(run_name: str | None) -> int:
     from course.model.models import SHIPPED, read_config
     from course.model.rehearsal import rehearse_network
 
-    model_file = model_of(run_name) if run_name else SHIPPED
+    model_file = model_of(run_name) or SHIPPED
     if run_name is None:
         require_clone("export-model --onnx without a run")
     config = read_config(model_file)
@@ -434,11 +445,6 @@ def export_onnx(run_name: str | None) -> int:
     console.print(f"wrote {path} ({path.stat().st_size:,} bytes)")
     console.print(f"for fixed inputs its output differs from PyTorch's by at most {change:.1e}")
     return 0
-
-
-def model_of(run_name: str) -> Path:
-    """The finished model of a run at home."""
-    return home() / "runs" / run_name / "models" / "model.safetensors"
 
 
 def require_cpu(options) -> None:
@@ -591,12 +597,7 @@ def train(options) -> int:
         preset = replace(preset, epochs=options.epochs)
     if options.precision:
         preset = replace(preset, precision=options.precision)
-    name = options.name or options.preset
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise CourseError(
-            f"--name is the name of a folder in runs/: letters, digits, - and _; got {name!r}"
-        )
-    folder = home() / "runs" / name
+    folder = run_folder(options.name or options.preset)
     impl = code_for(options.impl, lambda trial: rehearse_training(trial, preset))
     yours = sorted(getattr(impl, "yours", ()))
     run = Run(folder, preset, impl, options.data, options.device, yours=yours)
@@ -612,6 +613,44 @@ def train(options) -> int:
         asked = "--digit 7" if text is None else f"--prompt {like(text)}"
         console.print(f"draw with it: course sample --run {folder.name} {asked}")
     return 0
+
+
+def run_folder(name: str) -> Path:
+    """Where a run of this name is kept."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise CourseError(
+            f"--name is the name of a folder in runs/: letters, digits, - and _; got {name!r}"
+        )
+    return home() / "runs" / name
+
+
+def distil(options) -> int:
+    from course.model.distilling import Distilling, Recipe
+    from course.model.models import SHIPPED
+    from course.model.rehearsal import rehearse_distilling
+
+    recipe = Recipe(
+        method=options.method, calls=options.calls, steps=options.steps, guidance=options.guidance
+    )
+    folder = run_folder(options.name or options.method)
+    model_file = model_of(options.run_name) or SHIPPED
+    impl = code_for(
+        options.impl, lambda trial: rehearse_distilling(trial, recipe), network_of=model_file
+    )
+    run = Distilling(folder, model_file, recipe, impl, options.data, options.device)
+    try:
+        run.train()
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command goes on after the last copy in {folder}")
+        return 130
+    report_calls(impl)
+    console.print(f"draw with it: course sample --run {folder.name}")
+    return 0
+
+
+def model_of(run_name: str | None) -> Path | None:
+    """The finished model of a run, if one is named."""
+    return home() / "runs" / run_name / "models" / "model.safetensors" if run_name else None
 
 
 def sample(options) -> int:
@@ -646,17 +685,24 @@ def sample(options) -> int:
     columns = count if by_prompt else min(10, len(asked))
     out = options.out or pictures_folder() / f"{name}.png"
     strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
-    path = SHIPPED_PROMPTS if options.prompt else SHIPPED
-    if options.run_name:
-        path = model_of(options.run_name)
+    path = model_of(options.run_name) or (SHIPPED_PROMPTS if options.prompt else SHIPPED)
     config = read_config(path)
     require_kind(config, options)
     require_room(out, len(asked), columns, config.image_size)
     require_writable(out, *([strip, moving] if options.film else []))
-    guidance = 0.0 if options.any else options.guidance
+    sampler, num_steps, guidance, eta = (
+        options.sampler,
+        options.steps,
+        options.guidance,
+        options.eta,
+    )
+    if config.calls:
+        sampler, num_steps, guidance, eta = "ddim", config.calls, 0.0, 0.0
+        console.print(told_of_calls(config))
+    guidance = 0.0 if options.any else guidance
 
     def rehearse(trial) -> None:
-        rehearse_drawing(trial, config, options.sampler, guidance, options.eta)
+        rehearse_drawing(trial, config, sampler, guidance, eta)
 
     impl = code_for(options.impl, rehearse, network_of=path)
     model, _ = (load_exported if options.onnx else load_model)(path, impl)
@@ -667,12 +713,12 @@ def sample(options) -> int:
         config,
         asked,
         guidance=guidance,
-        num_steps=options.steps,
+        num_steps=num_steps,
         seed=options.seed,
         film_frames=30 if options.film else 0,
         progress="drawing",
-        sampler=options.sampler,
-        eta=options.eta,
+        sampler=sampler,
+        eta=eta,
         unwanted=options.negative,
     )
     if broken := int((~images.isfinite()).flatten(1).any(dim=1).sum()):
@@ -693,6 +739,15 @@ def sample(options) -> int:
         write_whole(moving, film_gif(pictures))
         console.print(f"the walk from noise, top to bottom: {strip}, and moving: {moving}")
     return 0
+
+
+def told_of_calls(config) -> str:
+    """How a model that was distilled draws, whatever the options say."""
+    calls = "1 call" if config.calls == 1 else f"{config.calls} calls"
+    return (
+        f"this model was distilled: it draws in {calls} of ddim, with the guidance that is in its "
+        "weights; --sampler, --steps, --eta and --guidance have no say"
+    )
 
 
 def wanted(options) -> tuple[list[int | None] | list[str], str]:
@@ -751,9 +806,13 @@ def evaluate(options) -> int:
 
     require_cpu(options)
     config = read_config(model_file)
+    sampler, num_steps, guidances = options.sampler, options.steps, options.guidance
+    if config.calls:
+        sampler, num_steps, guidances = "ddim", config.calls, [0.0]
+        console.print(told_of_calls(config))
 
     def rehearse(trial) -> None:
-        rehearse_evaluation(trial, config, options.sampler, options.guidance)
+        rehearse_evaluation(trial, config, sampler, guidances)
 
     impl = code_for(options.impl, rehearse, network_of=model_file)
     out = options.out or folder / "evaluation.json"
@@ -763,8 +822,8 @@ def evaluate(options) -> int:
         model_file,
         out,
         count=options.count,
-        num_steps=options.steps,
-        sampler=options.sampler,
+        num_steps=num_steps,
+        sampler=sampler,
         seed=options.seed,
         data=options.data,
         device=options.device,
@@ -775,7 +834,7 @@ def evaluate(options) -> int:
     for text in evaluation.notes:
         console.print(marked("note:", "yellow", text))
     try:
-        evaluation.run(options.guidance)
+        evaluation.run(guidances)
     except KeyboardInterrupt:
         console.print(f"stopped; {out} holds what was finished")
         return 130

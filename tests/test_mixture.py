@@ -12,8 +12,14 @@ from course import ROOT, CourseError, cli
 from course.grading.mixture import Mixture
 from course.learner.skeletons import write_missing
 from course.learner.workspace import Workspace
-from course.model import SAMPLERS
-from course.model.rehearsal import rehearse_drawing, rehearse_evaluation, rehearse_training
+from course.model import METHODS, SAMPLERS
+from course.model.distilling import Recipe
+from course.model.rehearsal import (
+    rehearse_distilling,
+    rehearse_drawing,
+    rehearse_evaluation,
+    rehearse_training,
+)
 from course.model.training import PRESETS, made_with
 from course.syllabus import exercises, find_exercise
 
@@ -36,6 +42,8 @@ def test_an_exercise_says_so_if_no_run_calls_it():
     for sampler in SAMPLERS:
         rehearse_drawing(trial, CONFIG, sampler, guidance=1.0)
     rehearse_evaluation(trial, CONFIG, "ancestral", [0.0])
+    for method in METHODS:
+        rehearse_distilling(trial, Recipe(method=method))
     called = {exercise.id for exercise in trial.called()}
     assert called == {exercise.id for exercise in exercises() if not exercise.no_run}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from course.model.distilling import Distilling, Recipe
 from course.model.evaluation import Evaluation
 from course.model.models import Implementation, ModelConfig, build_model, save_model
 from course.model.prompt_evaluation import PromptEvaluation
@@ -46,6 +47,16 @@ def rehearse_training(impl: Implementation, preset: Preset) -> None:
             ).train()
 
 
+def rehearse_distilling(impl: Implementation, recipe: Recipe) -> None:
+    """One step of one image: a student that makes half as many calls as its teacher."""
+    recipe = replace(recipe, calls=recipe.teacher_calls // 2, steps=1, batch_size=1)
+    config = small(ModelConfig(prediction="v"))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save_model(file, build_model(impl, config), config)
+        Distilling(Path(folder), file, recipe, impl, "mnist5k", "cpu", quiet=True).train()
+
+
 def rehearse_drawing(
     impl: Implementation, config: ModelConfig, sampler: str, guidance: float, eta: float = 0.0
 ) -> None:
@@ -54,7 +65,14 @@ def rehearse_drawing(
     model = build_model(impl, config).eval()
     asked = [0] if config.text is None else [config.text.words[0]]
     images, _ = draw(
-        impl, model, config, asked, guidance=guidance, num_steps=2, sampler=sampler, eta=eta
+        impl,
+        model,
+        config,
+        asked,
+        guidance=guidance,
+        num_steps=config.calls or 2,
+        sampler=sampler,
+        eta=eta,
     )
     impl.chapter("ch06_guided_sampling").image_grid(images, 1)
 
@@ -68,6 +86,12 @@ def rehearse_evaluation(
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "model.safetensors", Path(folder) / "evaluation.json"
         save_model(file, build_model(impl, config), config)
-        options = {"count": 10, "num_steps": 2, "sampler": sampler, "device": "cpu", "quiet": True}
+        options = {
+            "count": 10,
+            "num_steps": config.calls or 2,
+            "sampler": sampler,
+            "device": "cpu",
+            "quiet": True,
+        }
         evaluation = Evaluation if config.text is None else PromptEvaluation
         evaluation(impl, file, out, **options).run(guidances)

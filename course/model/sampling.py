@@ -61,6 +61,23 @@ def fast_walk(
     return walk
 
 
+def few_steps_grid(
+    impl: Implementation, alpha_bars: Tensor, num_calls: int, teacher_calls: int = 16
+) -> Tensor:
+    """The steps that chapter 12's students visit: the teacher's, every second left out each time.
+
+    Raises:
+        CourseError: if halving does not lead from the teacher's calls to this number.
+    """
+    paired_steps = impl.chapter("ch12_few_steps").paired_steps
+    grid = impl.chapter("ch07_fast_sampling").time_grid(alpha_bars, teacher_calls)
+    while len(grid) > num_calls and len(grid) % 2 == 0:
+        grid = paired_steps(grid)[0]
+    if len(grid) != num_calls:
+        raise CourseError(f"halving {teacher_calls} steps does not lead to {num_calls}")
+    return grid
+
+
 def require_guidance(guidance: float) -> None:
     """Refuse a w that no walk can be made with; NaN is one."""
     if not abs(guidance) <= MAX_GUIDANCE:
@@ -116,7 +133,8 @@ def draw(
     Args:
         asked: the digits to draw, None for any digit; or prompts, if the model is told captions.
         guidance: w; 0 is plain conditional.
-        num_steps: length of the walk; with fewer than the schedule's steps it is respaced.
+        num_steps: length of the walk; with fewer than the schedule's steps it is respaced. A model
+            that was distilled draws in config.calls steps of ddim, without guidance, and not else.
         seed: the same seed gives the same images on the same kind of device.
         film_frames: how many moments of the walk to keep, evenly spaced, the last one included.
         progress: show a progress bar with this text.
@@ -139,7 +157,13 @@ def draw(
         raise CourseError(f"eta must be between 0 and 1, got {eta:g}")
     if eta > 0 and sampler != "ddim":
         raise CourseError(f"eta is for the ddim sampler; {sampler} has none")
-    if not 2 <= num_steps <= config.num_steps:
+    if config.calls and (sampler, num_steps, guidance, eta) != ("ddim", config.calls, 0, 0):
+        raise CourseError(
+            f"this model was distilled: it draws by ddim in {config.calls} steps, with guidance 0, "
+            f"for guidance is in its weights already; got {sampler}, {num_steps} steps, guidance "
+            f"{guidance:g} and eta {eta:g}"
+        )
+    if not config.calls and not 2 <= num_steps <= config.num_steps:
         raise CourseError(f"steps must be between 2 and {config.num_steps}, got {num_steps}")
     device = device_of(model)
     ch02, ch06 = impl.chapter("ch02_forward_process"), impl.chapter("ch06_guided_sampling")
@@ -158,7 +182,10 @@ def draw(
         )
         timesteps = timesteps.to(device)
     else:
-        timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
+        if config.calls:
+            timesteps = few_steps_grid(impl, full.alpha_bars, config.calls)
+        else:
+            timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
         walk = fast_walk(impl, sampler, alpha_bars, timesteps, eta)
 
     generator = torch.Generator(device).manual_seed(seed)

@@ -270,6 +270,42 @@ def samplers_compared(measured: Mapping[str, Mapping], title: str) -> Figure:
     return figure
 
 
+def few_calls(measured: Mapping[str, Mapping], title: str) -> Figure:
+    """Right digits, Fréchet ratio, recall and coverage over few network calls, by model.
+
+    Args:
+        measured: benchmarks/results/few_steps.json's, one entry for each walk.
+        title: what is above the plots.
+    """
+    figure = Figure(figsize=(9.2, 3.0), dpi=100, layout="constrained")
+    accuracy, likeness, variety = figure.subplots(1, 3)
+    for number, name in enumerate(("shipped", "distilled")):
+        walks = [walk for walk in measured.values() if walk["model"] == name]
+        walks.sort(key=lambda walk: walk["calls"])
+        calls = [walk["calls"] for walk in walks]
+        style = {"color": COLOURS[number], "marker": "os"[number], "markersize": 4}
+        right = 100 * np.asarray([walk["right"] for walk in walks])
+        low, high = 100 * np.asarray([walk["interval"] for walk in walks]).T
+        bars = np.stack([right - low, high - right])
+        accuracy.errorbar(calls, right, bars, capsize=2, elinewidth=0.8, label=name, **style)
+        likeness.plot(calls, [walk["frechet_ratio"] for walk in walks], label=name, **style)
+        for key, line in (("recall", "-"), ("coverage", "--")):
+            values = [walk[f"{key}_ratio"] for walk in walks]
+            variety.plot(calls, values, linestyle=line, label=f"{key}, {name}", **style)
+    accuracy.set_ylabel("right digits, %")
+    likeness.set_ylabel("Fréchet distance / real")
+    likeness.set_yscale("log")
+    variety.set_ylabel("recall and coverage / real")
+    for axes in (accuracy, likeness, variety):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
+        axes.set_xlabel("network calls")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def pair_of_features(points: Tensor, mean: Tensor, cov: Tensor, names: Sequence[str]) -> Figure:
     """Two features of many images as dots, and the ellipse of the Gaussian that stands for them.
 
