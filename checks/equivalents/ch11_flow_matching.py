@@ -1,0 +1,2 @@
+from course.grading.answers import Answers
+answers = Answers()
