@@ -184,13 +184,13 @@ def _require_figures(got: dict, wanted: dict, words: str, room: float) -> None:
 
 
 # Of 20,000 draws. The standard deviations are below 0.003 for the figures of a uniform draw, and
-# below 0.01 for those of a normal one, each rounded to 0.01.
+# below 0.01 for those of a normal one, each rounded to 0.05, and the shares to 0.01.
 UNIFORM = {"mean": 0.5, "std": 1 / math.sqrt(12), "beyond two": 0.0}
 
 
 def _require_uniform(got: dict) -> None:
     _require_own_draws(got)
-    _require_figures(got["t"], UNIFORM, "t from 0 to 1, all alike", 0.03)
+    _require_figures(got["t"], UNIFORM, "t from 0 to 1, all alike", 0.04)
     for name, words in (("low", "below 0.1"), ("high", "above 0.9")):
         require(
             abs(got[name] - 0.1) <= 0.02,
@@ -225,7 +225,7 @@ def _require_logit_normal(got: dict, mean: float, std: float) -> None:
     _require_own_draws(got)
     wanted = {"mean": mean, "std": std, "beyond two": 0.0455}
     words = f"log( t / (1 - t) ) to be Gaussian, mean {mean:g}, standard deviation {std:g}"
-    _require_figures(got["logit"], wanted, words, 0.05 if std >= 0.5 else 0.03)
+    _require_figures(got["logit"], wanted, words, 0.06)
     require(
         got["logit"]["beyond two"] >= 0.03,
         "the bell curve: 4.6 % of the numbers beyond two standard deviations",
@@ -594,7 +594,7 @@ def test_euler_is_of_first_order(got, ref, inputs):
     call="walks of heun_step from t = 1 to 0, for data that is Gaussian, standard deviation 0.4",
 )
 def test_heun_is_of_second_order(got, ref, inputs):
-    """For Gaussian data Heun's walk ends where theory says: half the step, a quarter of the error"""
+    """For Gaussian data Heun's walk ends where theory says: half the step, a fourth of the error"""
     _require_walks(got, inputs)
 
 
@@ -985,7 +985,7 @@ def ways_inputs(*shape: int, **more):
     call=STRAIGHT + ", num_steps = 5, B = 3",
 )
 def test_straightness_walks_from_noise_to_image(got, ref, inputs):
-    """The walk asks at t = 1, 4/5, ... 1/5, one time for each image, and goes against the velocity"""
+    """The walk asks at t = 1, 4/5, ... 1/5, for all images, and goes against the velocity"""
     require(len(got["times"]) == 5, "5 calls of velocity", f"{len(got['times'])} calls")
     x, each = inputs["x_1"].double(), inputs["velocity"].double()
     for k, (t, seen) in enumerate(zip(got["times"], got["images"])):
@@ -1048,8 +1048,7 @@ def test_straightness_is_what_theory_says(got, ref, inputs):
         require_close(
             found,
             wanted,
-            f"with {count} steps the mean, over steps and pixels, of "
-            "( (x_1 - x_0) - velocity )^2",
+            f"with {count} steps the mean, over steps and pixels, of ( (x_1 - x_0) - velocity )^2",
             "S",
             rtol=1e-3,
             atol=1e-6,
@@ -1066,9 +1065,7 @@ def test_straightness_builds_no_graph(got, ref, inputs):
     """Measuring builds no graph for gradients, and then ends that"""
     for name, words in (("during", "the images between the steps"), ("result", "S")):
         require(not got[name], f"{words} without a graph", "requires_grad is True")
-    require(
-        got["on"], "gradients to be switched on again afterwards", "gradients off for good"
-    )
+    require(got["on"], "gradients to be switched on again afterwards", "gradients off for good")
 
 
 @check(
@@ -1139,9 +1136,7 @@ def test_pairs_come_from_the_generator(got, ref, inputs):
 def test_pairs_build_no_graph(got, ref, inputs):
     """Making pairs builds no graph for gradients, and then ends that"""
     require(not got["result"], "x0 and eps without a graph", "requires_grad is True")
-    require(
-        got["on"], "gradients to be switched on again afterwards", "gradients off for good"
-    )
+    require(got["on"], "gradients to be switched on again afterwards", "gradients off for good")
 
 
 @check(

@@ -279,7 +279,7 @@ def to_diffusion(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def velocity_from_v(x_t: Tensor, v: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Read the velocity off a predicted v, so that a network of chapter 05 can be followed as a flow.
+    """Read the velocity off a predicted v, so that chapter 05's network can be used as a flow.
 
     x_t and v are two mixtures of the same image and the same noise, and so is the velocity. It is
     the velocity at the place and the time that `to_flow` gives. No noise level, from alpha_bar = 1

@@ -431,7 +431,10 @@ answers.edit(
     "11.3",
     "two lines for one loss",
     "x_t and the velocity come from one call of path.",
-    ("    x_t, velocity = path(x0, eps, t)", "    x_t, velocity = path(x0, eps, t)[0], path(x0, eps, t)[1]"),
+    (
+        "    x_t, velocity = path(x0, eps, t)",
+        "    x_t, velocity = path(x0, eps, t)[0], path(x0, eps, t)[1]",
+    ),
 )
 
 answers.edit(
@@ -448,8 +451,14 @@ answers.edit(
     "11.4",
     "the step's length without its sign",
     "t_next - t is negative on the way to the image, and that is what turns the velocity around.",
-    ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return", "h = per_image((t_next - t).abs())\n    return"),
-    ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1", "h = per_image((t_next - t).abs())\n    v_1"),
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return",
+        "h = per_image((t_next - t).abs())\n    return",
+    ),
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1",
+        "h = per_image((t_next - t).abs())\n    v_1",
+    ),
 )
 
 answers.edit(
@@ -589,7 +598,10 @@ answers.edit(
     "11.4",
     "lengths made on the CPU",
     "Make new tensors on the device of the images, or work with t and t_next as they are.",
-    ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return", "h = torch.zeros(len(t), 1, 1, 1) + per_image(t_next - t)\n    return"),
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return",
+        "h = torch.zeros(len(t), 1, 1, 1) + per_image(t_next - t)\n    return",
+    ),
 )
 
 
@@ -629,7 +641,7 @@ answers.edit(
 answers.edit(
     "11.5",
     "x_t multiplied instead of divided",
-    "sqrt(alpha_bar) + sqrt(1 - alpha_bar) is above 1, and a point of the line is smaller than x_t.",
+    "sqrt(alpha_bar) + sqrt(1 - alpha_bar) is above 1, so a point of the line is smaller than x_t.",
     ("x_t / per_image(r)", "x_t * per_image(r)"),
 )
 
@@ -650,7 +662,7 @@ answers.edit(
 answers.edit(
     "11.5",
     "alpha_bar as the share of the line",
-    "alpha_bar is the signal's share of the power: (1 - t)^2 of (1 - t)^2 + t^2. 1 - t is its share "
+    "alpha_bar is the signal's share of the power, (1 - t)^2 of (1 - t)^2 + t^2. 1 - t is a share "
     "of the line.",
     ("(1 - t) ** 2 / power", "1 - t"),
 )
@@ -658,7 +670,7 @@ answers.edit(
 answers.edit(
     "11.5",
     "alpha_bar without the division",
-    "(1 - t)^2 is the power of the image in x. In x_t all is divided, so that the powers add up to 1.",
+    "(1 - t)^2 is the power of the image in x. x_t is divided, so that the powers add up to 1.",
     ("(1 - t) ** 2 / power", "(1 - t) ** 2"),
 )
 
@@ -672,7 +684,7 @@ answers.edit(
 answers.edit(
     "11.5",
     "v taken for the velocity",
-    "v is how x_t turns on the quarter circle, eps - x_0 is how x moves on the line. They are other "
+    "v is how x_t turns on the quarter circle, eps - x_0 how x moves on the line. They are other "
     "mixtures of the same two.",
     ("return eps - x0", "return v + 0 * (eps - x0)"),
 )
@@ -773,7 +785,10 @@ answers.edit(
     "11.5",
     "numbers on the CPU",
     "What is made anew needs the device of the images, where a graphics card would want it.",
-    ("signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()  # each (B,)", "signal, noise = alpha_bar.sqrt(), (torch.ones(len(alpha_bar)) - alpha_bar).sqrt()"),
+    (
+        "signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()  # each (B,)",
+        "signal, noise = alpha_bar.sqrt(), (torch.ones(len(alpha_bar)) - alpha_bar).sqrt()",
+    ),
 )
 
 
@@ -782,7 +797,7 @@ answers.edit(
 answers.planted(
     "11.6",
     "the network told t from 0 to 1",
-    "flow_loss has taught it with TIME_SCALE * t. With t from 0 to 1 it believes, all the way, that "
+    "flow_loss has taught it with TIME_SCALE * t. With t from 0 to 1 it believes all the way that "
     "there is hardly any noise.",
 )
 
@@ -818,7 +833,7 @@ answers.edit(
 answers.edit(
     "11.6",
     "guidance on positions",
-    "What is mixed are the two velocities. x_t is where both begin, and no part of what is returned.",
+    "What is mixed are the two velocities. x_t is where both begin, and no part of the result.",
     ("return (1 + guidance_scale)", "return x_t + (1 + guidance_scale)"),
 )
 
@@ -827,7 +842,10 @@ answers.edit(
     "scale s instead of w",
     "Much code writes null + s * (cond - null), where s = 1 is the plain conditional prediction. "
     "Here that is w = 0, so s = 1 + w.",
-    ("(1 + guidance_scale) * towards - guidance_scale * anywhere", "guidance_scale * towards + (1 - guidance_scale) * anywhere"),
+    (
+        "(1 + guidance_scale) * towards - guidance_scale * anywhere",
+        "guidance_scale * towards + (1 - guidance_scale) * anywhere",
+    ),
 )
 
 answers.edit(
@@ -854,7 +872,7 @@ answers.edit(
 answers.edit(
     "11.6",
     "the unconditional half sees the label",
-    "Half of the batch is asked with the null label. With the label in both, guidance does nothing.",
+    "Half of the batch is asked with the null label. With the label in both, nothing is guided.",
     ("torch.cat([labels, null_labels])", "torch.cat([labels, labels])"),
 )
 
@@ -912,7 +930,7 @@ answers.edit(
 answers.edit(
     "11.7",
     "times that end at 0",
-    "n steps of one length begin at 1, 1 - 1/n, ... 1/n. At t = 0 the walk has arrived, and nothing "
+    "n steps of one length begin at 1, 1 - 1/n, ... 1/n. At t = 0 the walk has arrived; nothing "
     "is asked.",
     ("1 - number / num_steps", "1 - number / max(1, num_steps - 1)"),
 )
@@ -967,14 +985,20 @@ answers.edit(
     "11.7",
     "the size of the deviation instead of its square",
     "The measure is a mean of squares.",
-    ("(displacement - torch.stack(velocities)) ** 2", "(displacement - torch.stack(velocities)).abs()"),
+    (
+        "(displacement - torch.stack(velocities)) ** 2",
+        "(displacement - torch.stack(velocities)).abs()",
+    ),
 )
 
 answers.edit(
     "11.7",
     "the root of the mean square",
     "S is the mean of the squares itself, without a root.",
-    ("((displacement - torch.stack(velocities)) ** 2).mean()", "((displacement - torch.stack(velocities)) ** 2).mean().sqrt()"),
+    (
+        "((displacement - torch.stack(velocities)) ** 2).mean()",
+        "((displacement - torch.stack(velocities)) ** 2).mean().sqrt()",
+    ),
 )
 
 answers.edit(
@@ -1008,7 +1032,10 @@ answers.edit(
     "11.7",
     "gradients switched off for good",
     "torch.set_grad_enabled(False) stays in force after the function has returned.",
-    ("    x, velocities = x_1, []", "    torch.set_grad_enabled(False)\n    x, velocities = x_1, []"),
+    (
+        "    x, velocities = x_1, []",
+        "    torch.set_grad_enabled(False)\n    x, velocities = x_1, []",
+    ),
     ("@torch.no_grad()\ndef straightness", "def straightness"),
 )
 
@@ -1066,7 +1093,7 @@ answers.edit(
     "Each image needs a noise of its own.",
     (
         "torch.randn(shape, generator=generator, device=generator.device)",
-        "torch.randn(shape[1:], generator=generator, device=generator.device).repeat(shape[0], 1, 1, 1)",
+        "torch.randn((1, *shape[1:]), generator=generator, device=generator.device).expand(shape)",
     ),
 )
 

@@ -167,7 +167,7 @@ def labelled(
 
     Args:
         network: called as network(x, t, labels), gives eps, or the velocity.
-        guided: called as guided(network, x, t, labels, w, null_label), gives the same with guidance.
+        guided: called as guided(network, x, t, labels, w, null_label), the same with guidance.
 
     Raises:
         CourseError: if there is no such label.
@@ -210,9 +210,11 @@ def draw(
         seed: the same seed gives the same images on the same kind of device.
         film_frames: how many moments of the walk to keep, evenly spaced, the last one included.
         progress: show a progress bar with this text.
-        sampler: "ancestral", chapter 07's "ddim" or "2m", chapter 11's "flow-euler" or "flow-heun".
+        sampler: "ancestral", chapter 07's "ddim" or "2m", or chapter 11's "flow-euler" or
+            "flow-heun".
         eta: for ddim, how much of the ancestral walk's noise to add, from 0 to 1.
-        on_step: called as on_step(done, total) before each call of the network; what it raises ends the walk.
+        on_step: called as on_step(done, total) before each call of the network; what it raises
+            ends the walk.
         unwanted: a prompt for what should not be there, if the model is told captions.
 
     Returns:
