@@ -307,11 +307,11 @@ def guided_velocity(
         the velocity, shape (B, C, H, W).
     """
     # Exercise 11.6: its code runs, and something in it is wrong.
-    null_labels = torch.full_like(labels, null_label)  # (B,)
+    nothing = torch.full_like(labels, null_label)  # (B,)
     both = model(
-        torch.cat([x_t, x_t]),  # (2B, C, H, W)
-        torch.cat([t, t]),  # (2B,)
-        torch.cat([labels, null_labels]),  # (2B,)
+        x_t.repeat(2, 1, 1, 1),  # (2B, C, H, W)
+        t.repeat(2),  # (2B,)
+        torch.stack([labels, nothing]).flatten(),  # (2, B) -> (2B,)
     )
     towards, anywhere = both.chunk(2)  # each (B, C, H, W)
     return (1 + guidance_scale) * towards - guidance_scale * anywhere

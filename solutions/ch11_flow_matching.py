@@ -358,11 +358,11 @@ def guided_velocity(
     Returns:
         the velocity, shape (B, C, H, W).
     """
-    null_labels = torch.full_like(labels, null_label)  # (B,)
+    nothing = torch.full_like(labels, null_label)  # (B,)
     both = model(
-        torch.cat([x_t, x_t]),  # (2B, C, H, W)
-        TIME_SCALE * torch.cat([t, t]),  # (2B,)
-        torch.cat([labels, null_labels]),  # (2B,)
+        x_t.repeat(2, 1, 1, 1),  # (2B, C, H, W)
+        TIME_SCALE * t.repeat(2),  # (2B,)
+        torch.stack([labels, nothing]).flatten(),  # (2, B) -> (2B,)
     )
     towards, anywhere = both.chunk(2)  # each (B, C, H, W)
     return (1 + guidance_scale) * towards - guidance_scale * anywhere

@@ -805,7 +805,7 @@ answers.edit(
     "11.6",
     "time scaled twice",
     "TIME_SCALE belongs before t once.",
-    ("TIME_SCALE * torch", "TIME_SCALE**2 * torch"),
+    ("TIME_SCALE * t", "TIME_SCALE**2 * t"),
 )
 
 answers.edit(
@@ -813,21 +813,21 @@ answers.edit(
     "whole steps instead of times",
     "The network was taught with any number from 0 to TIME_SCALE. Rounded, it is asked about "
     "another time than x_t has.",
-    ("TIME_SCALE * torch.cat([t, t])", "torch.floor(TIME_SCALE * torch.cat([t, t]) / 100) * 100"),
+    ("TIME_SCALE * t.repeat(2)", "torch.floor(TIME_SCALE * t.repeat(2) / 100) * 100"),
 )
 
 answers.edit(
     "11.6",
     "the clock turned around",
     "The network was taught that 0 is the image: TIME_SCALE * t.",
-    ("TIME_SCALE * torch.cat([t, t])", "TIME_SCALE * (1 - torch.cat([t, t]))"),
+    ("TIME_SCALE * t.repeat(2)", "TIME_SCALE * (1 - t.repeat(2))"),
 )
 
 answers.edit(
     "11.6",
     "the first image's time for all",
     "Each image has its own time.",
-    ("torch.cat([t, t])", "torch.cat([t, t])[:1].repeat(2 * len(t))"),
+    ("t.repeat(2)", "t[:1].repeat(2 * len(t))"),
 )
 
 answers.edit(
@@ -873,7 +873,7 @@ answers.edit(
     "11.6",
     "the unconditional half sees the label",
     "Half of the batch is asked with the null label. With the label in both, nothing is guided.",
-    ("torch.cat([labels, null_labels])", "torch.cat([labels, labels])"),
+    ("torch.stack([labels, nothing])", "torch.stack([labels, labels])"),
 )
 
 answers.edit(
@@ -900,7 +900,7 @@ answers.edit(
     "11.6",
     "gradients switched off for good",
     "torch.set_grad_enabled(False) stays in force after the function has returned.",
-    ("    null_labels =", "    torch.set_grad_enabled(False)\n    null_labels ="),
+    ("    nothing =", "    torch.set_grad_enabled(False)\n    nothing ="),
 )
 
 answers.edit(
