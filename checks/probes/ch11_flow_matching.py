@@ -102,7 +102,7 @@ def _look(t):
         "halves": alike(torch.stack([t[:half], t[half : 2 * half]])),
         "mirrored": alike(torch.stack([t[:half], t.flip(0)[:half]])),
         "even": float((t.sort().values - torch.linspace(0, 1, len(t)).double()).abs().max())
-        < 1 / len(t),
+        < 2 / len(t),
     }
 
 
