@@ -549,6 +549,9 @@ def pairs(impl, inputs):
         "forms": [kind(handed[0]) if handed else "nothing", kind(x0), kind(eps)],
         "x0 is the walk's": isinstance(x0, Tensor) and identical(x0, inputs["x0"]),
         "eps is the walk's": bool(handed) and isinstance(eps, Tensor) and identical(eps, handed[0]),
+        "eps holds the same numbers": bool(handed)
+        and isinstance(eps, Tensor)
+        and identical(eps.flatten().sort().values, handed[0].flatten().sort().values),
     }
 
 

@@ -226,33 +226,24 @@ def step_on_a_curve(lambdas: Tensor, guess: Tensor, places: tuple[float, float, 
     return figure
 
 
-def samplers_compared(
-    measured: Mapping[str, Mapping],
-    title: str,
-    key: str = "sampler",
-    limits: tuple[tuple[float, float], tuple[float, float]] = ((91, 100.3), (0, 4.2)),
-) -> Figure:
+def samplers_compared(measured: Mapping[str, Mapping], title: str) -> Figure:
     """Right digits and Fréchet ratio over the network calls, a line for each sampler.
 
     Args:
         measured: benchmarks/results/sampler_quality.json's, one entry for each walk.
         title: what is above both plots.
-        key: what the lines are named by in each entry.
-        limits: of the two upright axes.
     """
     figure = Figure(figsize=(8.6, 3.2), dpi=100, layout="constrained")
     accuracy, likeness = figure.subplots(1, 2)
-    first = [name for name in ("ancestral", "ddim", "2m") if key == "sampler"]
-    names = dict.fromkeys([*first, *(walk[key] for walk in measured.values())])
-    for number, name in enumerate(names):
-        walks = [walk for walk in measured.values() if walk[key] == name]
+    for number, name in enumerate(("ancestral", "ddim", "2m")):
+        walks = [walk for walk in measured.values() if walk["sampler"] == name]
         walks.sort(key=lambda walk: walk["calls"])
         calls, right = [[walk[key] for walk in walks] for key in ("calls", "right")]
         low, high = zip(*(walk["interval"] for walk in walks))
         style = {
             "color": COLOURS[number],
             "linestyle": STYLES[number],
-            "marker": "os^Dvp"[number],
+            "marker": "os^"[number],
             "markersize": 4,
             "label": name,
         }
@@ -261,9 +252,9 @@ def samplers_compared(
         accuracy.errorbar(calls, right, bars, capsize=2, elinewidth=0.8, **style)
         likeness.plot(calls, [walk["frechet_ratio"] for walk in walks], **style)
     accuracy.set_ylabel("right digits, %")
-    accuracy.set_ylim(*limits[0])
+    accuracy.set_ylim(91, 100.3)
     likeness.set_ylabel("Fréchet distance / real")
-    likeness.set_ylim(*limits[1])
+    likeness.set_ylim(0, 4.2)
     likeness.axhline(1, color="grey", linewidth=0.8)
     likeness.annotate("real images", (5, 0.95), fontsize=8, color="dimgrey", va="top")
     ticks = [5, 10, 20, 50, 100, 250, 1000]
