@@ -106,7 +106,7 @@ def test_the_page_shows_the_measured_speed_of_sampling():
 def test_the_page_names_every_preset():
     page = read("docs/training.md")
     for name, preset in PRESETS.items():
-        prediction = {"v": "v", "eps": "ε"}[preset.model.prediction]
+        prediction = {"v": "v", "eps": "ε", "flow": "velocity"}[preset.model.prediction]
         network = f"{preset.model.base_channels} channels, {prediction}-prediction"
         assert re.search(rf"\| `{name}` \| [^|]+ \| {network} \|", page), name
 

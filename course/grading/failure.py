@@ -42,7 +42,7 @@ def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
 
 
 # Chapters whose formulas hold one number for each image.
-PER_IMAGE = ("02", "05", "06", "07", "12")
+PER_IMAGE = ("02", "05", "06", "07", "11", "12")
 
 
 def _explain(raised: str, exercise: str) -> str:

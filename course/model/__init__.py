@@ -4,6 +4,9 @@ The chapters' code is handed in, so this room imports no other: training never d
 """
 
 # Here, where the command line finds them without torch.
-SAMPLERS = ("ancestral", "ddim", "2m")
-PRESET_NAMES = ("smoke", "laptop", "seed", "prompts", "prompts-pooled", "prompts-bag", "pairs")
+SAMPLERS = ("ancestral", "ddim", "2m", "flow-euler", "flow-heun")
+PRESET_NAMES = (
+    "smoke", "laptop", "flow", "flow-logit", "seed",
+    "prompts", "prompts-pooled", "prompts-bag", "pairs",
+)  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling

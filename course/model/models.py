@@ -26,6 +26,9 @@ class Implementation(Protocol):
         """The module of one chapter, for example "ch04_unet"."""
 
 
+# The noise, v, or the velocity of chapter 11's straight lines.
+PREDICTIONS = ("eps", "v", "flow")
+
 # How captions reach a network. cross: the words know their places, and each pixel looks at those
 # that it needs; pooled: it is told their mean alone; bag: the mean of words that know no places.
 ENCODERS = ("cross", "pooled", "bag")
@@ -52,7 +55,7 @@ class ModelConfig:
     attention: bool = False
     groups: int = 8
     num_classes: int = 10
-    prediction: str = "eps"  # what the network predicts: "eps" or "v"
+    prediction: str = "eps"  # what the network predicts: one of PREDICTIONS
     num_steps: int = 1000  # of the cosine schedule
     data: str = "mnist"  # what it was trained on
     image_channels: int = 1
@@ -199,8 +202,8 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
             given["text"] = _parse_text(dict(given["text"]))
         config = ModelConfig(**given)
         _check_fields(config, replace(ModelConfig(), text=config.text), BOUNDS)
-        if config.prediction not in ("eps", "v"):
-            raise ValueError(f"prediction should be 'eps' or 'v', not {config.prediction!r}")
+        if config.prediction not in PREDICTIONS:
+            raise ValueError(f"prediction should be in {PREDICTIONS}, not {config.prediction!r}")
         if config.time_dim % 2:
             raise ValueError(f"time_dim should be even, not {config.time_dim}")
         mults = config.channel_mults

@@ -4,6 +4,7 @@ import functools
 import itertools
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -24,12 +25,60 @@ def eps_network(impl: Implementation, model: nn.Module, config: ModelConfig, alp
     """
     if config.prediction == "eps":
         return model
+    if config.prediction == "flow":
+        return _eps_of_a_flow(impl, model, alpha_bars)
     eps_from_v = impl.chapter("ch05_training").eps_from_v
 
     def predict_eps(x: Tensor, t: Tensor, *asked: Tensor) -> Tensor:
         return eps_from_v(x, model(x, t, *asked), t, alpha_bars)
 
     return predict_eps
+
+
+def _eps_of_a_flow(impl: Implementation, model: nn.Module, alpha_bars: Tensor):
+    ch11 = impl.chapter("ch11_flow_matching")
+
+    def predict_eps(x_t: Tensor, t: Tensor, *asked: Tensor) -> Tensor:
+        x, time = ch11.to_flow(x_t, alpha_bars[t])
+        return ch11.eps_from_velocity(x, model(x, ch11.TIME_SCALE * time, *asked), time)
+
+    return predict_eps
+
+
+def velocity_network(
+    impl: Implementation, model: nn.Module, config: ModelConfig, alpha_bars: Tensor
+):
+    """The model as a function (x, TIME_SCALE * t, labels) -> velocity along chapter 11's lines.
+
+    With chapter 09's network: (x, TIME_SCALE * t, tokens) or with a mask behind them.
+
+    Raises:
+        CourseError: if the model predicts eps, which at t = 1 is x itself and says nothing of the
+            image.
+    """
+    if config.prediction == "flow":
+        return model
+    if config.prediction == "eps":
+        raise CourseError(
+            "the flow samplers begin in pure noise, where a network that predicts eps has nothing "
+            "to say about the image; this model predicts eps, so take ancestral, ddim or 2m"
+        )
+    ch11 = impl.chapter("ch11_flow_matching")
+
+    def angle(alpha_bar: Tensor) -> np.ndarray:
+        """Of x_t on chapter 05's quarter circle: nearly a straight line over the steps."""
+        return torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt()).cpu().numpy()
+
+    angles = angle(alpha_bars)  # (T,)
+
+    def velocity(x: Tensor, time: Tensor, *asked: Tensor) -> Tensor:
+        x_t, alpha_bar = ch11.to_diffusion(x, time / ch11.TIME_SCALE)
+        # As noisy as x_t, and between whole steps.
+        steps = np.interp(angle(alpha_bar), angles, np.arange(len(angles)))
+        told = torch.from_numpy(steps).to(x.device, torch.float32)  # (B,)
+        return ch11.velocity_from_v(x_t, model(x_t, told, *asked), alpha_bar)
+
+    return velocity
 
 
 def fast_walk(
@@ -78,6 +127,42 @@ def few_steps_grid(
     return grid
 
 
+def flow_walk(impl: Implementation, sampler: str, num_steps: int) -> Callable:
+    """Chapter 11's walk with one of its steps, to be called as (velocity, x_1, film).
+
+    Args:
+        sampler: "flow-euler" or "flow-heun".
+    """
+    ch11 = impl.chapter("ch11_flow_matching")
+    step = ch11.euler_step if sampler == "flow-euler" else ch11.heun_step
+
+    def walk(velocity, x_1, film_steps=()):
+        return ch11.flow_sample(velocity, step, x_1, num_steps, film_steps)
+
+    return walk
+
+
+def _following_lines(
+    impl: Implementation, model: nn.Module, config: ModelConfig, alpha_bars: Tensor
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """The velocity at times from 0 to 1, and the same with guidance, as `labelled` wants them."""
+    ch11 = impl.chapter("ch11_flow_matching")
+    model = velocity_network(impl, model, config, alpha_bars)
+
+    def velocity(x: Tensor, t: Tensor, *asked: Tensor) -> Tensor:
+        return model(x, ch11.TIME_SCALE * t, *asked)
+
+    def guided(velocity, *rest) -> Tensor:
+        return ch11.guided_velocity(model, *rest)  # which scales the time itself
+
+    return velocity, guided
+
+
+def calls_of(sampler: str, num_steps: int) -> int:
+    """How often a walk asks the network: Heun's steps ask twice."""
+    return 2 * num_steps if sampler == "flow-heun" else num_steps
+
+
 def require_guidance(guidance: float) -> None:
     """Refuse a w that no walk can be made with; NaN is one."""
     if not abs(guidance) <= MAX_GUIDANCE:
@@ -93,24 +178,29 @@ def labelled(
     labels: list[int | None],
     guidance: float,
     device: torch.device,
+    guided: Callable[..., Tensor],
 ) -> Callable[[Tensor, Tensor, slice], Tensor]:
-    """The noise to take away for these labels, as a function (x, t, which of them) -> eps.
+    """What the network says for these labels, as a function (x, t, which of them) -> eps.
+
+    Args:
+        network: called as network(x, t, labels), gives eps, or the velocity.
+        guided: called as guided(network, x, t, labels, w, null_label), the same with guidance.
 
     Raises:
         CourseError: if there is no such label.
     """
-    ch06, null = impl.chapter("ch06_guided_sampling"), config.null_label
     for label in labels:
         if label is not None and not 0 <= label < config.num_classes:
             raise CourseError(f"digits run from 0 to {config.num_classes - 1}, got {label}")
+    null = config.null_label
     wanted = torch.tensor([null if label is None else label for label in labels], device=device)
 
-    def predict_eps(x: Tensor, t: Tensor, part: slice) -> Tensor:
+    def predict(x: Tensor, t: Tensor, part: slice) -> Tensor:
         if guidance == 0:
             return network(x, t, wanted[part])
-        return ch06.guided_eps(network, x, t, wanted[part], guidance, null)
+        return guided(network, x, t, wanted[part], guidance, null)
 
-    return predict_eps
+    return predict
 
 
 def draw(
@@ -138,9 +228,11 @@ def draw(
         seed: the same seed gives the same images on the same kind of device.
         film_frames: how many moments of the walk to keep, evenly spaced, the last one included.
         progress: show a progress bar with this text.
-        sampler: "ancestral", or chapter 07's "ddim" or "2m".
+        sampler: "ancestral", chapter 07's "ddim" or "2m", or chapter 11's "flow-euler" or
+            "flow-heun".
         eta: for ddim, how much of the ancestral walk's noise to add, from 0 to 1.
-        on_step: called as on_step(done, total) before each step; what it raises ends the walk.
+        on_step: called as on_step(done, total) before each call of the network; what it raises
+            ends the walk.
         unwanted: a prompt for what should not be there, if the model is told captions.
 
     Returns:
@@ -148,7 +240,7 @@ def draw(
 
     Raises:
         CourseError: if a label or a prompt, the number of steps, guidance or eta is out of range,
-            or for another sampler.
+            or for another sampler, or one that does not fit what the model predicts.
     """
     if sampler not in SAMPLERS:
         raise CourseError(f"there is no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
@@ -169,9 +261,11 @@ def draw(
     ch02, ch06 = impl.chapter("ch02_forward_process"), impl.chapter("ch06_guided_sampling")
     full = build_schedule(impl, config)
     alpha_bars = full.alpha_bars.to(device)
-    network = eps_network(impl, model, config, alpha_bars)
+    network, guided = eps_network(impl, model, config, alpha_bars), ch06.guided_eps
+    if sampler.startswith("flow"):
+        network, guided = _following_lines(impl, model, config, alpha_bars)
     if config.text is None:
-        told = labelled(impl, config, network, asked, guidance, device)
+        told = labelled(impl, config, network, asked, guidance, device, guided)
     else:
         told = prompted(impl, config, network, asked, unwanted, guidance, device)
     if sampler == "ancestral":
@@ -181,25 +275,28 @@ def draw(
             ch06.p_sample, predict_x0=ch02.predict_x0, q_posterior=ch02.q_posterior
         )
         timesteps = timesteps.to(device)
-    else:
+    elif sampler in ("ddim", "2m"):
         if config.calls:
             timesteps = few_steps_grid(impl, full.alpha_bars, config.calls)
         else:
             timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
         walk = fast_walk(impl, sampler, alpha_bars, timesteps, eta)
+    else:
+        walk = flow_walk(impl, sampler, num_steps)
 
     generator = torch.Generator(device).manual_seed(seed)
     places = torch.linspace(num_steps - 1, 0, film_frames).round().int().tolist()
     parts = [slice(first, first + MAX_BATCH) for first in range(0, len(asked), MAX_BATCH)]
-    bar = tqdm(total=len(parts) * num_steps, desc=progress, disable=progress is None, leave=False)
-    steps_done = itertools.count()
+    calls = len(parts) * calls_of(sampler, num_steps)
+    bar = tqdm(total=calls, desc=progress, disable=progress is None, leave=False)
+    calls_done = itertools.count()
 
     finished, films = [], []
     for part in parts:
 
-        def predict_eps(x: Tensor, t: Tensor, part: slice = part) -> Tensor:
+        def predict(x: Tensor, t: Tensor, part: slice = part) -> Tensor:
             if on_step:
-                on_step(next(steps_done), bar.total)
+                on_step(next(calls_done), calls)
             bar.update()
             return told(x, t, part)
 
@@ -208,16 +305,18 @@ def draw(
         if sampler == "ancestral":
             x0, film = ch06.ancestral_sample(
                 # The walk counts its own steps; the network knows those of the full schedule.
-                lambda x, step: predict_eps(x, timesteps[step]),
+                lambda x, step: predict(x, timesteps[step]),
                 reverse_step,
                 x_T,
                 schedule,
                 generator,
                 places,
             )
-        else:
+        elif sampler in ("ddim", "2m"):
             film_steps = [int(timesteps[num_steps - 1 - place]) for place in places]
-            x0, film = walk(predict_eps, x_T, generator, film_steps)
+            x0, film = walk(predict, x_T, generator, film_steps)
+        else:
+            x0, film = walk(predict, x_T, [num_steps - 1 - place for place in places])
         finished.append(x0.cpu())
         films.append([frame.cpu() for frame in film])
     bar.close()

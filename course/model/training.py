@@ -54,6 +54,7 @@ class Preset:
     label_dropout: float = 0.1
     sample_steps: int = 100  # of the sample grids
     seed: int = 0
+    spread: str = "uniform"  # of a flow's times: "uniform" or "logit_normal"
     pictures: str = "digits"  # or, with captions, "scenes" or "pairs" of them
     num_scenes: int = 60_000  # how many of these are made, to be gone through again and again
     precision: str = "float32"  # of the network's products in training, or "bfloat16"
@@ -111,6 +112,11 @@ PRESETS |= {
     )
     for encoder in ("pooled", "bag")
 }
+# What chapter 11 compares: all is the laptop's, but for what the network is asked.
+PRESETS["flow"] = replace(
+    PRESETS["laptop"], model=replace(PRESETS["laptop"].model, prediction="flow")
+)
+PRESETS["flow-logit"] = replace(PRESETS["flow"], spread="logit_normal")
 # Two digits in a relation: larger pictures, more words, and three times as many steps.
 PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=12, images_per_epoch=32_000, pictures="pairs")
 
@@ -175,7 +181,12 @@ def _read_json(path: Path, fields: dict[str, type], remedy: str) -> dict:
 
 def _flat(config: dict) -> dict:
     """The model's settings beside those of the run, with those that older versions did not have."""
-    older = {**asdict(ModelConfig()), "pictures": "digits", "num_scenes": Preset.num_scenes}
+    older = {
+        **asdict(ModelConfig()),
+        "spread": Preset.spread,
+        "pictures": "digits",
+        "num_scenes": Preset.num_scenes,
+    }
     rest = {key: config[key] for key in config if key != "model"}
     return {**older, **config.get("model", {}), **rest}
 
@@ -254,6 +265,7 @@ class Run:
         self.ch05 = impl.chapter("ch05_training")
         self.config = self.preset.model
         self.schedule = build_schedule(impl, self.config).to(self.device)
+        self.flow = self.config.prediction == "flow"
         self.target = self.ch05.v_target if self.config.prediction == "v" else self.ch05.eps_target
         with torch.random.fork_rng():
             torch.manual_seed(self.preset.seed)
@@ -320,7 +332,7 @@ class Run:
             yield self.train_set.batch(index)
 
     def steps(self, batches: Iterable[tuple[Tensor, Tensor]], first_step: int) -> Iterator[float]:
-        """The training loop of chapter 05 over these batches, wired to this run."""
+        """The training loop of chapter 05, or a flow's, over these batches, wired to this run."""
         preset, ch05 = self.preset, self.ch05
         rank, count = self.processes.rank, self.processes.count
 
@@ -338,20 +350,25 @@ class Run:
 
         # Every process draws for the whole batch and keeps its part, so that the result does
         # not depend on their number.
+        settings = {
+            "rate": rate,
+            "max_grad_norm": preset.max_grad_norm,
+            "place": lambda part: part[rank::count].to(self.device),
+            "first_step": first_step,
+        }
+        trained = (self.parallel, self.ema, self.optimizer, batches)
+        if self.flow:
+            return self.impl.chapter("ch11_flow_matching").flow_train(
+                *trained, self.generator, ch05.training_step, drop_labels, preset.spread, **settings
+            )
         return ch05.train(
-            self.parallel,
-            self.ema,
-            self.optimizer,
-            batches,
+            *trained,
             self.schedule.alpha_bars,
             self.generator,
             self.impl.chapter("ch02_forward_process").q_sample,
             drop_labels,
             self.target,
-            rate,
-            preset.max_grad_norm,
-            place=lambda part: part[rank::count].to(self.device),
-            first_step=first_step,
+            **settings,
         )
 
     # The run as a whole
@@ -525,6 +542,7 @@ class Run:
             self.config,
             self._asked(NUM_SAMPLES),
             num_steps=self.preset.sample_steps,
+            sampler="flow-euler" if self.flow else "ancestral",
             seed=self.preset.seed,
             progress=None if self.quiet else f"samples of epoch {epoch + 1}",
         )
@@ -548,6 +566,7 @@ class Run:
             self.config,
             self._asked(10),
             num_steps=self.preset.sample_steps,
+            sampler="flow-euler" if self.flow else "ancestral",
             seed=self.preset.seed,
             film_frames=FILM_FRAMES,
             progress=None if self.quiet else "denoising film",

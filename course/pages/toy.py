@@ -11,7 +11,7 @@ each can be handed in: a schedule, `q_sample`, a sampler. What is left out is th
     walk_figure(film, groups[:500])
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -276,6 +276,15 @@ def points_figure(points: Tensor, groups: Tensor, title: str = "") -> Figure:
     """One cloud of points."""
     figure = Figure(figsize=(3.2, 3.2), dpi=100, layout="constrained")
     cloud(figure.subplots(), points, groups, title)
+    return figure
+
+
+def clouds_figure(clouds: Mapping[str, Tensor], groups: Sequence[Tensor]) -> Figure:
+    """Several named clouds side by side; `groups` has the group of each point of each cloud."""
+    width = 2.2 if len(clouds) > 2 else 3.2
+    figure = Figure(figsize=(width * len(clouds), width + 0.4), dpi=100, layout="constrained")
+    for axes, (name, points), own in zip(figure.subplots(1, len(clouds)), clouds.items(), groups):
+        cloud(axes, points, own, name)
     return figure
 
 
