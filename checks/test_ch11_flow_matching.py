@@ -828,6 +828,11 @@ def test_guided_velocity_asks_once(got, ref, inputs):
             f"the network to be handed {name} of shape {tuple(wanted)}",
             f"shape {tuple(shape)}",
         )
+    for name, dtype in zip(("x", "t", "labels"), got["dtypes"][0]):
+        wanted = "torch.int64" if name == "labels" else "torch.float32"
+        require(
+            dtype == wanted, f"the network to be handed {name} of dtype {wanted}", f"dtype {dtype}"
+        )
     require_tensor(got["velocity"], "the velocity", tuple(inputs["x_t"].shape))
 
 

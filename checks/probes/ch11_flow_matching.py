@@ -421,6 +421,7 @@ def guided(impl, inputs):
         "velocity": velocity,
         "calls": len(network.asked),
         "shapes": [[list(value.shape) for value in asked] for asked in network.asked],
+        "dtypes": [[str(value.dtype) for value in asked] for asked in network.asked],
         "rows": [list(row) for row in rows],
     }
 
