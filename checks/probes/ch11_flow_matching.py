@@ -110,10 +110,57 @@ def look(impl, inputs):
     return _look(_times(impl, inputs, generator(inputs["seed"])))
 
 
+def look_by_default(impl, inputs):
+    """The same, and whether the default values are what is drawn when they are named."""
+    t = _times(impl, inputs, generator(inputs["seed"]))
+    named = _times(impl, {**inputs, "mean": 0.0, "std": 1.0}, generator(inputs["seed"]))
+    alike_named = kind(t) == kind(named) and isinstance(t, Tensor) and torch.allclose(t, named)
+    return {**_look(t), "as named": alike_named}
+
+
 def look_by_name(impl, inputs):
     """The same with every argument named."""
     options = {name: inputs[name] for name in ("count", "spread", "mean", "std") if name in inputs}
     return _look(impl.draw_times(generator=generator(inputs["seed"]), **options))
+
+
+def looks_closer(impl, inputs):
+    """Mean and standard deviation of log( t / (1 - t) ), for several that are asked for.
+
+    Rounded to a twentieth of the standard deviation asked for, which tells from others that are
+    very close, and gives the same figures in whatever order numbers are drawn.
+    """
+    found = []
+    for mean, std in inputs["normals"]:
+        asked = {**inputs, "mean": mean, "std": std}
+        t = _times(impl, asked, generator(inputs["seed"]))
+        if not isinstance(t, Tensor) or t.ndim != 1 or len(t) < 1000:
+            found.append({"form": kind(t)})
+            continue
+        z = (torch.logit(t.double(), eps=1e-9) - mean) / std
+        figures = _figures(z)
+        found.append(
+            {
+                "form": "times",
+                "mean": mean + std * figures["mean"],
+                "std": std * figures["std"],
+            }
+        )
+    return {"found": found}
+
+
+def ends_reached(impl, inputs):
+    """Do times come up, in any of many calls, that are closer to 0 and to 1 than `closer`?"""
+    source, near_0, near_1 = generator(inputs["seed"]), False, False
+    for _ in range(inputs["calls"]):
+        t = _times(impl, inputs, source)
+        if not isinstance(t, Tensor):
+            break
+        near_0 = near_0 or bool((t < inputs["closer"]).any())
+        near_1 = near_1 or bool((t > 1 - inputs["closer"]).any())
+        if near_0 and near_1:
+            break
+    return {"near 0": near_0, "near 1": near_1}
 
 
 def times_again(impl, inputs):
@@ -188,7 +235,7 @@ class Path:
                 for name, value in asked
             }
         )
-        return self.inputs["x_t"].clone(), self.inputs["velocity"].clone()
+        return self.inputs["x_t"], self.inputs["velocity"]  # themselves: nobody may change them
 
 
 LOSS = ("x0", "t", "labels", "eps")
@@ -202,8 +249,9 @@ def loss(impl, inputs):
 
 
 def loss_by_name(impl, inputs):
-    """The loss alone, all arguments by name."""
+    """The loss alone, all arguments by name; images and noise not contiguous in memory."""
     named = {name: inputs[name] for name in LOSS}
+    named |= {name: strided(inputs[name]) for name in ("x0", "eps")}
     value = impl.flow_loss(model=Network(), path=Path(inputs), **named)
     return {"loss": plain(value)}
 
@@ -289,7 +337,7 @@ def steps_of_a_line(impl, inputs):
     """A step along velocities that never change, with both rules."""
 
     def velocity(x, t):
-        return inputs["velocity"].clone()
+        return inputs["velocity"]  # itself: nobody may change it
 
     arguments = [inputs[name] for name in STEP]
     return {
@@ -360,13 +408,15 @@ def there_and_back(impl, inputs):
 
 
 def velocity_of(impl, inputs):
-    names = ("x_t", "v", "alpha_bar")
-    return {"velocity": impl.velocity_from_v(**{name: inputs[name] for name in names})}
+    """The velocity, all by name, from tensors that are not contiguous in memory."""
+    images = {name: strided(inputs[name]) for name in ("x_t", "v")}
+    return {"velocity": impl.velocity_from_v(alpha_bar=inputs["alpha_bar"], **images)}
 
 
 def eps_of(impl, inputs):
-    names = ("x", "velocity", "t")
-    return {"eps": impl.eps_from_velocity(**{name: inputs[name] for name in names})}
+    """The noise, all by name, from tensors that are not contiguous in memory."""
+    images = {name: strided(inputs[name]) for name in ("x", "velocity")}
+    return {"eps": impl.eps_from_velocity(t=inputs["t"], **images)}
 
 
 def gaussian_family(impl, inputs):
