@@ -25,7 +25,7 @@ def column(values: Tensor) -> Tensor:
 
 
 def require_pair(got: dict, words: str) -> None:
-    require(got["pair"], f"a pair {words}", "something that is not a tuple of two")
+    require(got["pair"], f"a pair {words}", got["returned"])
 
 
 # 11.1
@@ -393,6 +393,7 @@ SMALL = loss_inputs(4, 2, 5, 4)
 @check("11.3", probe=probes.loss, inputs=SMALL, call=ELEVEN_THREE + ", B = 4 images")
 def test_loss_walks_the_path_it_is_handed(got, ref, inputs):
     """path is asked once, about these images, this noise and these times"""
+    require_tensor(got["loss"], "the loss", ())
     require(len(got["path"]) == 1, "one call of path", f"{len(got['path'])} calls")
     for name, right in got["path"][0].items():
         require(right, f"path(x0, eps, t) to be handed {name} as it is", "something else")
@@ -517,6 +518,7 @@ def _require_step(got: dict, inputs: dict, words: str) -> None:
 @check("11.4", probe=probes.one_step, inputs=step_inputs("euler_step", *STEPS), call=EULER + WHERE)
 def test_euler_asks_where_it_begins(got, ref, inputs):
     """Euler asks for the velocity once, at x_t and t"""
+    require_tensor(got["x"], "x_next", tuple(inputs["x_t"].shape))
     require(len(got["asked"]) == 1, "one call of velocity", f"{len(got['asked'])} calls")
     _require_asked(got["asked"][0], inputs["x_t"], inputs["t"], "the beginning of the step")
 
@@ -537,6 +539,7 @@ def test_euler_goes_straight_on(got, ref, inputs):
 @check("11.4", probe=probes.one_step, inputs=step_inputs("heun_step", *STEPS), call=HEUN + WHERE)
 def test_heun_asks_at_both_ends(got, ref, inputs):
     """Heun asks twice: where the step begins, and where Euler's would end, at t_next"""
+    require_tensor(got["x"], "x_next", tuple(inputs["x_t"].shape))
     require(len(got["asked"]) == 2, "two calls of velocity", f"{len(got['asked'])} calls")
     x, t, t_next = (inputs[name].double() for name in ("x_t", "t", "t_next"))
     guess = exact_step(inputs, x, t, t_next, False).float()

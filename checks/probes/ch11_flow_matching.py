@@ -30,6 +30,11 @@ def times(value, batch: int):
     return value.detach().float().tolist() if right else kind(value)
 
 
+def came_as(result):
+    """Whether a result is a tuple, and what it is."""
+    return {"pair": isinstance(result, tuple), "returned": f"a {type(result).__name__}"}
+
+
 # 11.1
 
 
@@ -37,7 +42,7 @@ def path(impl, inputs):
     """The line's point and its velocity, and whether they came as a pair."""
     result = impl.straight_path(x0=inputs["x0"], eps=inputs["eps"], t=inputs["t"])
     x_t, velocity = parts(result, 2)
-    return {"pair": isinstance(result, tuple), "x_t": x_t, "velocity": velocity}
+    return {**came_as(result), "x_t": x_t, "velocity": velocity}
 
 
 def path_of_strided(impl, inputs):
@@ -387,14 +392,14 @@ def flow_of(impl, inputs):
     """The points of the lines and their times."""
     result = impl.to_flow(strided(inputs["x_t"]), inputs["alpha_bar"])
     x, t = parts(result, 2)
-    return {"pair": isinstance(result, tuple), "x": x, "t": t}
+    return {**came_as(result), "x": x, "t": t}
 
 
 def diffusion_of(impl, inputs):
     """The way back."""
     result = impl.to_diffusion(strided(inputs["x"]), inputs["t"])
     x_t, alpha_bar = parts(result, 2)
-    return {"pair": isinstance(result, tuple), "x_t": x_t, "alpha_bar": alpha_bar}
+    return {**came_as(result), "x_t": x_t, "alpha_bar": alpha_bar}
 
 
 def there_and_back(impl, inputs):
@@ -595,7 +600,7 @@ def pairs(impl, inputs):
     result = impl.reflow_pairs(walk=walk, shape=tuple(inputs["shape"]), generator=source)
     x0, eps = parts(result, 2)
     return {
-        "pair": isinstance(result, tuple),
+        **came_as(result),
         "calls": len(handed),
         "forms": [kind(handed[0]) if handed else "nothing", kind(x0), kind(eps)],
         "x0 is the walk's": isinstance(x0, Tensor) and identical(x0, inputs["x0"]),
