@@ -49,7 +49,8 @@ def walk_of(model: nn.Module, config: ModelConfig, guidance: float, calls: int):
     walk = fast_walk(solutions, "ddim", alpha_bars, few_steps_grid(solutions, alpha_bars, calls))
 
     def draw(labels: list[int], seed: int) -> Tensor:
-        told = labelled(solutions, config, network, labels, guidance, torch.device("cpu"))
+        guided = solutions.chapter("ch06_guided_sampling").guided_eps
+        told = labelled(solutions, config, network, labels, guidance, torch.device("cpu"), guided)
         generator, found = torch.Generator().manual_seed(seed), []
         for first in range(0, len(labels), MAX_BATCH):
             part = slice(first, first + MAX_BATCH)

@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 
 def texts(folder: Path) -> dict[str, str]:
-    kinds = (".png", ".gif", ".safetensors", ".pyc")
+    kinds = (".png", ".gif", ".safetensors", ".onnx", ".pyc")
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in kinds]
     return {str(p.relative_to(folder)): plain(p.read_text(encoding="utf-8")) for p in files}
 

@@ -49,9 +49,9 @@ This page gives answers away, so the student edition of the course leaves it out
 TESTS = re.compile(r"### Set up and run all tests\n.*?(?=^## )", re.MULTILINE | re.DOTALL)
 # Of the README what is different in the edition.
 README = {
-    "the reference, which you can read like a paper": "the reference, packed: see course solution",
+    "the reference, to read like a paper": "the reference, packed: see course solution",
     "what grades it\n": "what grades it, packed as well\n",
-    "The machinery is in `course/`; `tests/` tests and `benchmarks/` measures it.": (
+    "The machinery is `course/`; `tests/` tests and `benchmarks/` measures it.": (
         "The machinery is in `course/`. This is the student edition: the reference and what grades "
         "you are\npacked, so that you do not read an answer by accident. `course solution 1.2` "
         "shows the reference's\nway once yours passes."

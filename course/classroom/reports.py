@@ -317,7 +317,8 @@ def table(results: list[SubmissionResult]) -> Group:
     found = {exercise.id for result in results for exercise in result.exercises}
     shown = [c for c in chapters() if any(exercise.id in found for exercise in c.exercises)]
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("name", overflow="ellipsis", no_wrap=True, max_width=30)
+    room = max(12, 56 - 3 * len(shown))  # what the other columns leave
+    grid.add_column("name", overflow="ellipsis", no_wrap=True, max_width=room)
     grid.add_column("points", justify="right", no_wrap=True, min_width=7)
     grid.add_column("%", justify="right", no_wrap=True, min_width=3)
     for chapter in shown:

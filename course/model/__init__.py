@@ -6,7 +6,7 @@ The chapters' code is handed in, so this room imports no other: training never d
 # Here, where the command line finds them without torch.
 SAMPLERS = ("ancestral", "ddim", "2m", "flow-euler", "flow-heun")
 PRESET_NAMES = (
-    "smoke", "laptop", "flow", "flow-logit", "seed",
-    "prompts", "prompts-pooled", "prompts-bag", "pairs",
+    "smoke", "laptop", "seed",
+    "prompts", "prompts-pooled", "prompts-bag", "flow", "flow-logit", "pairs",
 )  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling
