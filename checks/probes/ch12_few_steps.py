@@ -221,8 +221,10 @@ def distilled_gaussian(impl, inputs):
 
     def jump_x0(x_t, x_next, t, t_next, alpha_bars):
         a, a_next = weight_at(alpha_bars, t), weight_at(alpha_bars, t_next)
-        r = ((1 - a_next) / (1 - a)).sqrt()
-        return (x_next - r * x_t) / (a_next.sqrt() - r * a.sqrt())
+        # Both places are mixtures of the same two; taken together they give the image.
+        weights = torch.stack([a.sqrt(), (1 - a).sqrt(), a_next.sqrt(), (1 - a_next).sqrt()])
+        image, noise, image_next, noise_next = weights
+        return (noise * x_next - noise_next * x_t) / (noise * image_next - noise_next * image)
 
     def student(x, t, labels):
         x_next = along(x, t, inputs["t_next"], labels)
