@@ -440,7 +440,8 @@ def test_the_playground_draws_pytorchs_pictures(playground, solutions):
             return model(x.float(), t, labels).double()
 
     network = eps_network(solutions, single, config, alpha_bars)
-    told = labelled(solutions, config, network, [3, None], 1.5, torch.device("cpu"))
+    guided = solutions.chapter("ch06_guided_sampling").guided_eps
+    told = labelled(solutions, config, network, [3, None], 1.5, torch.device("cpu"), guided)
     walk = fast_walk(solutions, "2m", alpha_bars, timesteps)
     wanted, _ = walk(lambda x, t: told(x, t, slice(None)), x_T, None)
     assert (torch.tensor(drawn).view_as(wanted) - wanted).abs().max() < 1e-4
