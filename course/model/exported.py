@@ -131,6 +131,8 @@ def export(model_file: Path, impl: Implementation) -> tuple[Path, float]:
     except torch.onnx.errors.OnnxExporterError as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CourseError(f"PyTorch cannot export the network in {model_file} ({why})") from None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # where in the code it comes from, with this machine's paths
     program.model.metadata_props["exported_from"] = _hash(model_file)
     path = onnx_file(model_file)
     with replacing(path) as unfinished:
