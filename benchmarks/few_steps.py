@@ -89,9 +89,9 @@ def measure(path: Path, run: Path, count: int, seed: int) -> dict:
     result = kept.load(path, settings)
     ruler = Ruler(solutions, *data_of(config.data), torch.tensor(labels))
     students = {
-        ("distilled", calls): path
+        ("distilled", calls): file
         for calls in CALLS
-        if (path := run / "models" / f"{calls}_calls.safetensors").is_file()
+        if (file := run / "models" / f"{calls}_calls.safetensors").is_file()
     }
     if SHIPPED_FEW.is_file():
         students["distilled, ships", read_config(SHIPPED_FEW).calls] = SHIPPED_FEW
@@ -104,17 +104,15 @@ def measure(path: Path, run: Path, count: int, seed: int) -> dict:
             model, guidance = load_model(students[name, calls], solutions)[0], 0.0
         draw = walk_of(model, config, guidance, calls)
         measured = ruler.measure(draw(labels, seed))
-        share = measured.values.accuracy
         result["measured"][f"{name} {calls}"] = {
             "model": name,
             "calls": calls,
-            "right": share.value,
-            "interval": list(share.interval),
+            **kept.digits(measured),
             "worst_digit": measured.values.worst_digit,
             "worst_right": measured.values.by_digit[measured.values.worst_digit].value,
             **{
                 f"{ratio}_ratio": round(measured.ratio(ratio), 3)
-                for ratio in ("frechet", "recall", "coverage", "spread", "sharpness")
+                for ratio in ("spread", "sharpness")
             },
             "ten_digits_seconds": round(seconds_for_ten(draw), 3),
         }

@@ -8,12 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks import few_steps
 from benchmarks.few_steps import RESULTS, walk_of
 from course import ROOT, CourseError, cli
 from course.grading.mixture import Mixture
 from course.model import METHODS
 from course.model.digit_networks import load_network, logits
 from course.model.distilling import Distilling, Recipe, rounds_of
+from course.model.evaluation import data_of
 from course.model.models import SHIPPED_FEW, ModelConfig, build_model, load_model, save_model
 from course.model.rehearsal import rehearse_distilling
 from course.model.sampling import draw, few_steps_grid
@@ -201,3 +203,17 @@ def test_the_commands_take_a_distilled_model(model_file, tmp_path, monkeypatch, 
     assert "course sample --run eight" in said and "it draws in 8 calls" in said
     assert (tmp_path / "pictures" / "all_digits.png").is_file()
     assert cli.main(["distil", "--calls", "5", "--name", "five"]) == 2
+
+
+def test_measuring_writes_its_figures_and_touches_no_student(tmp_path, monkeypatch):
+    models, results = tmp_path / "run" / "models", tmp_path / "results.json"
+    models.mkdir(parents=True)
+    (models.parent / "config.json").write_text(json.dumps({"guidance": 0.5}))
+    student = models / "1_calls.safetensors"
+    student.write_bytes(SHIPPED_FEW.read_bytes())
+    monkeypatch.setattr(few_steps, "CALLS", (1,))
+    monkeypatch.setattr(few_steps, "data_of", lambda name: data_of("mnist5k"))
+    measured = few_steps.measure(results, models.parent, 2, 0)["measured"]
+    assert student.read_bytes() == SHIPPED_FEW.read_bytes()
+    assert json.loads(results.read_text())["measured"].keys() == measured.keys()
+    assert {walk["model"] for walk in measured.values()} >= {"shipped", "distilled"}
