@@ -53,18 +53,13 @@ def measure(path: Path, lines: list[Line], count: int, guidance: float, seed: in
                 sampler=sampler, progress=name,
             )  # fmt: skip
             measured = ruler.measure(images)
-            share = measured.values.accuracy
             result["measured"][name] = {
                 "line": line,
                 "model_sha256": sha256,
                 "predicts": config.prediction,
                 "sampler": sampler,
                 "calls": calls,
-                "right": share.value,
-                "interval": list(share.interval),
-                "frechet_ratio": round(measured.ratio("frechet"), 3),
-                "recall_ratio": round(measured.ratio("recall"), 3),
-                "coverage_ratio": round(measured.ratio("coverage"), 3),
+                **kept.digits(measured),
             }
             kept.save(path, result)
     return result

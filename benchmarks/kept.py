@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from course.files import write_whole
+from course.model.evaluation import Measurement
 
 
 def load(path: Path, settings: dict) -> dict:
@@ -18,6 +19,18 @@ def load(path: Path, settings: dict) -> dict:
         if before["settings"] == settings:
             return before
     return {"settings": settings, "measured": {}}
+
+
+def digits(measured: Measurement) -> dict:
+    """What is kept of drawn digits: how many are right, and ratios to as many real ones."""
+    share = measured.values.accuracy
+    return {
+        "right": share.value,
+        "interval": list(share.interval),
+        "frechet_ratio": round(measured.ratio("frechet"), 3),
+        "recall_ratio": round(measured.ratio("recall"), 3),
+        "coverage_ratio": round(measured.ratio("coverage"), 3),
+    }
 
 
 def save(path: Path, record: dict) -> None:

@@ -65,15 +65,10 @@ def measure(path: Path, count: int, guidance: float, seed: int, longest: int = 1
         )
         seconds = time.monotonic() - start
         measured = ruler.measure(images)
-        share = measured.values.accuracy
         result["measured"][name] = {
             "sampler": sampler,
             "calls": steps,
-            "right": share.value,
-            "interval": list(share.interval),
-            "frechet_ratio": round(measured.ratio("frechet"), 3),
-            "recall_ratio": round(measured.ratio("recall"), 3),
-            "coverage_ratio": round(measured.ratio("coverage"), 3),
+            **kept.digits(measured),
             "seconds": round(seconds, 1),
         }
         kept.save(path, result)
