@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 MATERIAL = (
     "chapters/*.ipynb",
     "checks/**/*.py",
-    "checks/*.toml",
+    "checks/**/*.toml",
     "solutions/*.py",
     "models/*.*",
     "benchmarks/results/*.*",  # the figures that chapters show

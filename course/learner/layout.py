@@ -1,5 +1,6 @@
 """Lay out the folder that a learner works in; what is there already is never touched."""
 
+import re
 from pathlib import Path
 
 from course import ROOT, CourseError
@@ -17,11 +18,15 @@ Here you work through Diffusion from scratch. In a terminal, in this folder:
   `course check 1.1`, says what is right and what is not. `course watch` does so at every save.
 - `course` shows how far you are, and `course --help` all that there is.
 
-Your exercises/, and the runs/ and pictures/ that you make, are yours to keep. The folder .course/
-holds your progress, the hints you took, what you reviewed, and backups of what you reset.
+Your exercises/ with your answers to the chapters' questions, and the runs/ and pictures/ that you
+make, are yours to keep. The folder .course/ holds your progress, the hints you took, what you
+reviewed, and backups of what you reset.
 
 After an upgrade, `course start .` adds what is new and leaves what you have as it is.
 """
+
+AFTERWARDS = "docs/what_you_can_do.md"  # to which the last chapter links
+NOT_LAID_OUT = re.compile(r"\[([^]]+)\]\((?!http|\.\./chapters/)[^)]*\)")  # links to other pages
 
 
 def lay_out(folder: Path) -> tuple[list[str], list[str]]:
@@ -54,4 +59,6 @@ def contents() -> dict[str, bytes]:
     files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in given}
     for chapter in chapters():
         files[f"exercises/{chapter.name}.py"] = skeleton(chapter.name).encode()
+    afterwards = (ROOT / AFTERWARDS).read_text(encoding="utf-8")
+    files[AFTERWARDS] = NOT_LAID_OUT.sub(r"\1", afterwards).encode()
     return files | {"README.md": README.encode()}

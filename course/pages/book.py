@@ -25,7 +25,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from PIL import Image
 
 from course import PACKAGE, ROOT, CourseError
-from course.pages.build_notebooks import execute
+from course.pages.build_notebooks import WIDGET, execute
 from course.pages.open_anywhere import is_first_cell
 from course.pages.playground import WITHOUT, playground_files
 from course.syllabus import Exercise, chapters, find_exercise
@@ -33,7 +33,6 @@ from course.syllabus import Exercise, chapters, find_exercise
 KEPT = (".md", ".png", ".gif")  # of models/
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")  # beside docs/
 POSITIONS = 25  # of a slider, at most: each is a picture of its own
-WIDGET = "application/vnd.jupyter.widget-view+json"
 DRAWN_BY = ("pages/notebook.py", "model/pictures.py", "pages/plots.py", "pages/toy.py")
 # The book holds no exercises to write in, so of a link to one it keeps the name.
 EXERCISE_LINK = re.compile(r"\[([^]]+)\]\(\.\./exercises/[^)]*\)")
@@ -120,7 +119,7 @@ def page(path: Path, sliders: list[dict]) -> NotebookNode:
         elif cell.cell_type == "code" and not is_first_cell(cell):
             cells += divided(cell)
         elif cell.cell_type == "markdown":
-            cell.source = EXERCISE_LINK.sub(r"\1", cell.source)
+            cell.source = EXERCISE_LINK.sub(r"\1", cell.source).replace("](../docs/", "](../")
             cells.append(cell)
         for slider in sliders:
             if slider["cell"] == number:

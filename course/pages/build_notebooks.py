@@ -24,6 +24,7 @@ from course import ROOT
 KEPT_METADATA = {"tags"}
 FETCHES = "# Where the course is missing,"  # so begins the cell that Colab needs
 HIDE = "hide-input"  # the tag by which the book closes a cell
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"0x[0-9a-f]{6,16}")
 
 
@@ -90,15 +91,19 @@ def close(cell: NotebookNode) -> None:
 def _is_kept(output: NotebookNode) -> bool:
     if output.output_type == "stream":
         return output.name == "stdout"  # progress bars and warnings go to stderr
-    return "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+    data = output.get("data", {})
+    return WIDGET not in data or "text/html" in data  # which says the same without a kernel
 
 
 def _calm(output: NotebookNode, count: int) -> NotebookNode:
     if "execution_count" in output:
         output.execution_count = count
-    for kind, value in output.get("data", {}).items():
+    data = output.get("data", {})
+    if data.pop(WIDGET, None):
+        del data["text/plain"]  # the widget's parts
+    for kind, value in data.items():
         if isinstance(value, str) and kind.startswith("text/"):
-            output.data[kind] = ADDRESS.sub("0xADDRESS", value)
+            data[kind] = ADDRESS.sub("0xADDRESS", value)
     return output
 
 

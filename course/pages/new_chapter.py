@@ -23,8 +23,11 @@ MISSING = """\
   at least one of the misconceptions. There is one of each now.
 - Each exercise needs at least three hints, from a question to nearly the answer. They are in
   checks/chNN_topic.toml, with points, difficulty and minutes.
+- The three questions in checks/questions/chNN_topic.toml are placeholders. Ask why, how large, or
+  what would happen if, so that no sentence of the chapter is the answer.
 - The notebook needs its text, figures and sliders. Its outputs are stored with it; they come from
   python -m course.pages.build_notebooks chapters/NN_topic.ipynb
+- docs/what_you_can_do.md needs a sentence on what a reader can do after the chapter.
 - README.md needs a line in the table of chapters, and docs/checks.md one in each of its tables
   (python -m course.grading.answer_report prints the first, benchmarks.mutants the second).
 - docs/misconceptions.md is written by python -m course.grading.answer_report --write
@@ -35,7 +38,8 @@ MISSING = """\
   no_run = "A definition". tests/test_mixture.py holds this against what runs call.
 
 What is forgotten, these tests tell: pytest tests/test_checks.py tests/test_exercises.py
-tests/test_notebooks.py tests/test_open_anywhere.py tests/test_repository.py tests/test_book.py
+tests/test_questions.py tests/test_notebooks.py tests/test_open_anywhere.py
+tests/test_repository.py tests/test_book.py
 """
 
 
@@ -58,7 +62,7 @@ def make(number: str, topic: str, title: str) -> list[Path]:
     exercise_file = Path(f"exercises/ch{number}_{topic}.py")
     templates = [path for path in TEMPLATE.rglob("*.*") if path.suffix in (".py", ".ipynb")]
     # The list of exercises comes last: with it the chapter is there.
-    templates += TEMPLATE.rglob("*.toml")
+    templates += sorted(TEMPLATE.rglob("*.toml"), key=lambda path: path.parent.name == "checks")
     texts = {}
     for template in templates:
         name = fill(template.relative_to(TEMPLATE).as_posix(), number, topic, title)
