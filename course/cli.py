@@ -350,7 +350,8 @@ def grade(options) -> int:
     from course.classroom.batch import Batch
     from course.classroom.collecting import COPIES, collect
     from course.classroom.gradebook import NOT_SUBMITTED, read_roster, read_rules, settle
-    from course.classroom.reports import table, write_reports
+    from course.classroom.questions import class_answers
+    from course.classroom.reports import questions_table, table, write_reports
 
     rules = read_rules(options.rules)
     roster = read_roster(options.roster) if options.roster else []
@@ -373,14 +374,16 @@ def grade(options) -> int:
         console.print(f"stopped; the same command goes on with what is in {options.out}")
         return 130
     alike = find_alike(collection.folders, results)
+    answers = class_answers(collection.folders)
     results = settle(results, collection.submissions, rules, roster, wanted)
     console.print(table(results))
+    console.print(questions_table(answers))
     for note in collection.notes:
         console.print(marked("note:", "yellow", note))
     for result in results:
         if result.notes and not result.problem:
             console.print(marked("note:", "yellow", f"{result.name}: {result.notes}"))
-    written = write_reports(results, options.out, roster, alike)
+    written = write_reports(results, options.out, roster, alike, answers)
     names = ", ".join(path.name for path in written if path.parent == options.out)
     console.print(f"in {options.out}: {names}, feedback/, and a folder for each platform")
     return 1 if any(result.problem not in ("", NOT_SUBMITTED) for result in results) else 0

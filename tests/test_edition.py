@@ -14,6 +14,7 @@ from course.cli import main
 from course.grading.answers import misconceptions_of, reference_code
 from course.grading.code import LocalCode
 from course.grading.grader import Grader
+from course.grading.questions import all_questions
 from course.grading.source import definition_text, replace_definition
 from course.learner.skeletons import skeleton
 from course.syllabus import chapters, exercises, find_chapter, find_exercise
@@ -76,6 +77,10 @@ def test_no_answer_can_be_read_in_it(edition):
                 spoilt.append((exercise.id, name, lines))
             quoted = mended if name == "README.md" else helps | mended  # it shows one message
             spoilt += [(exercise.id, name, one) for one in quoted if one in text]
+    for question in all_questions().values():
+        replies = [question.answer, *(one.says for one in (*question.options, *question.slips))]
+        told = {plain(reply) for reply in replies if reply}
+        spoilt += [(question.id, name) for name in there for one in told if one in there[name]]
     assert spoilt == []
 
 

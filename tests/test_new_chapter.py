@@ -25,6 +25,7 @@ FILES = (
     "checks/probes/ch{}.py",
     "checks/misconceptions/ch{}.py",
     "checks/equivalents/ch{}.py",
+    "checks/questions/ch{}.toml",
 )
 GRADE = """
 import json, sys
@@ -143,7 +144,8 @@ def test_the_notebook_is_valid_and_has_what_a_chapter_has(copy, said, number):
     assert code[0] == first_cell()
     exercise = NEW[number][1]
     assert f'label("{exercise}")' in code and f'check("{exercise}")' in code
-    assert "SliderPicture(" in code[-3] and "## What comes next" in cells[-1].source
+    assert "SliderPicture(" in code[-4] and "## What comes next" in cells[-3].source
+    assert code[-1].endswith(f'ask("{number}")')
 
 
 @pytest.mark.parametrize(

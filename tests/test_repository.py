@@ -144,6 +144,18 @@ def test_the_readme_links_to_every_notebook():
         assert f"](chapters/{path.name})" in readme
 
 
+def test_the_page_of_what_you_can_do_has_every_chapter_in_order():
+    page = read("docs/what_you_can_do.md")
+    rows = re.findall(r"^\| \[(\d\d) ([^]]+)\]\(\.\./(\S+)\) \| .{80,} \|$", page, re.MULTILINE)
+    assert rows[1:] == [(c.number, c.title, c.notebook) for c in chapters()]
+    assert rows[0] == ("00", "Start here", "chapters/00_start_here.ipynb")
+    assert (
+        "](../docs/what_you_can_do.md)"
+        in json.loads(read(chapters()[-1].notebook))["cells"][-3]["source"][-1]
+    )
+    assert all(f"`course {command}`" in page for command in ("certificate", "review"))
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_that_exist(page):
     for target in re.findall(r"\]\(([^)]+)\)", read(page)):

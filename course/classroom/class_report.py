@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from course.classroom.alike import Alike
 from course.classroom.page import CLASSES, page, section, table, text
+from course.classroom.questions import Asked, ClassAnswers
 from course.classroom.results import ExerciseResult, SubmissionResult, tidy
 from course.grading.answers import misconceptions_of
 from course.probing.text import clip, one_line, percent
@@ -45,12 +46,17 @@ def chapter_scores(result: SubmissionResult) -> list[ChapterScore]:
     return scores
 
 
-def class_report(results: list[SubmissionResult], alike: list[Alike] | None = None) -> str:
+def class_report(
+    results: list[SubmissionResult],
+    alike: list[Alike] | None = None,
+    answers: ClassAnswers | None = None,
+) -> str:
     """The whole page. Submissions that could not be graded are listed, but count nowhere else.
 
     Args:
         results: what was found.
         alike: submissions whose code is the same; None if that was not looked for.
+        answers: to the questions at the chapters' ends; None if that was not looked for.
     """
     graded = [result for result in results if not result.problem]
     sections = [
@@ -59,6 +65,7 @@ def class_report(results: list[SubmissionResult], alike: list[Alike] | None = No
         _exercises(graded),
         _misconceptions(graded),
         _unrecognised(graded),
+        "" if answers is None else _questions(answers),
         _not_graded(results),
         _submissions(results),
         "" if alike is None else _alike(alike),
@@ -199,6 +206,37 @@ def _unrecognised(graded: list[SubmissionResult]) -> str:
     )
 
 
+def _questions(answers: ClassAnswers) -> str:
+    there = answers.submissions - answers.without - len(answers.unreadable)
+    words = f"{there} of {answers.submissions} submissions have answers"
+    if answers.unreadable:
+        words += f"; {len(answers.unreadable)} more have an answers.json that cannot be read"
+    headings = ("question", "answered", "right at first", "in the end", "most frequent wrong one")
+    return section(
+        "Questions at the ends of the chapters",
+        f"<p>{words}. They carry no points. A sentence counts as right if the learner finds that "
+        "it says the same as the one that folds out.</p>"
+        + table(
+            "Those that were missed most come first",
+            headings,
+            [_question_row(asked) for asked in answers.asked],
+            none="None was answered.",
+        ),
+    )
+
+
+def _question_row(asked: Asked) -> tuple[str, ...]:
+    question = asked.question
+    wrong = f"{_bdi(asked.wrong, 200)} ({asked.wrong_count})" if asked.wrong else ""
+    return (
+        f"<strong>{text(question.id)}</strong><br>{text(question.ask)}",
+        str(asked.answered),
+        _share(asked.at_first, asked.answered),
+        _share(asked.in_the_end, asked.answered),
+        wrong,
+    )
+
+
 def _not_graded(results: list[SubmissionResult]) -> str:
     rows = [
         (_name(result), text(clip(result.problem, 1000))) for result in results if result.problem
@@ -271,8 +309,8 @@ def _name(result: SubmissionResult) -> str:
     return _bdi(result.name)
 
 
-def _bdi(name: str) -> str:
-    return f"<bdi>{text(one_line(name, 80) or '(no name)')}</bdi>"
+def _bdi(name: str, longest: int = 80) -> str:
+    return f"<bdi>{text(one_line(name, longest) or '(no name)')}</bdi>"
 
 
 def _share(count: int, total: int) -> str:

@@ -20,9 +20,11 @@ from pathlib import Path, PurePosixPath
 from course import CourseError
 from course.classroom.notebooks import chapter_files_of
 from course.files import write_whole
+from course.grading.questions import FILE as ANSWERS
 from course.syllabus import chapters
 
 MAX_SOURCE = 1_000_000  # bytes of a chapter file
+MAX_ANSWERS = 200_000  # of the answers to the chapters' questions
 MAX_NOTEBOOK = 20_000_000  # with its pictures
 MAX_ARCHIVE = 100_000_000  # of an archive inside another, or inside a learner's folder
 MAX_UNPACKED = 1_000_000_000  # what is looked at in one archive
@@ -32,7 +34,7 @@ MOST_NOTEBOOKS = 50  # of one learner that are looked at
 MOST_VERSIONS = 20  # of one learner's chapter that are looked at
 MAX_NESTED = 3  # archives in archives
 COPIES = "collected"  # folder for copies, in a folder of results
-LIMITS = {".py": MAX_SOURCE, ".ipynb": MAX_NOTEBOOK, ".zip": MAX_ARCHIVE}
+LIMITS = {".py": MAX_SOURCE, ".ipynb": MAX_NOTEBOOK, ".zip": MAX_ARCHIVE}  # of what is work
 
 # Archives that only other programs unpack.
 NOT_READ = re.compile(r"(?P<stem>.+?)(?:\.tar)?\.(?:tar|tgz|gz|bz2|xz|zst|7z|rar)", re.IGNORECASE)
@@ -52,6 +54,8 @@ MOODLE = re.compile(
 )
 # What systems and browsers put behind a file's name that is taken already.
 VERSION = r"(?:[-_ ](?P<number>\d{1,3})| ?\((?P<bracket>\d{1,3})\)|(?P<copy>(?: -)? copy.*))?"
+ANSWERS_NAME = re.compile(rf"{ANSWERS.removesuffix('.json')}{VERSION}\.json", re.IGNORECASE)
+ANY_ANSWERS = re.compile(rf"(?:.*_)?{ANSWERS_NAME.pattern}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -308,6 +312,7 @@ def _copy(work: Place, name: str, folder: Path) -> Submission:
         if chapter.name in texts:
             write_whole(folder / f"{chapter.name}.py", texts[chapter.name])
     folder.mkdir(parents=True, exist_ok=True)
+    notes += _copy_answers(work, folder)
     if not found and any(n.casefold() in NOT_THE_LEARNERS for n in _folder_names(work)):
         notes.append("solutions/ and checks/ are the course's own, and are not looked into")
     return Submission(
@@ -321,32 +326,55 @@ def _copy(work: Place, name: str, folder: Path) -> Submission:
     )
 
 
+def _copy_answers(work: Place, folder: Path) -> list[str]:
+    """Write the answers to the questions into `folder`, if there are any; why not, if not."""
+    (folder / ANSWERS).unlink(missing_ok=True)
+    found = [
+        (_rank(above, name), file)
+        for above, place in work.walk()
+        for name, file in place.files.items()
+        if ANSWERS_NAME.fullmatch(name)
+    ]
+    if not found:
+        return []
+    _, file = min(found, key=lambda pair: pair[0])
+    try:
+        write_whole(folder / ANSWERS, _within(file, MAX_ANSWERS))
+    except (OSError, Refused) as error:
+        return [f"{file.where}: {_why(error)}; no points depend on it"]
+    return []
+
+
 def _folder_names(work: Place) -> list[str]:
     return [name for _, place in work.walk() for name in place.folders]
 
 
 def _candidates(work: Place) -> dict[str, list[File]]:
-    """For each chapter the files that may be it, best first.
-
-    A file of Python comes before a notebook, and the top folder before exercises/ and that before
-    others; of two versions of a file the later one counts.
-    """
+    """For each chapter the files that may be it, best first."""
     ranked: dict[str, list[tuple[tuple, File]]] = {}
     for above, name, file, chapter in _work_in(work):
-        rank = (
-            _suffix(name) == ".ipynb",
-            bool(above),
-            above[-1:] != ("exercises",),
-            len(above),
-            above,
-            -_version(name),
-            name,
-        )
-        ranked.setdefault(chapter, []).append((rank, file))
+        ranked.setdefault(chapter, []).append((_rank(above, name), file))
     return {
         chapter: [file for _, file in sorted(found, key=lambda pair: pair[0])]
         for chapter, found in sorted(ranked.items())
     }
+
+
+def _rank(above: tuple[str, ...], name: str) -> tuple:
+    """How a file is preferred to others that may be the same; the smallest is best.
+
+    A file of Python comes before a notebook, and the top folder before exercises/ and that before
+    others; of two versions of a file the later one counts.
+    """
+    return (
+        _suffix(name) == ".ipynb",
+        bool(above),
+        above[-1:] != ("exercises",),
+        len(above),
+        above,
+        -_version(name),
+        name,
+    )
 
 
 def _chapters_of(file: File, name: str) -> list[str]:
@@ -365,7 +393,8 @@ def _name_pattern() -> re.Pattern:
 
 def _version(name: str) -> int:
     """2 for "ch01_noise_schedule-2.py"; a "copy" is older than what it was copied from."""
-    match = _name_pattern().fullmatch(unicodedata.normalize("NFC", name))
+    name = unicodedata.normalize("NFC", name)
+    match = _name_pattern().fullmatch(name) or ANSWERS_NAME.fullmatch(name)
     if match is None:
         return 0
     return -1 if match["copy"] else int(match["number"] or match["bracket"] or 0)
@@ -435,10 +464,15 @@ def _add(place: Place, path: Path, where: str, results: Path, depth: int) -> Non
             place.folders[path.name] = folder
     elif _suffix(path.name) == ".zip" and path.is_file():
         _add_archive(place, path.name, _file_of(path, where), nested=1)
-    elif _suffix(path.name) in LIMITS and path.is_file():
+    elif _is_looked_at(path.name) and path.is_file():
         place.files[path.name] = _file_of(path, where)
     else:
         _say_what_is_not_read(place, path.name, where)
+
+
+def _is_looked_at(name: str) -> bool:
+    """May a file of this name be work, or answers, with what a platform puts before the name?"""
+    return _suffix(name) in LIMITS or bool(ANY_ANSWERS.fullmatch(name))
 
 
 def _say_what_is_not_read(place: Place, name: str, where: str) -> None:
@@ -509,7 +543,7 @@ def _read_archive(file: File, into: Place, nested: int = 0) -> None:
         inside = _entry_of(file, entry, where)
         if _suffix(last) == ".zip":
             _add_archive(place, last, inside, nested + 1)
-        elif _suffix(last) in LIMITS and entry.external_attr >> 28 != LINK:
+        elif _is_looked_at(last) and entry.external_attr >> 28 != LINK:
             place.files[last] = inside
         else:
             _say_what_is_not_read(place, last, where)
@@ -536,7 +570,7 @@ def _is_wanted(parts: tuple[str, ...]) -> bool:
     """May an entry be a learner's work, or does something have to be said of it?"""
     name = parts[-1]
     told = NOT_READ.fullmatch(name) or _nearly_a_chapter(name)
-    return bool(told or _suffix(name) in LIMITS) and not any(map(is_litter, parts))
+    return bool(told or _is_looked_at(name)) and not any(map(is_litter, parts))
 
 
 def _entry_of(archive: File, entry: zipfile.ZipInfo, where: str) -> File:

@@ -1,5 +1,6 @@
 """The student edition: the course as it is handed to a class, without readable answers."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ ANSWERS = (
     "checks/cases.py",
     "checks/misconceptions/*.py",
     "checks/equivalents/*.py",
+    "checks/questions/*.toml",
 )
 # What goes along as it is. Some of it only a clone has.
 MATERIAL = (
@@ -40,6 +42,7 @@ MATERIAL = (
 )
 # Pages that give answers away. Others link to them, so each becomes this one.
 SPOILING = ("docs/misconceptions.md", "docs/exercises.md", "docs/playground.md")
+ASKS = re.compile(r"^ask\(", re.MULTILINE)  # the cell with a chapter's questions
 JAVASCRIPT = "docs/_static/playground/"  # the samplers of chapters 06 and 07 once more: left out
 LEFT_OUT = """\
 # {title}
@@ -80,6 +83,8 @@ def lay_out(folder: Path) -> int:
     for name, path in given.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name)
+        if path.suffix == ".ipynb":
+            write_whole(folder / name, without_answers(path.read_text(encoding="utf-8")))
     for name, path in answers.items():
         write_whole(folder / name, pack(read(path), path.suffix))
     for name in SPOILING:
@@ -98,6 +103,15 @@ def _files(top: Path, patterns: list[str] | tuple[str, ...]) -> dict[str, Path]:
         for name, path in found.items()
         if path.is_file() and not any(part in made for part in name.parts)
     }
+
+
+def without_answers(notebook: str) -> str:
+    """A notebook without the stored answers to its questions; run, its last cell asks them."""
+    content = json.loads(notebook)
+    for cell in content["cells"]:
+        if cell["cell_type"] == "code" and ASKS.search("".join(cell["source"])):
+            cell["outputs"] = []
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def readme() -> str:

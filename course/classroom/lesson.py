@@ -5,6 +5,7 @@ from collections import Counter
 import torch
 
 from course.classroom.page import page, section, text
+from course.classroom.questions import ClassAnswers
 from course.classroom.results import SubmissionResult
 from course.grading.answers import Answer, misconceptions_of
 from course.grading.code import answer_code, reference
@@ -16,11 +17,12 @@ WIDE, HIGH = 300, 180  # of a picture
 SEEDS = 5  # inputs that are tried, until the mistake can be seen
 
 
-def lesson(results: list[SubmissionResult]) -> str:
+def lesson(results: list[SubmissionResult], answers: ClassAnswers | None = None) -> str:
     """The page, as HTML that needs no script and no network.
 
     A mistake counts once for each submission that makes it. What it does is shown beside the sound
-    version, where a look at the exercise (checks/looks.py) makes it visible.
+    version, where a look at the exercise (checks/looks.py) makes it visible. The question that was
+    missed most comes last.
     """
     counts = Counter(
         (own.id, own.misconception)
@@ -37,12 +39,29 @@ def lesson(results: list[SubmissionResult]) -> str:
     parts = [_mistake(answer, count) for answer, count in known[:MOST]]
     if not parts:
         parts = ["<p>No known mistake was recognised in these submissions.</p>"]
+    parts += _question(answers) if answers else []
     return page("A lesson on common mistakes: Diffusion from scratch", "\n".join(parts))
 
 
 def _answer(exercise_id: str, name: str) -> Answer | None:
     found = (answer for answer in misconceptions_of(exercise_id) if answer.name == name)
     return next(found, None)
+
+
+def _question(answers: ClassAnswers) -> list[str]:
+    """The number or choice that was missed most, if any was."""
+    missed = [one for one in answers.asked if one.missed and one.question.kind != "sentence"]
+    if not missed:
+        return []
+    asked, question = missed[0], missed[0].question
+    options = "".join(f"<li>{text(option.text)}</li>" for option in question.options)
+    words = (
+        f"<p>{text(question.ask)}</p>"
+        + (f"<ul>{options}</ul>" if options else "")
+        + f"<p>Right at first: {asked.at_first} of {asked.answered}.</p>"
+        f"<details><summary>The answer</summary><p>{text(question.solution)}</p></details>"
+    )
+    return [section("The question that was missed most", words)]
 
 
 def _mistake(answer: Answer, count: int) -> str:

@@ -19,6 +19,7 @@ from course.classroom.class_report import chapter_scores, class_report
 from course.classroom.feedback import feedback_page
 from course.classroom.gradebook import Learner, canvas_csv, cell, moodle_csv, to_csv
 from course.classroom.lesson import lesson
+from course.classroom.questions import ClassAnswers
 from course.classroom.results import ExerciseResult, SubmissionResult
 from course.files import write_whole
 from course.probing.text import LONGEST_MESSAGE, clip, one_line, percent, printable
@@ -26,6 +27,7 @@ from course.syllabus import FAILED, LOOKS, NOT_WRITTEN, PASSED, chapters, exerci
 
 RESULTS_SCHEMA = "diffusion-from-scratch/results"
 LONGEST_CELL = 2000  # characters; a spreadsheet's limit is 32,767
+MOST_QUESTIONS = 10  # on the screen; the report has all
 RESULTS_VERSION = 1  # changes when a field of results.json changes its meaning or goes
 
 
@@ -34,6 +36,7 @@ def write_reports(
     folder: Path,
     roster: list[Learner] | None = None,
     alike: list[Alike] | None = None,
+    answers: ClassAnswers | None = None,
 ) -> list[Path]:
     """Write every report on these submissions.
 
@@ -49,8 +52,8 @@ def write_reports(
         "grades.csv": grades_csv(results),
         "results.json": results_json(results),
         "junit.xml": junit_xml(results),
-        "class_report.html": class_report(results, alike),
-        "lesson.html": lesson(results),
+        "class_report.html": class_report(results, alike, answers),
+        "lesson.html": lesson(results, answers),
     }
     if any(result.learner for result in results):
         texts["canvas.csv"] = canvas_csv(results, roster or [])
@@ -335,6 +338,24 @@ def table(results: list[SubmissionResult]) -> Group:
         if result.problem
     ]
     return Group(grid, *reasons)
+
+
+def questions_table(answers: ClassAnswers) -> Group:
+    """The questions that were missed most, in 80 columns; below, whose answers cannot be read."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("questions missed most", no_wrap=True)
+    for heading in ("answered", "at first", "in the end"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("most frequent wrong one", overflow="ellipsis", no_wrap=True, max_width=24)
+    for asked in answers.asked[:MOST_QUESTIONS]:
+        wrong = one_line(asked.wrong, 200)
+        numbers = (asked.answered, asked.at_first, asked.in_the_end)
+        grid.add_row(asked.question.id, *map(str, numbers), Text(wrong))
+    notes = [
+        Text(f"{one_line(name, 200)}: its answers.json cannot be read; no points depend on it")
+        for name in answers.unreadable
+    ]
+    return Group(*([grid] if answers.asked else []), *notes)
 
 
 def _table_row(result: SubmissionResult, numbers: list[str]) -> list[Text]:
