@@ -15,10 +15,11 @@ from course.learner.workspace import Workspace
 from course.syllabus import find_chapter
 
 SAME, NOT_SAME = "Mine says the same", "Mine misses something"
-# ipywidgets gives a choice one line of fixed height; a reason may need two.
+# ipywidgets gives a choice one line of fixed height, and a reason may need two.
 STYLE = (
     "<style>.course-questions .widget-radio-box label"
-    " { height: auto; white-space: normal; line-height: 1.4; margin-bottom: 0.3em; }"
+    " { display: flex; height: auto; white-space: normal; line-height: 1.4; margin-bottom: 0.3em; }"
+    ".course-questions .widget-radio-box input { flex: none; order: -1; }"
     ".course-questions .widget-html-content { line-height: 1.5; }</style>"
 )
 WIDE = widgets.Layout(width="100%", max_width="56em")
@@ -104,7 +105,7 @@ class Questions(widgets.VBox):
         self.questions = questions_of(find_chapter(chapter).name)
         answers = Answers(Workspace())
         self.asked = [Asked(n, one, answers) for n, one in enumerate(self.questions, start=1)]
-        super().__init__([widgets.HTML(STYLE), *self.asked])
+        super().__init__([*self.asked, widgets.HTML(STYLE)])
         self.add_class("course-widget")
         self.add_class("course-questions")
 
@@ -124,9 +125,9 @@ def as_text(questions: tuple[Question, ...]) -> str:
     for number, question in enumerate(questions, start=1):
         options = "".join(f"<li>{marked(option.text)}</li>" for option in question.options)
         parts.append(
-            f"<p><b>{number}.</b> {marked(question.ask)}</p>"
+            f'<div style="margin-bottom:1.5em"><p><b>{number}.</b> {marked(question.ask)}</p>'
             + (f"<ul>{options}</ul>" if options else "")
-            + folded(question)
+            + f"{folded(question)}</div>"
         )
     return f'<div class="course-questions">{"".join(parts)}</div>'
 
