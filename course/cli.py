@@ -161,6 +161,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("which", nargs="?", help="chapters and exercises, as 01,02 or 1.2")
     sub.add_argument("--minutes", type=float, default=5.0, help="how long (default 5)")
 
+    sub = command("ask", ask, "the three questions at the end of a chapter")
+    sub.add_argument("chapter", help="for example 01")
+
     sub = command(
         "certificate", certificate, "what you have done, as a file; or verify such a file"
     )
@@ -504,6 +507,15 @@ def review(options) -> int:
             "what you review is what you have passed, and of that there is nothing yet; see: course"
         )
     run(deck, Console(highlight=False, markup=False, emoji=False), options.minutes)
+    return 0
+
+
+def ask(options) -> int:
+    chapter = find_chapter(options.chapter).name  # a wrong number is told before anything is asked
+    from course.learner.questions import Answers
+    from course.learner.questions_terminal import run
+
+    run(chapter, Answers(Workspace()), Console(highlight=False, markup=False, emoji=False))
     return 0
 
 

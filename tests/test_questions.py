@@ -38,6 +38,7 @@ from course.pages.questions import NOT_SAME, SAME, Asked, Questions, as_text
 from course.syllabus import chapters
 from tests.collected import find_submissions
 from tests.notebooks import read
+from tests.terminal import Terminal
 
 ALL = all_questions()
 NUMBERS, CHOICES, SENTENCES = (
@@ -296,6 +297,47 @@ def test_it_asks_in_a_kernel(tmp_path, monkeypatch):
     assert {"text/html", "application/vnd.jupyter.widget-view+json"} <= shown.data.keys()
     assert "✔ right" in printed.text
     assert set(json.loads((tmp_path / "exercises" / FILE).read_text())) == {ALL["01-amplitude"].id}
+
+
+# In a terminal
+
+
+def test_it_asks_in_a_terminal(workspace):
+    first, choice, sentence = questions_of(CH01)
+    letter = "abcdefgh"[[option.right for option in choice.options].index(True)]
+    terminal = Terminal("ask", "1", exercises=workspace.exercises)
+    terminal.wait_for("A number")
+    for typed, said in (
+        ("much", "is no number"),
+        (f"{number(first.slips[0].value):.4f}", "✘ not yet"),
+        (f"{number(first.value):.4f}", "✔ right"),
+    ):
+        terminal.press(f"{typed}\n")
+        terminal.wait_for(said)
+    terminal.wait_for("A letter")
+    terminal.press("z\n")
+    terminal.wait_for("is none of the options")
+    terminal.press(f"{letter}\n")
+    terminal.wait_for("✔ right")
+    terminal.wait_for("In a sentence")
+    terminal.press("because\n")
+    terminal.wait_for("A good answer")
+    terminal.press("y\n")
+    assert terminal.close() == 0
+    given = Answers(workspace).given()
+    assert {judge(ALL[key], one.last).right for key, one in given.items()} == {True, None}
+    assert given[first.id].first != given[first.id].last and given[sentence.id].same is True
+
+
+def test_in_a_terminal_you_can_go_on_and_stop(workspace):
+    terminal = Terminal("ask", "01", exercises=workspace.exercises)
+    terminal.wait_for("A number")
+    terminal.press("\n")
+    terminal.wait_for("The answer: About 0.36")
+    terminal.wait_for("A letter")
+    terminal.press("q\n")
+    assert terminal.close() == 0 and not Answers(workspace).given()
+    assert cli.main(["ask", "10"]) == 2
 
 
 # In a class
