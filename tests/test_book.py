@@ -123,6 +123,14 @@ def test_exercises_stand_in_boxes_with_hints_that_fold_out(chapter, pages):
             assert pages["api.html"].find(id=target)
 
 
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.number)
+def test_questions_stand_at_the_end_with_answers_that_fold_out(chapter, pages):
+    page = pages[f"{chapter.notebook.removesuffix('.ipynb')}.html"]
+    (questions,) = page.select(".course-questions")
+    assert [fold.summary.text for fold in questions.select("details")] == ["The answer"] * 3
+    assert all(not fold.has_attr("open") for fold in questions.select("details"))
+
+
 def test_every_symbol_is_explained_and_linked_from_the_chapters_that_use_it(pages):
     known = glossary()
     rows = pages["glossary.html"].select("tr:has(a[id])")

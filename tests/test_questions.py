@@ -34,6 +34,7 @@ from course.grading.questions import (
 )
 from course.learner.questions import Answers
 from course.learner.workspace import Workspace
+from course.pages.build_notebooks import normalise
 from course.pages.questions import NOT_SAME, SAME, Asked, Questions, as_text
 from course.syllabus import chapters
 from tests.collected import find_submissions
@@ -278,6 +279,15 @@ def test_the_notebook_ends_with_them_and_stores_them_as_text(chapter):
     assert output.data == {"text/html": as_text(questions_of(chapter.name))}, (
         f"run: python -m course.pages.build_notebooks {chapter.notebook}"
     )
+
+
+def test_of_a_widget_that_is_text_as_well_the_text_is_stored():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox()"}
+    cell = nbformat.v4.new_code_cell("1")
+    for more in ({}, {"text/html": "<p>1</p>"}):
+        cell.outputs.append(nbformat.v4.new_output("execute_result", data={**view, **more}))
+    normalise(nbformat.v4.new_notebook(cells=[cell]))
+    assert [output.data for output in cell.outputs] == [{"text/html": "<p>1</p>"}]
 
 
 def test_it_asks_in_a_kernel(tmp_path, monkeypatch):
