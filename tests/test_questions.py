@@ -460,8 +460,8 @@ def test_of_two_the_later_one_counts_and_an_old_copy_goes(tmp_path):
     place = tmp_path / "class"
     place.mkdir()
     (place / f"ada_1_2_{CH01}.py").write_text(SOLUTION, encoding="utf-8")
-    (place / "ada_1_2_answers.json").write_text("{}")
-    (place / "ada_1_3_answers-1.json").write_text('{"new": 1}')
+    (place / "ada_1_2_answers-1.json").write_text("{}")
+    (place / "ada_1_3_answers-2.json").write_text('{"new": 1}')
     (one,) = collect([place], tmp_path / "out" / "collected").submissions
     assert (one.folder / FILE).read_text() == '{"new": 1}'
     for path in place.glob("*.json"):
