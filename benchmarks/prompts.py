@@ -18,6 +18,7 @@ Minutes for each run on one core. MNIST has to be there if the runs were trained
 import argparse
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ from course.model.pictures import save_picture
 from course.model.prompt_evaluation import ATTRIBUTES, as_dict, shares_of
 from course.model.prompts import read_prompts
 from course.model.sampling import draw
-from course.model.scenes import PARTS, Facts, Reader, make_scenes
+from course.model.scenes import PARTS, Reader, make_scenes
 from course.model.word_maps import word_maps
 from course.probing.loading import Implementation
 
@@ -99,7 +100,8 @@ class Model:
         colour = facts.colour.clone()
         colour[:, 0] = facts.ground
         right = []
-        for asked in (facts, Facts(facts.digit, colour, facts.colour[:, 0], facts.layout)):
+        exchanged = replace(facts, colour=colour, ground=facts.colour[:, 0])
+        for asked in (facts, exchanged):
             captions = asked.captions(torch.zeros(len(asked), dtype=torch.bool))
             agreed = self.reader.read(self.draw(captions, GUIDANCE)).agree(asked)
             right.append(agreed["colour"] & agreed["ground"])
