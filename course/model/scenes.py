@@ -75,6 +75,9 @@ class Facts:
     def __len__(self) -> int:
         return len(self.ground)
 
+    def __getitem__(self, index: Tensor) -> "Facts":
+        return Facts(**{name: values[index] for name, values in vars(self).items()})
+
     def captions(self, turned: Tensor) -> list[str]:
         """A caption for each. Where `turned`, (N,), bool, it begins with the second digit."""
         return [self.caption(n, bool(turned[n])) for n in range(len(self))]
