@@ -41,8 +41,8 @@ class Explorer(widgets.VBox):
 
     Args:
         model_file: the shipped model of digits if left out. A model that reads prompts has a line
-            for each prompt, up to ten of them, and they take turns in the ten pictures. One that was
-            distilled draws in its few calls, and has no guidance, steps or sampler to choose.
+            for each prompt, up to ten of them, and they take turns in the ten pictures. One that
+            was distilled draws in its few calls: guidance, steps and sampler are not to be chosen.
         onnx: ONNX Runtime computes the network, from what `course export-model --onnx` wrote.
     """
 
