@@ -118,7 +118,13 @@ PRESETS["flow"] = replace(
 )
 PRESETS["flow-logit"] = replace(PRESETS["flow"], spread="logit_normal")
 # Two digits in a relation: larger pictures, more words, and three times as many steps.
-PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=12, images_per_epoch=32_000, pictures="pairs")
+PRESETS["pairs"] = replace(
+    PRESETS["prompts"],
+    model=replace(PRESETS["prompts"].model, text=TextConfig(places=True)),
+    epochs=12,
+    images_per_epoch=32_000,
+    pictures="pairs",
+)
 
 
 def get_preset(name: str) -> Preset:
