@@ -117,11 +117,11 @@ PRESETS["flow"] = replace(
     PRESETS["laptop"], model=replace(PRESETS["laptop"].model, prediction="flow")
 )
 PRESETS["flow-logit"] = replace(PRESETS["flow"], spread="logit_normal")
-# Two digits in a relation: larger pictures, more words, and three times as many steps.
+# Two digits in a relation: larger pictures, more words, and twice as many steps.
 PRESETS["pairs"] = replace(
     PRESETS["prompts"],
     model=replace(PRESETS["prompts"].model, text=TextConfig(places=True)),
-    epochs=12,
+    epochs=9,
     images_per_epoch=32_000,
     pictures="pairs",
 )
