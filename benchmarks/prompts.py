@@ -9,6 +9,8 @@ encoders   each attribute, for captions of combinations that were in the trainin
            the digit's: "a red seven on blue", "a blue seven on red"
 learning   each attribute after every epoch of `prompts`
 guidance   each attribute over w, beside the product of digit, colour and ground
+sides      of `pairs`, how often the relation is right if the caption begins with the digit on the
+           left or above, and if it begins with the other: "a blue seven right of a red three"
 maps       how much the pixels look at each word, in one picture with less and less noise
 
 What was measured is kept: the same command goes on with what is missing, or was trained anew.
@@ -18,6 +20,7 @@ Minutes for each run on one core. MNIST has to be there if the runs were trained
 import argparse
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -33,7 +36,7 @@ from course.model.pictures import save_picture
 from course.model.prompt_evaluation import ATTRIBUTES, as_dict, shares_of
 from course.model.prompts import read_prompts
 from course.model.sampling import draw
-from course.model.scenes import PARTS, Facts, Reader, make_scenes
+from course.model.scenes import ALONE, PARTS, Reader, make_scenes
 from course.model.word_maps import word_maps
 from course.probing.loading import Implementation
 
@@ -99,12 +102,28 @@ class Model:
         colour = facts.colour.clone()
         colour[:, 0] = facts.ground
         right = []
-        for asked in (facts, Facts(facts.digit, colour, facts.colour[:, 0], facts.layout)):
+        exchanged = replace(facts, colour=colour, ground=facts.colour[:, 0])
+        for asked in (facts, exchanged):
             captions = asked.captions(torch.zeros(len(asked), dtype=torch.bool))
             agreed = self.reader.read(self.draw(captions, GUIDANCE)).agree(asked)
             right.append(agreed["colour"] & agreed["ground"])
         of_one, of_both = torch.cat(right), right[0] & right[1]
         return {"right": self.share(of_one), "both of two": self.share(of_both)}
+
+    def sides(self) -> dict:
+        """How often the relation is right for captions that begin with the first or second digit.
+
+        Both captions ask for the same picture, from the same noise.
+        """
+        facts = self.scenes["seen"].facts
+        two = facts.layout != ALONE
+        right = []
+        for turned in (False, True):
+            captions = facts.captions(torch.full((len(facts),), turned))
+            drawn = self.draw([c for c, pair in zip(captions, two.tolist()) if pair], GUIDANCE)
+            right.append(self.reader.read(drawn).agree(facts[two])["relation"])
+        names = ("from the left or above", "from the right or below", "both")
+        return dict(zip(names, map(self.share, (*right, right[0] & right[1]))))
 
     def share(self, right: Tensor) -> dict:
         return share_dict(share_of(self.ch08, right.sum(), torch.tensor(len(right))))
@@ -169,6 +188,8 @@ def works(model: Model, run: str, out: Path | None) -> dict[str, Callable[[], di
         for guidance in SCALES:
             todo[f"{run} w {guidance:g}"] = lambda w=guidance: model.attributes(w)
         todo[f"{run} grid"] = lambda: shown(f"{run}_grid", model.grid())
+    if run == "pairs":
+        todo["pairs sides"] = model.sides
     if run == "prompts":
         todo["maps"] = lambda: shown("maps", model.maps())
         for file in (model.folder / "models").glob("epoch_*.pt"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from course.model.exported import Exported
+from course.model.models import SHIPPED_FEW
 from course.model.sampling import draw
 from course.pages.explorer import ASKS, FRAMES, Explorer
 
@@ -80,3 +81,22 @@ def test_any_digit_asks_for_none():
 def test_it_takes_the_exported_network_too():
     pytest.importorskip("onnxruntime")
     assert isinstance(Explorer(onnx=True)._model, Exported)
+
+
+def test_a_distilled_model_draws_in_its_calls_and_leaves_nothing_to_choose():
+    explorer = Explorer(SHIPPED_FEW)
+    calls = explorer._config.calls
+    wanted, _ = draw(
+        explorer._impl,
+        explorer._model,
+        explorer._config,
+        list(range(10)),
+        guidance=0,
+        num_steps=calls,
+        sampler="ddim",
+        seed=explorer.seed.value,
+    )
+    assert torch.equal(explorer.film[-1], wanted)
+    settings = (explorer.guidance, explorer.steps, explorer.sampler)
+    assert all(setting.disabled for setting in settings)
+    assert calls == 1 and "w = 0, 1 step of ddim" in explorer.words.value

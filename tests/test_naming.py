@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ import torch
 from benchmarks import naming
 from course import ROOT, cli
 from course.grading import code as grading_code
-from course.grading.answers import misconceptions_of
+from course.grading import recognition
+from course.grading.answers import Answers, misconceptions_of
 from course.grading.checking import checks_of, listed
 from course.grading.code import LoadedCode, LocalCode, NoVerdict, Overlay, answer_code
 from course.grading.grader import Grader, Outcome, judge
@@ -270,3 +272,34 @@ def test_the_page_shows_the_benchmarks_table():
     table = naming.table(records)
     assert len(table) == 2 + len(chapters()) + 1
     assert "\n".join(table) in (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+
+
+def test_a_mistake_that_is_written_in_two_ways_has_one_name():
+    answers = Answers()
+    answers.edit("1.1", "halved", "Whole, please.", ("num_steps, dtype", "num_steps // 2, dtype"))
+    answers.again("1.1", "halved", ("beta_end, num_steps, dtype", "beta_end / 2, num_steps, dtype"))
+
+    @answers.wrong_again("1.1", "halved")
+    def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
+        return torch.full((num_steps,), beta_start)
+
+    assert [answer.name for answer in answers.all] == ["halved"] * 3
+    assert [answer.number for answer in answers.all] == [1, 2, 3]
+    assert len({answer.help for answer in answers.all}) == 1
+    assert len({answer.file for answer in answers.all}) == 3
+    with pytest.raises(ValueError, match="1.1 has no 'doubled' yet"):
+        answers.again("1.1", "doubled", ("num_steps, dtype", "2 * num_steps, dtype"))
+
+
+def test_two_ways_to_write_a_mistake_do_not_hide_its_name(monkeypatch, solutions):
+    """Both do the same as the code under test, and both have the same name: that is the name."""
+    known = misconceptions_of("1.1")
+    twice = (*known, replace(known[0], number=2))
+    monkeypatch.setattr(recognition, "misconceptions_of", lambda exercise: twice)
+    for cache in (recognition.candidates_of, recognition._code):
+        cache.cache_clear()
+    try:
+        assert first_outcome(solutions, "1.1", **known[0].symbols).misconception == known[0].name
+    finally:
+        for cache in (recognition.candidates_of, recognition._code):
+            cache.cache_clear()

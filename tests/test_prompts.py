@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from benchmarks import prompts as benchmark
 from course import CourseError
@@ -13,12 +14,20 @@ from course.cli import main
 from course.grading.mixture import Mixture
 from course.model import PRESET_NAMES, evaluation, prompt_evaluation, sampling
 from course.model.data import load_images
-from course.model.models import SHIPPED, TextConfig, build_model, load_model, save_model, ship
+from course.model.models import (
+    SHIPPED,
+    TextConfig,
+    build_model,
+    load_model,
+    save_model,
+    ship,
+    with_places,
+)
 from course.model.prompt_evaluation import PromptEvaluation, as_dict, flags
 from course.model.prompts import for_scenes, read_prompts, text_of, with_captions
 from course.model.rehearsal import rehearse_network, small
 from course.model.sampling import draw
-from course.model.scenes import PARTS, make_scenes
+from course.model.scenes import ALONE, PARTS, make_scenes
 from course.model.training import PRESETS, Run
 from course.model.word_maps import word_maps
 from course.pages.explorer import COUNT, Explorer
@@ -183,6 +192,35 @@ def test_each_reader_of_captions_is_built_and_what_it_is_made_of_is_known(soluti
     assert called == {"cross": {"9.2", "9.3", "9.5"}, "pooled": {"9.2", "9.5"}, "bag": {"9.5"}}
 
 
+def test_pixels_that_look_at_words_can_be_told_where_they_are(solutions, tmp_path):
+    config = replace(CONFIG, text=replace(TEXT, places=True))
+    model = build_model(solutions, config).eval()
+    save_model(tmp_path / "m.safetensors", model, config)
+    again = load_model(tmp_path / "m.safetensors", solutions)[0]
+    x = torch.randn(2, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    tokens = read_prompts(solutions, TEXT, [SEVEN, FOUR])[0]
+    asked = (x, torch.tensor([10, 500]), tokens)
+    assert torch.equal(model(*asked), again(*asked))
+    assert word_maps(solutions.chapter("ch09_prompts"), model, *asked, tokens != 0).shape[0] == 2
+
+    class Given(nn.Module):
+        """In the place of the attention: what it is given comes back."""
+
+        def __init__(self, *sizes):
+            super().__init__()
+
+        def forward(self, x, words, mask):
+            return x
+
+    placed = with_places(Given)(4, 8, 2, 2)
+    nn.init.zeros_(placed.places.bias)
+    placed.places.weight.data = torch.tensor([[1.0, 0], [0, 1], [0, 0], [2, -1]])
+    x = torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    row, column = torch.linspace(-1, 1, 3)[:, None], torch.linspace(-1, 1, 5)
+    added = torch.stack([row + 0 * column, 0 * row + column, 0 * row * column, 2 * row - column])
+    assert torch.allclose(placed(x, None, None), x + added, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -339,13 +377,15 @@ def test_pictures_that_show_what_was_asked_are_right_and_others_are_flagged(
     )
 
 
-def test_of_pairs_binding_and_relation_count_where_there_are_two(solutions):
+def test_of_pairs_each_attribute_counts_where_the_caption_says_something_of_it(solutions):
     ch08 = solutions.chapter("ch08_evaluation")
     generator = torch.Generator().manual_seed(0)
     facts = make_scenes("pairs", load_images("mnist5k"), 50, generator).facts
     shares = prompt_evaluation.shares_of(ch08, "pairs", facts, facts)
     assert shares["digit"].count == shares["all"].count == 50
-    assert shares["binding"].count == shares["relation"].count == int((facts.layout > 0).sum()) < 50
+    two = int((facts.layout > 0).sum())
+    assert shares["binding"].count == shares["relation"].count == two < 50
+    assert shares["size"].count == shares["place"].count == 50 - two > 0
 
 
 def test_evaluate_measures_each_part_of_a_caption(saved, capsys, monkeypatch):
@@ -416,6 +456,30 @@ def test_the_command_behind_the_chapters_figures(tmp_path, solutions, monkeypatc
     save_model(file, build_model(solutions, bag), bag)
     benchmark.measure(tmp_path, 12, 0, record, None)
     assert [n for n, f in record["measured"].items() if "again" in f] == ["encoder bag"]
+
+
+def test_the_relation_is_measured_from_both_sides(tmp_path, solutions, monkeypatch):
+    """Of painted pictures it is right; of pictures with the second digit first it never is."""
+    config = replace(for_scenes(SMOKE.model, "pairs"), data="pairs of mnist5k")
+    file = tmp_path / "models" / "model.safetensors"
+    save_model(file, build_model(solutions, config), config)
+    model = benchmark.Model(tmp_path, 40, 0)
+    scenes = model.scenes["seen"]
+    two = scenes.facts.layout != ALONE
+    painted = scenes.pixels(two) / 127.5 - 1
+    turned = []
+
+    def draw_first_side_only(captions, guidance):
+        turned.append(captions)
+        return painted if len(turned) == 1 else painted.flip(2, 3)
+
+    monkeypatch.setattr(model, "draw", draw_first_side_only)
+    right = model.sides()
+    assert right["from the left or above"]["value"] > 0.9
+    assert right["from the right or below"]["value"] == right["both"]["value"] == 0
+    assert all(" left of " in c or " above " in c for c in turned[0])
+    assert all(" right of " in c or " below " in c for c in turned[1])
+    assert len(turned[0]) == len(turned[1]) == int(two.sum())
 
 
 # The explorer

@@ -1,5 +1,7 @@
 """The sets with captions: what is in them, what is kept out, and a reader that can be believed."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,13 +10,18 @@ from course.model.data import load_images
 from course.model.scenes import (
     ALONE,
     COLOURS,
+    GROUNDS,
     HELD_OUT,
     HELD_OUT_PAIRS,
+    LARGE,
     LENGTHS,
+    MIDDLE,
     NOTHING,
     PARTS,
+    PLACES,
     SIZES,
-    WORDS,
+    SMALL,
+    VOCABULARIES,
     Facts,
     Reader,
     make_scenes,
@@ -48,10 +55,12 @@ def test_the_reader_does_not_see_what_was_not_painted(kind):
     wrong = {
         "digit": torch.where(there, (facts.digit + 1) % 10, NOTHING),
         "colour": torch.where(there, (facts.colour + 1) % len(COLOURS), NOTHING),
-        "ground": (facts.ground + 1) % len(COLOURS),
+        "ground": (facts.ground + 1) % len(GROUNDS),
     }
+    if kind == "pairs":
+        wrong |= {"size": 1 - facts.size, "place": (facts.place + 1) % len(PLACES)}
     for name, values in wrong.items():
-        asked = Facts(**{**vars(facts), name: values})
+        asked = replace(facts, **{name: values})
         agreed = seen.agree(asked)
         assert agreed[name].double().mean() < 0.15 and agreed["all"].double().mean() < 0.02, name
 
@@ -61,10 +70,9 @@ def test_a_pair_whose_colours_or_places_are_exchanged_is_another_pair():
     facts, pair = scenes.facts, scenes.facts.layout != ALONE
     other_digits = facts.digit[:, 0] != facts.digit[:, 1]
     seen = Reader().read(pictures(scenes))
-    colours_exchanged = seen.agree(Facts(**{**vars(facts), "colour": facts.colour.flip(1)}))
-    both_exchanged = seen.agree(
-        Facts(**{**vars(facts), "digit": facts.digit.flip(1), "colour": facts.colour.flip(1)})
-    )
+    colours = replace(facts, colour=facts.colour.flip(1))
+    colours_exchanged = seen.agree(colours)
+    both_exchanged = seen.agree(replace(colours, digit=facts.digit.flip(1)))
     assert colours_exchanged["colour"].all() and not colours_exchanged["relation"][pair].any()
     assert colours_exchanged["binding"][pair & other_digits].double().mean() < 0.02
     assert both_exchanged["binding"].double().mean() > 0.98
@@ -91,20 +99,24 @@ def test_what_is_held_out_is_not_in_what_is_seen_and_all_else_is(kind):
 
 def test_a_caption_can_be_told_from_either_side():
     facts = Facts(
-        digit=torch.tensor([[3, 7], [3, 7], [4, NOTHING]]),
-        colour=torch.tensor([[0, 3], [4, 5], [1, NOTHING]]),
-        ground=torch.tensor([4, 2, 5]),
-        layout=torch.tensor([1, 2, 0]),
+        digit=torch.tensor([[3, 7], [3, 7], [4, NOTHING], [4, NOTHING]]),
+        colour=torch.tensor([[0, 3], [4, 5], [1, NOTHING], [1, NOTHING]]),
+        ground=torch.tensor([4, 2, 5, 6]),
+        layout=torch.tensor([1, 2, ALONE, ALONE]),
+        size=torch.tensor([LARGE, LARGE, LARGE, SMALL]),
+        place=torch.tensor([MIDDLE, MIDDLE, MIDDLE, 3]),
     )
-    assert facts.captions(torch.tensor([False, False, False])) == [
+    assert facts.captions(torch.zeros(4, dtype=torch.bool)) == [
         "a red three left of a blue seven on white",
         "a white three above a black seven on green",
         "a yellow four on black",
+        "a small yellow four on grey at the bottom left",
     ]
-    assert facts.captions(torch.tensor([True, True, True])) == [
+    assert facts.captions(torch.ones(4, dtype=torch.bool)) == [
         "a blue seven right of a red three on white",
         "a black seven below a white three on green",
         "a yellow four on black",
+        "a small yellow four on grey at the bottom left",
     ]
 
 
@@ -113,7 +125,7 @@ def test_captions_fit_the_row_and_the_vocabulary(kind):
     captions = some(kind).captions
     assert max(len(caption.split()) for caption in captions) + 1 == LENGTHS[kind]
     used = {word for caption in captions for word in caption.split()}
-    assert used <= set(WORDS) and (kind == "scenes" or used == set(WORDS))
+    assert used == set(VOCABULARIES[kind])
 
 
 @pytest.mark.parametrize("kind", SIZES)
@@ -124,9 +136,11 @@ def test_the_same_generator_gives_the_same_set(kind):
 
 
 def test_colours_are_far_from_each_other():
-    palette = torch.tensor(list(COLOURS.values())).double()
-    apart = torch.cdist(palette, palette) + 1000 * torch.eye(len(COLOURS))
-    assert apart.min() > 150  # of 441 between black and white
+    palette = torch.tensor(list(GROUNDS.values())).double()
+    apart = torch.cdist(palette, palette) + 1000 * torch.eye(len(GROUNDS))  # of 441 at most
+    digits = len(COLOURS)
+    assert apart[:digits, :digits].min() > 150
+    assert apart.min() > 100
 
 
 def test_another_kind_or_part_is_refused():

@@ -34,6 +34,7 @@ from course.syllabus import FAILED, PASSED, Exercise, chapters
 
 SECONDS_TO_JUDGE = 120.0  # of computing, for one submission
 MEMORY_TO_JUDGE = 1 << 30  # bytes, for one submission
+PREPARED = 450 << 20  # bytes that hold what all known answers do in all checks
 # Verdicts depend on these.
 MACHINERY = (ROOT / "checks", ROOT / "solutions", PACKAGE / "grading", PACKAGE / "probing")
 
@@ -99,6 +100,7 @@ class Batch:
         results = {name: found for name in self.submissions if (found := self._at_once(name))}
         left = [name for name in self.submissions if name not in results]
         bar = tqdm(total=len(self.submissions), initial=len(results), unit="", disable=quiet)
+        prepares = len(left) > 2 * self.jobs and memory_needed(self.jobs) + PREPARED < memory_here()
         with self.sandbox, bar:
             if left:
                 self._grade_the_reference()
@@ -107,7 +109,7 @@ class Batch:
             for name, answer in run_many(calls, self.jobs, seconds):
                 results[name] = self._result(name, answer)
                 bar.update()
-                if len(left) > 2 * self.jobs:
+                if prepares:
                     self._prepare_for_more(results[name])
         return [results[name] for name in sorted(results)]
 

@@ -471,7 +471,7 @@ def _memory(jobs: int) -> int:
 
 def memory_needed(jobs: int) -> int:
     """Bytes that grading so many submissions at a time takes, measured with the reference."""
-    first, further = (850, 450) if torch.version.cuda else (530, 280)
+    first, further = (900, 450) if torch.version.cuda else (620, 280)
     return (first + further * (jobs - 1)) << 20
 
 

@@ -88,6 +88,8 @@ def _table(exercise: Exercise) -> list[str]:
         "|---|---|---|---|",
     ]
     for answer in misconceptions_of(exercise.id):
+        if answer.number > 1:  # written otherwise
+            continue
         outcome = verdict(answer)
         cells = (answer.name, outcome.title, outcome.expected, answer.help)
         lines.append(f"| {' | '.join(cell(text) for text in cells)} |")

@@ -15,6 +15,13 @@ that is the reference with a few places changed says just these, each as (old, n
 
     answers.edit("1.2", "the cosine is not squared", "alpha_bar ...", (".cos() ** 2", ".cos()"))
 
+The same mistake written otherwise, so that the code does something else, has the same name:
+
+    answers.again("1.2", "the cosine is not squared", (".cos() ** 2", ".cos().abs()"))
+
+    @answers.wrong_again("1.2", "the cosine is not squared")
+    def cosine_betas(num_steps, s=0.008, max_beta=0.999): ...
+
 In an exercise that is a fault to be mended, `answers.planted` names that fault.
 """
 
@@ -23,7 +30,7 @@ import functools
 import importlib
 import linecache
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from course import ROOT, packed
@@ -39,12 +46,13 @@ class Answer:
     help: str  # for a wrong answer: the sentence that leads out of it
     symbols: dict[str, Any]
     text: str = ""  # the code, if it is an edit of the reference's
+    number: int = 1  # which of the ways to write this mistake
 
     @property
     def file(self) -> str:
         """The file that holds the code, or an edit's name in its place."""
         if self.text:
-            return f"<{self.exercise} {self.name}>"
+            return f"<{self.exercise} {self.name}{f' {self.number}' if self.number > 1 else ''}>"
         return sys.modules[next(iter(self.symbols.values())).__module__].__file__
 
 
@@ -62,6 +70,17 @@ class Answers:
         """Register the function or class below as an equivalent of the reference."""
         return self._register(exercise, name, "")
 
+    def wrong_again(self, exercise: str, name: str):
+        """Register the function or class below as another way to write a misconception."""
+        first = self._first(exercise, name)
+
+        def decorate(code: Any) -> Any:
+            number = self._ways(exercise, name) + 1
+            self.all.append(replace(first, symbols={code.__name__: code}, text="", number=number))
+            return code
+
+        return decorate
+
     def _register(self, exercise: str, name: str, help: str):
         def decorate(code: Any) -> Any:
             for answer in self.all:
@@ -72,6 +91,16 @@ class Answers:
             return code
 
         return decorate
+
+    def _first(self, exercise: str, name: str) -> Answer:
+        for answer in self.all:
+            if (answer.exercise, answer.name) == (exercise, name):
+                return answer
+        raise ValueError(f"{exercise} has no {name!r} yet that could be written again")
+
+    def _ways(self, exercise: str, name: str) -> int:
+        """How many ways to write a misconception are registered."""
+        return sum((answer.exercise, answer.name) == (exercise, name) for answer in self.all)
 
     def planted(self, exercise: str, name: str, help: str) -> None:
         """Register the fault that an exercise is given with as a misconception."""
@@ -86,6 +115,19 @@ class Answers:
         Raises:
             ValueError: if a place is not found, or found more than once.
         """
+        self._edit(Answer(exercise, name, help, {}), places)
+
+    def again(self, exercise: str, name: str, *places: tuple[str, str]) -> None:
+        """Register other changes of the reference that come from a misconception named before.
+
+        Raises:
+            ValueError: as `edit`, and if there is no such misconception yet.
+        """
+        first, number = self._first(exercise, name), self._ways(exercise, name) + 1
+        self._edit(replace(first, symbols={}, number=number), places)
+
+    def _edit(self, answer: Answer, places: tuple[tuple[str, str], ...]) -> None:
+        exercise, name = answer.exercise, answer.name
         before = reference_code(exercise)
         after = dict(before)
         for old, new in places:
@@ -94,7 +136,7 @@ class Answers:
                 raise ValueError(f"{exercise} {name!r}: {old!r} is found {found} times, not once")
             after = {symbol: text.replace(old, new) for symbol, text in after.items()}
         changed = [symbol for symbol in after if after[symbol] != before[symbol]]
-        answer = Answer(exercise, name, help, {}, "\n\n".join(after[s] for s in changed))
+        answer = replace(answer, text="\n\n".join(after[symbol] for symbol in changed))
         names = dict(vars(importlib.import_module(f"solutions.{find_exercise(exercise).chapter}")))
         exec(compile(answer.text, answer.file, "exec"), names)
         answer.symbols.update((symbol, names[symbol]) for symbol in changed)

@@ -109,7 +109,7 @@ def reference() -> LocalCode:
     return LocalCode("solutions")
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=4096)  # more than there are checks
 def reference_evidence(check: Check, seed: int) -> Evidence:
     """What the reference brings back on the same inputs.
 

@@ -111,11 +111,16 @@ def make_all(key: Key, seed: int) -> list[Item]:
 
 def keys_of(exercise_id: str) -> list[Key]:
     """Sound code first, and then each known mistake."""
-    return [Key(exercise_id), *(Key(exercise_id, a.name) for a in misconceptions_of(exercise_id))]
+    return [Key(exercise_id), *(Key(exercise_id, a.name) for a in _mistakes(exercise_id))]
+
+
+def _mistakes(exercise_id: str) -> list[Answer]:
+    """Each misconception in the first of the ways to write it."""
+    return [answer for answer in misconceptions_of(exercise_id) if answer.number == 1]
 
 
 def _named(exercise_id: str, name: str) -> Answer:
-    return next(a for a in misconceptions_of(exercise_id) if a.name == name)
+    return next(a for a in _mistakes(exercise_id) if a.name == name)
 
 
 def _choices(answer: str, others: list[str], pick: random.Random) -> tuple[str, ...]:
@@ -137,8 +142,7 @@ def _seen(exercise_id: str, look: Look, seed: int) -> tuple[Shown | None, dict[s
     if sound is None:
         return None, {}
     shown = {
-        answer.name: look.at(answer_code(answer).module, seed)
-        for answer in misconceptions_of(exercise_id)
+        answer.name: look.at(answer_code(answer).module, seed) for answer in _mistakes(exercise_id)
     }
     return sound, {name: one for name, one in shown.items() if one and one.differs(sound)}
 
@@ -184,7 +188,7 @@ def _of_code(key: Key, pick: random.Random) -> Item | None:
     code, sound = code.strip("\n"), sound.strip("\n")
     others = [
         other.name
-        for other in misconceptions_of(key.exercise)
+        for other in _mistakes(key.exercise)
         if set(other.symbols) <= set(symbols) and _caught_by(other) & passes
         if other.name != key.mistake
     ]

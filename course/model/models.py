@@ -43,6 +43,7 @@ class TextConfig:
     dim: int = 64  # of a word's vector
     heads: int = 4
     encoder: str = "cross"  # one of ENCODERS
+    places: bool = False  # are pixels that look at the words told where they are?
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def _prompt_unet(impl: Implementation, config: ModelConfig) -> nn.Module:
         groups=config.groups,
         cross_attention=text.encoder == "cross",
     )
+    look = with_places(ch09.CrossAttention) if text.places else ch09.CrossAttention
     vocab_size = len(ch09.make_vocabulary(list(text.words)))
     if text.encoder == "bag":
         encoder = ch09.BagOfWords(vocab_size, text.length, text.dim)
@@ -137,8 +139,33 @@ def _prompt_unet(impl: Implementation, config: ModelConfig) -> nn.Module:
         unet_config,
         ch03.TimeEmbedding(config.time_dim, unet_config.cond_dim),
         encoder,
-        ch09.PromptBlocks(ch04.ResBlock, ch04.Downsample, ch04.Upsample, ch09.CrossAttention),
+        ch09.PromptBlocks(ch04.ResBlock, ch04.Downsample, ch04.Upsample, look),
     )
+
+
+def with_places(cross_attention: type[nn.Module]) -> type[nn.Module]:
+    """Chapter 09's CrossAttention for pixels that know in which row and column they are.
+
+    A convolution sees the same wherever it is. So a pixel has to guess its place from the padding
+    at the edges, before it can look for the word that matters there. Here each channel is given a
+    learned multiple of the row and of the column, which run from -1 to 1 (Liu et al. 2018,
+    "CoordConv").
+    """
+
+    class Placed(nn.Module):
+        def __init__(self, channels: int, word_dim: int, heads: int, groups: int):
+            super().__init__()
+            self.places = nn.Linear(2, channels)
+            self.look = cross_attention(channels, word_dim, heads, groups)
+
+        def forward(self, x: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+            """x (B, C, H, W), words (B, L, D), mask (B, L) -> (B, C, H, W)."""
+            sides = (torch.linspace(-1, 1, side, device=x.device) for side in x.shape[2:])
+            grid = torch.stack(torch.meshgrid(*sides, indexing="ij"), dim=-1)  # (H, W, 2)
+            place = self.places(grid).permute(2, 0, 1)  # (C, H, W)
+            return self.look(x + place, words, mask)
+
+    return Placed
 
 
 def build_schedule(impl: Implementation, config: ModelConfig):

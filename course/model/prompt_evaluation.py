@@ -32,10 +32,11 @@ from course.model.models import Implementation
 from course.model.prompts import load_scenes
 from course.model.scenes import ALONE, PARTS, SIZES, Facts, Reader, make_scenes
 
-ATTRIBUTES = {  # what is measured; with one digit there is nothing to bind, and no relation
+ATTRIBUTES = {  # what is measured
     "scenes": ("digit", "colour", "ground", "all"),
-    "pairs": ("digit", "colour", "ground", "binding", "relation", "all"),
+    "pairs": ("digit", "colour", "ground", "binding", "relation", "size", "place", "all"),
 }
+OF_TWO, OF_ONE = ("binding", "relation"), ("size", "place")  # and of how many digits, if not of all
 FACTORS = ("digit", "colour", "ground")  # of the product
 
 Shares = dict[str, dict[str, Share]]  # of each part, "seen" or "held out", of each attribute
@@ -108,11 +109,15 @@ class PromptEvaluation(Measuring):
 
 
 def shares_of(ch08: ModuleType, kind: str, seen: Facts, asked: Facts) -> dict[str, Share]:
-    """How often what was seen is what was asked for; of binding and relation, in pairs alone."""
-    agreed, two = seen.agree(asked), asked.layout != ALONE
+    """How often what was seen is what was asked for, where a caption says something about it."""
+    agreed, alone = seen.agree(asked), asked.layout == ALONE
     shares = {}
     for name in ATTRIBUTES[kind]:
-        right = agreed[name][two] if name in ("binding", "relation") else agreed[name]
+        right = agreed[name]
+        if name in OF_TWO:
+            right = right[~alone]
+        elif name in OF_ONE:
+            right = right[alone]
         shares[name] = share_of(ch08, right.sum(), torch.tensor(len(right)))
     return shares
 

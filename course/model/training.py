@@ -117,8 +117,14 @@ PRESETS["flow"] = replace(
     PRESETS["laptop"], model=replace(PRESETS["laptop"].model, prediction="flow")
 )
 PRESETS["flow-logit"] = replace(PRESETS["flow"], spread="logit_normal")
-# Two digits in a relation: larger pictures, more words, and three times as many steps.
-PRESETS["pairs"] = replace(PRESETS["prompts"], epochs=12, images_per_epoch=32_000, pictures="pairs")
+# Two digits in a relation: larger pictures, more words, and twice as many steps.
+PRESETS["pairs"] = replace(
+    PRESETS["prompts"],
+    model=replace(PRESETS["prompts"].model, text=TextConfig(places=True)),
+    epochs=9,
+    images_per_epoch=32_000,
+    pictures="pairs",
+)
 
 
 def get_preset(name: str) -> Preset:

@@ -41,7 +41,8 @@ class Explorer(widgets.VBox):
 
     Args:
         model_file: the shipped model of digits if left out. A model that reads prompts has a line
-            for each prompt, up to ten of them, and they take turns in the ten pictures.
+            for each prompt, up to ten of them, and they take turns in the ten pictures. One that
+            was distilled draws in its few calls: guidance, steps and sampler are not to be chosen.
         onnx: ONNX Runtime computes the network, from what `course export-model --onnx` wrote.
     """
 
@@ -71,6 +72,11 @@ class Explorer(widgets.VBox):
         self.steps = wide(widgets.IntSlider, "steps", value=20, min=2, max=200)
         self.sampler = wide(widgets.Dropdown, "sampler", options=SAMPLERS, value="2m")
         self.seed = wide(widgets.BoundedIntText, "seed", value=4, max=10**6)
+        if self._config.calls:  # distilled: there is one way to draw with it
+            self.guidance.value, self.sampler.value = 0.0, "ddim"
+            self.steps.min = self.steps.value = self._config.calls
+            for setting in (self.guidance, self.steps, self.sampler):
+                setting.disabled = True
         self.draw_button = widgets.Button(description="Draw", icon="pencil")
         self.stop_button = widgets.Button(description="Stop", icon="stop", disabled=True)
         self.bar = wide(widgets.IntProgress, "progress")
@@ -133,8 +139,10 @@ class Explorer(widgets.VBox):
         else:
             self.bar.value = self.bar.max
             self._say(
-                "asked for {}: w = {guidance:g}, {num_steps} steps of {sampler}, seed {seed} "
-                "(model trained on {})".format(words, self._config.data, **settings)
+                "asked for {}: w = {guidance:g}, {num_steps} step{} of {sampler}, seed {seed} "
+                "(model trained on {})".format(
+                    words, "s" * (self.steps.value > 1), self._config.data, **settings
+                )
             )
             self._show(film)
         finally:
