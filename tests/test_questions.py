@@ -402,7 +402,7 @@ def test_a_class_is_counted_whatever_the_files_hold(handed_in):
     }
     assert answers.asked[0].wrong == "0.13" and answers.asked[-1].question == SENTENCES[0]
     page = class_report([], answers=answers)
-    assert "1 of 3 submissions have answers; 1 more have an answers.json that cannot be" in page
+    assert "1 of 3 submissions have answers; an answers.json that cannot be read: 1" in page
     assert "0.13</bdi> (1)" in page and CHOICES[0].id in page
     assert "The question that was missed most" in lesson([], answers)
     console = Console(width=80)

@@ -210,7 +210,7 @@ def _questions(answers: ClassAnswers) -> str:
     there = answers.submissions - answers.without - len(answers.unreadable)
     words = f"{there} of {answers.submissions} submissions have answers"
     if answers.unreadable:
-        words += f"; {len(answers.unreadable)} more have an answers.json that cannot be read"
+        words += f"; an answers.json that cannot be read: {len(answers.unreadable)}"
     headings = ("question", "answered", "right at first", "in the end", "most frequent wrong one")
     return section(
         "Questions at the ends of the chapters",
