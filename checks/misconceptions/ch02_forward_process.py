@@ -1427,9 +1427,9 @@ answers.edit(
 
 answers.edit(
     "2.5",
-    "x_t taken for x_{t-1} as it is",
-    "Step t has shrunk x_{t-1} by sqrt(alpha_t) before the noise came. To say where x_{t-1} was, "
-    "undo that.",
+    "alpha_t without its root in the weight of x_t",
+    "Step t has shrunk x_{t-1} by the amplitude sqrt(alpha_t) before the noise came. Say where "
+    "x_{t-1} was by undoing that, and the weight of x_t has the root in it.",
     ("1 / alphas.sqrt()  #", "torch.ones_like(alphas)  #"),
 )
 
@@ -1462,13 +1462,6 @@ answers.edit(
     ("combine(from_x0, var_x0, nothing, var_xt)", "combine(from_x0, var_x0, from_xt, var_xt)"),
 )
 
-
-answers.edit(
-    "2.5",
-    "alpha_t without its root in the weight of x_t",
-    "x_t carries x_{t-1} scaled by the amplitude sqrt(alpha_t), so the root appears in its weight.",
-    ("posterior_xt_coef=xt_coef", "posterior_xt_coef=(alphas.sqrt() * xt_coef)"),
-)
 
 answers.edit(
     "2.5",
