@@ -172,6 +172,26 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     return torch.stack(betas)
 
 
+answers.edit(
+    "1.1",
+    "the ends stretched by 1000 / T",
+    "Other code does that so that 0.0001 and 0.02 suit any number of steps. Here the ends are the "
+    "caller's, whatever the number of steps is.",
+    (
+        "(beta_start, beta_end, num",
+        "(1000 / num_steps * beta_start, 1000 / num_steps * beta_end, num",
+    ),
+)
+
+answers.edit(
+    "1.1",
+    "a single step let through",
+    "One beta cannot be beta_start and beta_end at once, so num_steps = 1 is refused too, as the "
+    "first lines had it.",
+    ("num_steps < 2", "num_steps < 1"),
+)
+
+
 # 1.2
 
 
@@ -361,6 +381,84 @@ answers.edit(
 answers.edit("1.2", "float64 handed out", HANDED_OUT_FLOAT64, (".float()", ""))
 
 
+answers.again("1.2", "never above 0.999, whatever max_beta says", ("max=max_beta", "max=0.999"))
+
+answers.again("1.2", "a floor under the betas", ("max=max_beta", "min=1e-4, max=max_beta"))
+
+answers.again(
+    "1.2",
+    "alpha_bars instead of betas",
+    ("1 - f[1:] / f[:-1]", "f[1:] / f[0]"),
+    (".clamp(max=max_beta)", ""),
+)
+
+answers.again(
+    "1.2",
+    "T points of f, with a 1 put in front",
+    (
+        "torch.arange(num_steps + 1, dtype=torch.float64) / num_steps",
+        "torch.linspace(0, 1, num_steps, dtype=torch.float64)",
+    ),
+    ("    betas =", "    f = torch.cat([f[:1], f])\n    betas ="),
+)
+
+answers.edit(
+    "1.2",
+    "the curve one step late",
+    "After step t = 0 the curve is at f(1 / T), not at f(0). If alpha_bar_t comes from f(t / T), "
+    "the first step does nothing, and the end of the curve is missing.",
+    ("num_steps + 1, dtype", "num_steps, dtype"),
+    ("1 - f[1:] / f[:-1]", "1 - f / torch.cat([f[:1], f[:-1]])"),
+)
+
+answers.edit(
+    "1.2",
+    "1 instead of f(0) before the first step",
+    "The offset s shifts the curve, so f(0) is a little below 1. alpha_bar is f divided by f(0).",
+    ("    betas =", "    f[0] = 1\n    betas ="),
+)
+
+answers.edit(
+    "1.2",
+    "the number 0.008 written into the code",
+    "It is only the default. Use s, so that a caller can choose another offset.",
+    ("    u =", "    s = 0.008\n    u ="),
+)
+
+answers.edit(
+    "1.2",
+    "a floor under alpha_bar instead of a ceiling on beta",
+    "max_beta limits what a single step adds. A floor under the curve changes several betas near "
+    "its end, and may make the last one 0. Limit the betas themselves.",
+    (
+        "f[1:] / f[:-1]",
+        "(f / f[0]).clamp(min=1 - max_beta)[1:] / (f / f[0]).clamp(min=1 - max_beta)[:-1]",
+    ),
+    (".clamp(max=max_beta)", ""),
+)
+
+answers.edit(
+    "1.2",
+    "the angle squared instead of the cosine",
+    "cos(x)^2 means that the cosine is taken first and squared then.",
+    ("(u + s) / (1 + s) * math.pi / 2) ** 2", "((u + s) / (1 + s) * math.pi / 2) ** 2)"),
+)
+
+answers.edit(
+    "1.2",
+    "only the last beta clipped",
+    "With a small max_beta more than one beta is too large. Limit them all.",
+    ("return betas.clamp(max=max_beta)", "betas[-1] = max_beta\n    return betas"),
+)
+
+answers.edit(
+    "1.2",
+    "a single step let through",
+    "num_steps = 1 is refused too, as the first lines had it.",
+    ("num_steps < 2", "num_steps < 1"),
+)
+
+
 # 1.3
 
 
@@ -485,8 +583,8 @@ answers.edit(
 answers.edit(
     "1.3",
     "too few halvings",
-    "Ten halvings leave an interval of a thousandth, and a small beta_end needs to be known far "
-    "better than that. Halvings are cheap: take forty.",
+    "Ten halvings leave an interval of a thousandth, a few more one of a ten-thousandth. A small "
+    "beta_end needs to be known far better than that, and halvings are cheap: take forty.",
     ("range(40)", "range(10)"),
 )
 
@@ -516,7 +614,7 @@ answers.edit(
 
 answers.edit(
     "1.3",
-    "nothing above 0.5 tried",
+    "no large beta_end tried",
     "With few steps each has to add much noise, so beta_end may be close to 1. Begin with 1 as the "
     "upper bound.",
     ("beta_start, 1.0", "beta_start, 0.5"),
@@ -533,8 +631,8 @@ answers.edit(
 @answers.wrong(
     "1.3",
     "a tolerance that does not fit so small a share",
-    "1e-4 looks small, but a schedule's last alpha_bar is smaller still. Compare the two by their "
-    "ratio, or halve a fixed number of times.",
+    "It looks small, but a schedule's last alpha_bar may be smaller still. Compare the two by "
+    "their ratio, or halve a fixed number of times.",
 )
 def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
     low, high = beta_start, 1.0
@@ -593,6 +691,73 @@ def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
 )
 def matching_beta_end(num_steps, final_alpha_bar, beta_start=1e-4):
     return min(0.02 * 1000 / num_steps, 1 - 1e-9)
+
+
+answers.edit(
+    "1.3",
+    "all in float32",
+    "float32 keeps about seven digits, so 1 minus a tiny beta is just 1, and a thousand factors "
+    "add a thousand roundings. Turn the betas into float64 first, and the result into float32.",
+    ("betas.double()", "betas.float()"),
+)
+
+answers.edit(
+    "1.3",
+    "exp of minus the sum of the betas",
+    "exp(-beta) is nearly 1 - beta as long as beta is small, and no more than nearly. Multiply the "
+    "factors themselves.",
+    ("torch.cumprod(alphas, dim=0)", "torch.exp(-torch.cumsum(betas.double(), dim=0))"),
+)
+
+answers.edit(
+    "1.3",
+    "1 minus the product of the betas",
+    "First 1 - beta for each step, which is what it keeps, then the product of these. The other "
+    "way round it is a different number.",
+    ("torch.cumprod(alphas, dim=0)", "(1 - torch.cumprod(betas.double(), dim=0))"),
+)
+
+answers.edit(
+    "1.3",
+    "1000 steps, whatever num_steps is",
+    "1000 is the paper's length. The length is the caller's: hand num_steps to linear_betas.",
+    ("linear_betas(num_steps, beta_start, middle)", "linear_betas(1000, beta_start, middle)"),
+)
+
+answers.again("1.3", "no large beta_end tried", ("beta_start, 1.0", "beta_start, 0.1"))
+answers.again("1.3", "no large beta_end tried", ("beta_start, 1.0", "beta_start, 0.02"))
+answers.again("1.3", "no large beta_end tried", ("beta_start, 1.0", "beta_start, 0.9"))
+answers.again("1.3", "no large beta_end tried", ("beta_start, 1.0", "beta_start, 0.99"))
+
+answers.again(
+    "1.3",
+    "beta_start left at its default",
+    ("beta_start, 1.0", "beta_start, 0.9999"),
+    ("linear_betas(num_steps, beta_start, middle)", "linear_betas(num_steps, 1e-4, middle)"),
+)
+
+
+for high, tolerance in (("1.0", "1e-5"), ("1.0", "1e-6"), ("0.9999", "1e-4"), ("0.9999", "1e-5")):
+    answers.again(
+        "1.3",
+        "a tolerance that does not fit so small a share",
+        ("beta_start, 1.0", f"beta_start, {high}"),
+        (
+            "        if compute_alpha_bars(betas)[-1] > final",
+            "        left = compute_alpha_bars(betas)[-1]\n"
+            f"        if abs(left - final_alpha_bar) < {tolerance}:\n"
+            "            break\n"
+            "        if left > final",
+        ),
+    )
+
+for high, width in (("1.0", "1e-4"), ("0.9999", "1e-3"), ("0.9999", "1e-4")):
+    answers.again(
+        "1.3",
+        "too few halvings",
+        ("beta_start, 1.0", f"beta_start, {high}"),
+        ("for _ in range(40)", f"while high - low > {width}"),
+    )
 
 
 # 1.4
@@ -697,16 +862,16 @@ answers.edit(
 answers.edit(
     "1.4",
     "alpha_bars kept away from 0 and 1",
-    "Neither 0 nor 1 occurs, so nothing can go wrong with the logarithm. Cut off at 1e-5, the "
-    "steps at both ends all get the same log-SNR.",
+    "Neither 0 nor 1 occurs, so nothing can go wrong with the logarithm. Cut off, the steps at "
+    "both ends all get the same log-SNR.",
     ("alpha_bars.double()", "alpha_bars.double().clamp(1e-5, 1 - 1e-5)"),
 )
 
 answers.edit(
     "1.4",
     "alpha_bars kept away from 0",
-    "No alpha_bar is 0, so nothing can go wrong with the logarithm. Cut off at 1e-5, all steps "
-    "with less signal get the same log-SNR.",
+    "No alpha_bar is 0, so nothing can go wrong with the logarithm. Cut off, all steps with less "
+    "signal get the same log-SNR.",
     ("alpha_bars.double()", "alpha_bars.double().clamp(min=1e-5)"),
 )
 
@@ -817,3 +982,82 @@ def equally_noisy(alpha_bars, other):
 )
 def equally_noisy(alpha_bars, other):
     return ref.log_snr(other)[ref.equally_noisy(alpha_bars, other)]
+
+
+answers.again(
+    "1.4",
+    "float32 before the subtraction",
+    ("alpha_bars.double()", "alpha_bars.float()"),
+    ("torch.log(signal / noise)", "(torch.log(signal) - torch.log(noise))"),
+)
+
+for least in ("1e-6", "1e-8"):
+    answers.again(
+        "1.4",
+        "alpha_bars kept away from 0 and 1",
+        ("alpha_bars.double()", f"alpha_bars.double().clamp({least}, 1 - {least})"),
+    )
+
+answers.again(
+    "1.4",
+    "alpha_bars kept away from 0",
+    ("alpha_bars.double()", "alpha_bars.double().clamp(min=1e-8)"),
+)
+
+answers.edit(
+    "1.4",
+    "a small number added for safety",
+    "Neither the signal nor the noise is ever 0, so nothing can go wrong. Where one of them is "
+    "tiny, what you add may be larger than it is.",
+    ("signal / noise", "signal / noise + 1e-5"),
+)
+
+for ratio in (
+    "signal / noise + 1e-8",
+    "signal / (noise + 1e-8)",
+    "(signal + 1e-8) / (noise + 1e-8)",
+):
+    answers.again("1.4", "a small number added for safety", ("signal / noise", ratio))
+
+answers.edit(
+    "1.4",
+    "1 minus the amplitude as the amplitude of the noise",
+    "Signal and noise share a power of 1, not an amplitude of 1. Take alpha_bar from 1, without a "
+    "root.",
+    ("1 - alpha_bars", "(1 - alpha_bars.sqrt()) ** 2"),
+)
+
+
+@answers.wrong_again("1.4", "the first step that is noisier")
+def equally_noisy(alpha_bars, other):
+    steps = (ref.log_snr(other) > ref.log_snr(alpha_bars)[:, None]).sum(dim=1)
+    return steps.clamp(max=len(other) - 1)
+
+
+@answers.wrong(
+    "1.4",
+    "the last step that is not noisier",
+    "The step after it may be nearer. Compare the two, or look for the smallest distance.",
+)
+def equally_noisy(alpha_bars, other):
+    steps = (ref.log_snr(other) >= ref.log_snr(alpha_bars)[:, None]).sum(dim=1) - 1
+    return steps.clamp(min=0)
+
+
+@answers.wrong(
+    "1.4",
+    "a search in a table that falls",
+    "torch.searchsorted needs numbers that rise, and log-SNRs fall. Besides, it gives the next one "
+    "on one side, which need not be the nearest.",
+)
+def equally_noisy(alpha_bars, other):
+    steps = torch.searchsorted(ref.log_snr(other), ref.log_snr(alpha_bars))
+    return steps.clamp(max=len(other) - 1)
+
+
+answers.edit(
+    "1.4",
+    "steps counted from 1",
+    "This course counts steps from 0, and so does argmin. Its result is the step already.",
+    ("argmin(dim=1)", "argmin(dim=1) + 1"),
+)

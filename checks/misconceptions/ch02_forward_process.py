@@ -19,8 +19,8 @@ FIRST_STEP = (
     "each image meet its own number."
 )
 COUNTED_FROM_ONE = (
-    "Many papers count steps from 1, this course from 0. So t is the index already: with t - 1, "
-    "the first step would even wrap round to the last entry."
+    "Many papers count steps from 1, this course from 0. So t is the index already: with t - 1, an "
+    "image gets the number of the step before its own."
 )
 FRESH_NOISE = (
     "The noise is an argument, because training needs to know which noise went in and a check "
@@ -186,6 +186,47 @@ def gather_at(values, t, ndim):
     return (rows @ values).reshape(-1, *[1] * (ndim - 1))
 
 
+answers.again(
+    "2.1",
+    "the place in the batch instead of the step",
+    ("values[t]", "values[:batch_size]"),
+    ("reshape(batch_size,", "reshape(-1,"),
+)
+
+answers.again(
+    "2.1",
+    "the place in the batch instead of the step",
+    ("values[t]", "values[:batch_size]"),
+)
+
+answers.again(
+    "2.1",
+    "the first image's step for all",
+    ("values[t]", "values[t[0]].repeat(batch_size)"),
+)
+
+answers.edit(
+    "2.1",
+    "one axis too few",
+    "ndim counts all axes of the images, the batch's among them, and the result has as many.",
+    ("(ndim - 1)", "(ndim - 2)"),
+)
+
+answers.again("2.1", "t counted from 1", ("values[t]", "values[(t - 1).clamp(min=0)]"))
+
+
+@answers.wrong(
+    "2.1",
+    "a mask over the table",
+    "A mask says which entries occur, not for which image, nor how often. Use t itself as the "
+    "index: image b gets the entry at t[b].",
+)
+def gather_at(values, t, ndim):
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    mask[t] = True
+    return values[mask].reshape(-1, *[1] * (ndim - 1))
+
+
 # 2.2
 
 
@@ -312,7 +353,7 @@ def q_step(x_prev, t, eps, betas):
     return keep * x_prev + betas.sqrt_()[t].reshape(-1, 1, 1, 1) * eps
 
 
-@answers.wrong("2.2", "all in float32, and only the result in float64", ROUNDED_ON_THE_WAY)
+@answers.wrong("2.2", "rounded to float32 on the way", ROUNDED_ON_THE_WAY)
 def q_step(x_prev, t, eps, betas):
     return ref.q_step(x_prev.float(), t, eps.float(), betas.float()).to(x_prev.dtype)
 
@@ -329,6 +370,62 @@ answers.edit(
     ("(betas,", "(betas.clamp(1e-4, 0.999),"),
 )
 
+
+answers.edit(
+    "2.2",
+    "beta taken for the standard deviation",
+    "beta_t is the variance of the noise. The weight of the noise is its root, and 1 - beta_t is "
+    "taken without a square.",
+    ("torch.sqrt(1 - beta)", "torch.sqrt(1 - beta**2)"),
+    ("torch.sqrt(beta)", "beta"),
+)
+
+answers.again("2.2", "t counted from 1", ("t, x_prev.ndim", "(t - 1).clamp(min=0), x_prev.ndim"))
+
+
+@answers.wrong(
+    "2.2",
+    "divided by the spread that was measured",
+    "The weights see to it that a variance of 1 stays 1, on average over all noises. What you "
+    "measure in one draw is a little more or less. Divide by nothing.",
+)
+def q_step(x_prev, t, eps, betas):
+    x_t = ref.q_step(x_prev, t, eps, betas)
+    return x_t / x_t.std()
+
+
+@answers.wrong_again("2.2", "divided by the spread that was measured")
+def q_step(x_prev, t, eps, betas):
+    x_t = ref.q_step(x_prev, t, eps, betas)
+    return x_t / x_t.std(dim=(1, 2, 3), keepdim=True)
+
+
+@answers.wrong_again("2.2", "the caller's images overwritten")
+def q_step(x_prev, t, eps, betas):
+    beta, alpha = weights(betas, t, x_prev)
+    x_prev *= alpha.sqrt()
+    return x_prev + beta.sqrt() * eps
+
+
+@answers.wrong("2.2", "the caller's noise overwritten", IN_PLACE)
+def q_step(x_prev, t, eps, betas):
+    beta, alpha = weights(betas, t, x_prev)
+    return eps.mul_(beta.sqrt()).add_(alpha.sqrt() * x_prev)
+
+
+@answers.wrong_again("2.2", "the caller's noise overwritten")
+def q_step(x_prev, t, eps, betas):
+    beta, alpha = weights(betas, t, x_prev)
+    eps *= beta.sqrt()
+    return alpha.sqrt() * x_prev + eps
+
+
+answers.again(
+    "2.2",
+    "rounded to float32 on the way",
+    ("torch.sqrt(1 - beta)", "torch.sqrt(1 - beta).float()"),
+    ("torch.sqrt(beta)", "torch.sqrt(beta).float()"),
+)
 
 # 2.3
 
@@ -487,7 +584,7 @@ def q_sample(x0, t, eps, alpha_bars):
     return alpha_bars.sqrt_()[t].reshape(-1, 1, 1, 1) * x0 + noise * eps
 
 
-@answers.wrong("2.3", "all in float32, and only the result in float64", ROUNDED_ON_THE_WAY)
+@answers.wrong("2.3", "rounded to float32 on the way", ROUNDED_ON_THE_WAY)
 def q_sample(x0, t, eps, alpha_bars):
     return ref.q_sample(x0.float(), t, eps.float(), alpha_bars.float()).to(x0.dtype)
 
@@ -661,6 +758,121 @@ def joint_noise(step_noise, betas):
     return eps / (1 - kept.prod()).sqrt()
 
 
+answers.again(
+    "2.3",
+    "t counted from 1",
+    ("(alpha_bars, t", "(torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]]), t"),
+)
+
+answers.again("2.3", "t counted from 1", ("t, x0.ndim", "(t - 1).clamp(min=0), x0.ndim"))
+
+answers.edit(
+    "2.3",
+    "alpha_bar taken for the weight of the image",
+    "alpha_bar_t is the share of the power that is left. The weight of the image is its root, and "
+    "1 - alpha_bar_t is taken without a square.",
+    ("torch.sqrt(alpha_bar)", "alpha_bar"),
+    ("torch.sqrt(1 - alpha_bar)", "torch.sqrt(1 - alpha_bar**2)"),
+)
+
+answers.again(
+    "2.3",
+    "rounded to float32 on the way",
+    ("torch.sqrt(alpha_bar)", "torch.sqrt(alpha_bar).float()"),
+    ("torch.sqrt(1 - alpha_bar)", "torch.sqrt(1 - alpha_bar).float()"),
+)
+
+answers.again(
+    "2.3",
+    "rounded to float32 on the way",
+    ("torch.sqrt(1 - alpha_bar)", "torch.sqrt(1 - alpha_bar).float()"),
+)
+
+answers.edit(
+    "2.3",
+    "the noise enlarged instead of the image shrunk",
+    "That is the process called variance exploding: signal and noise are in the right proportion, "
+    "but the whole is too large by a factor. Here the image shrinks, and the variance stays 1.",
+    ("torch.sqrt(alpha_bar) * ", ""),
+    ("torch.sqrt(1 - alpha_bar)", "torch.sqrt((1 - alpha_bar) / alpha_bar)"),
+)
+
+
+@answers.wrong_again("2.3", "the caller's images overwritten")
+def q_sample(x0, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x0)
+    x0 *= signal.sqrt()
+    return x0 + noise.sqrt() * eps
+
+
+@answers.wrong("2.3", "the caller's noise overwritten", IN_PLACE)
+def q_sample(x0, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x0)
+    return eps.mul_(noise.sqrt()).add_(signal.sqrt() * x0)
+
+
+@answers.wrong_again("2.3", "the caller's noise overwritten")
+def q_sample(x0, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x0)
+    eps *= noise.sqrt()
+    return signal.sqrt() * x0 + eps
+
+
+answers.edit(
+    "2.3",
+    "each noise shrunk by its own step too",
+    "A step shrinks what it receives, and its own noise comes on top afterwards. So only later "
+    "steps shrink it.",
+    (
+        "walked = q_step(walked, t, eps, betas)",
+        "walked = torch.sqrt(1 - betas[step]) * (walked + torch.sqrt(betas[step]) * eps)",
+    ),
+)
+
+answers.edit(
+    "2.3",
+    "each noise shrunk by the steps before it",
+    "A noise is not there yet when the steps before it are taken. The steps after it shrink it.",
+    (
+        "walked = q_step(walked, t, eps, betas)",
+        "walked = walked + torch.sqrt(betas[step] * torch.prod(1 - betas[:step])) * eps",
+    ),
+)
+
+answers.edit(
+    "2.3",
+    "variances as the weights of the noises",
+    "beta_i times what later steps keep is the variance that noise i has in the end. A noise is "
+    "multiplied by its standard deviation, the root.",
+    (
+        "walked = q_step(walked, t, eps, betas)",
+        "walked = (1 - betas[step]) * walked + betas[step] * eps",
+    ),
+)
+
+answers.again(
+    "2.3",
+    "variances as the weights of the noises",
+    (
+        "walked = q_step(walked, t, eps, betas)",
+        "walked = (1 - betas[step]) * walked + betas[step] * eps",
+    ),
+    ("torch.sqrt(1 - kept)", "(1 - kept)"),
+)
+
+
+@answers.wrong(
+    "2.3",
+    "weights of the noises that add up to 1",
+    "It is not the weights that add up to 1 but their squares, because variances add.",
+)
+def joint_noise(step_noise, betas):
+    number = len(step_noise)
+    # Noise that is 1 in one step and 0 in the others shows the weight of that step.
+    parts = ref.joint_noise(torch.eye(number).reshape(number, 1, 1, 1, number), betas).flatten()
+    return torch.einsum("s,s...->...", parts / parts.sum(), step_noise)
+
+
 # 2.4
 
 
@@ -691,7 +903,8 @@ answers.edit(
 answers.edit(
     "2.4",
     "brackets forgotten",
-    "Without brackets only the noise is divided. First subtract, then divide the whole difference.",
+    "Without brackets only one of the two is divided. First subtract, then divide the whole "
+    "difference.",
     ("(x_t - torch.sqrt(1 - alpha_bar) * eps)", "x_t - torch.sqrt(1 - alpha_bar) * eps"),
 )
 
@@ -766,7 +979,7 @@ answers.edit(
 )
 
 
-@answers.wrong("2.4", "all in float32, and only the result in float64", ROUNDED_ON_THE_WAY)
+@answers.wrong("2.4", "rounded to float32 on the way", ROUNDED_ON_THE_WAY)
 def predict_x0(x_t, t, eps, alpha_bars):
     return ref.predict_x0(x_t.float(), t, eps.float(), alpha_bars.float()).to(x_t.dtype)
 
@@ -877,6 +1090,75 @@ answers.edit(
 )
 
 
+answers.again(
+    "2.4",
+    "brackets forgotten",
+    (
+        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
+        "x_t / torch.sqrt(alpha_bar) - torch.sqrt(1 - alpha_bar) * eps",
+    ),
+)
+
+answers.edit(
+    "2.4",
+    "v taken for eps",
+    "With these weights x_0 follows from x_t and v, which is another thing that networks predict. "
+    "Here eps is given: solve q_sample's equation for x_0.",
+    (
+        "(x_t - torch.sqrt(1 - alpha_bar) * eps) / torch.sqrt(alpha_bar)",
+        "torch.sqrt(alpha_bar) * x_t - torch.sqrt(1 - alpha_bar) * eps",
+    ),
+)
+
+
+@answers.wrong_again("2.4", "the caller's images overwritten")
+def predict_x0(x_t, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x_t)
+    x_t -= noise.sqrt() * eps
+    return x_t / signal.sqrt()
+
+
+@answers.wrong("2.4", "the caller's noise overwritten", IN_PLACE)
+def predict_x0(x_t, t, eps, alpha_bars):
+    signal, noise = weights(alpha_bars, t, x_t)
+    eps *= noise.sqrt()
+    return (x_t - eps) / signal.sqrt()
+
+
+answers.again(
+    "2.4",
+    "t counted from 1",
+    ("(alpha_bars, t", "(torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]]), t"),
+)
+
+answers.again("2.4", "t counted from 1", ("t, x_t.ndim", "(t - 1).clamp(min=0), x_t.ndim"))
+
+answers.again(
+    "2.4",
+    "rounded to float32 on the way",
+    ("torch.sqrt(1 - alpha_bar)", "torch.sqrt(1 - alpha_bar).float()"),
+    ("torch.sqrt(alpha_bar)", "torch.sqrt(alpha_bar).float()"),
+)
+
+answers.edit(
+    "2.4",
+    "the amplification divided by the share of power",
+    "predict_x0 divides by the root of alpha_bar, and so does the factor.",
+    (
+        "torch.sqrt((1 - alpha_bars) / alpha_bars)",
+        "torch.sqrt(1 - alpha_bars) / alpha_bars",
+    ),
+)
+
+answers.edit(
+    "2.4",
+    "1 subtracted after the root",
+    "(1 - alpha_bar) / alpha_bar is 1 / alpha_bar - 1, and the root is taken of the whole "
+    "difference.",
+    ("torch.sqrt((1 - alpha_bars) / alpha_bars)", "1 / torch.sqrt(alpha_bars) - 1"),
+)
+
+
 # 2.5
 
 
@@ -977,17 +1259,27 @@ answers.edit(
 )
 
 
-def with_prev(betas, alpha_bars_prev):
-    """The reference's tables, but with these alpha_bars_prev in all formulas."""
-    schedule = ref.make_schedule(betas)
-    betas, alphas, alpha_bars = schedule.betas, schedule.alphas, schedule.alpha_bars
-    return replace(
-        schedule,
-        alpha_bars_prev=alpha_bars_prev,
-        posterior_variance=betas * (1 - alpha_bars_prev) / (1 - alpha_bars),
-        posterior_x0_coef=alpha_bars_prev.sqrt() * betas / (1 - alpha_bars),
-        posterior_xt_coef=alphas.sqrt() * (1 - alpha_bars_prev) / (1 - alpha_bars),
-    )
+def by_formulas(betas, prev_of):
+    """The tables by the paper's formulas, in the dtype of betas; prev_of makes alpha_bars_prev."""
+    alphas = 1 - betas
+    alpha_bars = torch.cumprod(alphas, dim=0)
+    prev = prev_of(alpha_bars)
+    noise = 1 - alpha_bars
+    tables = {
+        "betas": betas,
+        "alphas": alphas,
+        "alpha_bars": alpha_bars,
+        "alpha_bars_prev": prev,
+        "posterior_variance": betas * (1 - prev) / noise,
+        "posterior_x0_coef": prev.sqrt() * betas / noise,
+        "posterior_xt_coef": alphas.sqrt() * (1 - prev) / noise,
+    }
+    return ref.NoiseSchedule(**{name: table.float() for name, table in tables.items()})
+
+
+def one_first(alpha_bars):
+    """The right alpha_bars_prev."""
+    return torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
 
 
 answers.edit(
@@ -1016,33 +1308,64 @@ def make_schedule(betas):
     return SimpleNamespace(**vars(ref.make_schedule(betas)))
 
 
-@answers.wrong(
+answers.edit(
     "2.5",
     "0 before the first step",
     "Before the first step nothing is lost yet, so alpha_bar there is 1: all signal, no noise.",
+    ("torch.ones_like(alpha_bars[:1])", "torch.zeros_like(alpha_bars[:1])"),
 )
+
+
+@answers.wrong_again("2.5", "0 before the first step")
 def make_schedule(betas):
-    alpha_bars = ref.make_schedule(betas).alpha_bars
-    return with_prev(betas, torch.cat([torch.zeros(1), alpha_bars[:-1]]))
+    return by_formulas(
+        betas.double(), lambda bars: torch.cat([torch.zeros_like(bars[:1]), bars[:-1]])
+    )
 
 
-@answers.wrong(
+answers.edit(
+    "2.5",
+    "the first alpha_bar taken twice",
+    "alpha_bar_0 is what is left after step 0. Before it nothing is lost yet, so "
+    "alpha_bars_prev[0] is 1.",
+    ("torch.ones_like(alpha_bars[:1])", "alpha_bars[:1]"),
+)
+
+
+@answers.wrong_again("2.5", "the first alpha_bar taken twice")
+def make_schedule(betas):
+    return by_formulas(betas.double(), lambda bars: torch.cat([bars[:1], bars[:-1]]))
+
+
+answers.edit(
     "2.5",
     "roll without mending the first entry",
     "torch.roll brings the last entry round to the front; alpha_bars_prev[0] has to be set to 1.",
+    ("torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])", "alpha_bars.roll(1)"),
 )
+
+
+@answers.wrong_again("2.5", "roll without mending the first entry")
 def make_schedule(betas):
-    return with_prev(betas, ref.make_schedule(betas).alpha_bars.roll(1))
+    return by_formulas(betas.double(), lambda bars: bars.roll(1))
 
 
-@answers.wrong(
+answers.edit(
     "2.5",
     "looking forward instead of back",
     "'prev' is the step before t, nearer to the clean image: shift the table to the right.",
+    (
+        "torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])",
+        "torch.cat([alpha_bars[1:], torch.zeros_like(alpha_bars[:1])])",
+    ),
 )
+
+
+@answers.wrong_again("2.5", "looking forward instead of back")
 def make_schedule(betas):
-    alpha_bars = ref.make_schedule(betas).alpha_bars
-    return with_prev(betas, torch.cat([alpha_bars[1:], torch.zeros(1)]))
+    return by_formulas(
+        betas.double(), lambda bars: torch.cat([bars[1:], torch.zeros_like(bars[:1])])
+    )
 
 
 @answers.wrong(
@@ -1104,9 +1427,9 @@ answers.edit(
 
 answers.edit(
     "2.5",
-    "x_t taken for x_{t-1} as it is",
-    "Step t has shrunk x_{t-1} by sqrt(alpha_t) before the noise came. To say where x_{t-1} was, "
-    "undo that.",
+    "alpha_t without its root in the weight of x_t",
+    "Step t has shrunk x_{t-1} by the amplitude sqrt(alpha_t) before the noise came. Say where "
+    "x_{t-1} was by undoing that, and the weight of x_t has the root in it.",
     ("1 / alphas.sqrt()  #", "torch.ones_like(alphas)  #"),
 )
 
@@ -1140,97 +1463,89 @@ answers.edit(
 )
 
 
-def replaced(betas, **formulas):
-    """The reference's schedule with some tables by other formulas of (beta, bar, prev)."""
-    schedule = ref.make_schedule(betas)
-    tables = (schedule.betas, schedule.alpha_bars, schedule.alpha_bars_prev)
-    return replace(schedule, **{name: formula(*tables) for name, formula in formulas.items()})
-
-
-@answers.wrong(
-    "2.5",
-    "alpha_t without its root in the weight of x_t",
-    "x_t carries x_{t-1} scaled by the amplitude sqrt(alpha_t), so the root appears in its weight.",
-)
-def make_schedule(betas):
-    return replaced(betas, posterior_xt_coef=lambda b, bar, prev: (1 - b) * (1 - prev) / (1 - bar))
-
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "the noise ratio upside down",
     "(1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) is below 1: the posterior is narrower than a step.",
+    (
+        "posterior_variance=variance",
+        "posterior_variance=(betas * (1 - alpha_bars) / (1 - alpha_bars_prev))",
+    ),
 )
-def make_schedule(betas):
-    return replaced(betas, posterior_variance=lambda b, bar, prev: b * (1 - bar) / (1 - prev))
 
+answers.again(
+    "2.5",
+    "the noise ratio upside down",
+    (
+        "    return NoiseSchedule(",
+        "    variance = betas * (1 - alpha_bars) / (1 - alpha_bars_prev)\n"
+        "    variance[0] = 0\n"
+        "    return NoiseSchedule(",
+    ),
+)
 
-@answers.wrong(
+answers.edit(
     "2.5",
     "sqrt(alpha_bar_t) in the weight of x_t",
     "x_t is one step away from x_{t-1}, and one step shrinks by sqrt(alpha_t). The bar means all "
     "steps since x_0.",
+    ("posterior_xt_coef=xt_coef", "posterior_xt_coef=(alpha_bars_prev.sqrt() * xt_coef)"),
 )
-def make_schedule(betas):
-    return replaced(
-        betas, posterior_xt_coef=lambda b, bar, prev: bar.sqrt() * (1 - prev) / (1 - bar)
-    )
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "sqrt(alpha_t) in the weight of x_0",
     "x_{t-1} is all the steps before t away from x_0, so the root is that of alpha_bar_{t-1}. "
     "alpha_t belongs to a single step.",
+    (
+        "posterior_x0_coef=x0_coef",
+        "posterior_x0_coef=(alphas.sqrt() * betas / (1 - alpha_bars))",
+    ),
 )
-def make_schedule(betas):
-    return replaced(betas, posterior_x0_coef=lambda b, bar, prev: (1 - b).sqrt() * b / (1 - bar))
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "the two roots swapped",
     "sqrt(alpha_bar_{t-1}) leads from x_0 to x_{t-1}, so it belongs to x_0. sqrt(alpha_t) leads "
     "from x_{t-1} to x_t, so it belongs to x_t.",
+    (
+        "posterior_x0_coef=x0_coef",
+        "posterior_x0_coef=(alphas.sqrt() * betas / (1 - alpha_bars))",
+    ),
+    (
+        "posterior_xt_coef=xt_coef",
+        "posterior_xt_coef=(alpha_bars_prev.sqrt() * (1 - alpha_bars_prev) / (1 - alpha_bars))",
+    ),
 )
-def make_schedule(betas):
-    return replaced(
-        betas,
-        posterior_x0_coef=lambda b, bar, prev: (1 - b).sqrt() * b / (1 - bar),
-        posterior_xt_coef=lambda b, bar, prev: prev.sqrt() * (1 - prev) / (1 - bar),
-    )
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "alpha_bar_{t-1} without its root in the weight of x_0",
     "x_{t-1} holds x_0 shrunk by an amplitude. alpha_bar_{t-1} is a power, so take its root.",
+    ("from_x0, from_xt = alpha_bars_prev.sqrt()", "from_x0, from_xt = alpha_bars_prev"),
 )
-def make_schedule(betas):
-    return replaced(betas, posterior_x0_coef=lambda b, bar, prev: prev * b / (1 - bar))
 
-
-@answers.wrong(
+answers.edit(
     "2.5",
     "no root in either weight",
     "The weights multiply images, so both contain an amplitude, which is the root of a power.",
+    ("from_x0, from_xt = alpha_bars_prev.sqrt()", "from_x0, from_xt = alpha_bars_prev"),
+    ("posterior_xt_coef=xt_coef", "posterior_xt_coef=(alphas.sqrt() * xt_coef)"),
 )
-def make_schedule(betas):
-    return replaced(
-        betas,
-        posterior_x0_coef=lambda b, bar, prev: prev * b / (1 - bar),
-        posterior_xt_coef=lambda b, bar, prev: (1 - b) * (1 - prev) / (1 - bar),
-    )
 
+answers.again(
+    "2.5",
+    "no root in either weight",
+    ("alpha_bars_prev.sqrt(), 1 / alphas.sqrt()", "alpha_bars_prev, 1 / alphas"),
+)
 
-@answers.wrong(
+answers.edit(
     "2.5",
     "the posterior variance without beta_t",
     "The ratio says how much smaller the variance is than that of one forward step. It still has "
     "to be multiplied by that step's variance.",
+    ("posterior_variance=variance", "posterior_variance=(variance / betas)"),
 )
-def make_schedule(betas):
-    return replaced(betas, posterior_variance=lambda b, bar, prev: (1 - prev) / (1 - bar))
 
 
 answers.edit(
@@ -1445,3 +1760,100 @@ def q_posterior(x0, x_t, t, schedule):
     variance = beta * (1 - prev) / (1 - bar)
     mean = (prev.sqrt() * beta * x0 + (1 - beta).sqrt() * (1 - prev) * x_t) / (1 - bar)
     return mean, variance
+
+
+answers.edit(
+    "2.5",
+    "the variance of an average",
+    "Half the sum of two independent numbers has a quarter of the sum of their variances. But the "
+    "witnesses are weighed, not averaged, and certainties, 1 / variance, add up.",
+    (", var_1 * var_2 / total", ", total / 4"),
+)
+
+answers.edit(
+    "2.5",
+    "the harmonic mean of the variances",
+    "That is twice too much. Two equally certain witnesses have half the variance of one of them.",
+    (", var_1 * var_2 / total", ", 2 * var_1 * var_2 / total"),
+)
+
+
+@answers.wrong_again("2.5", "a tiny number added to each variance")
+def combine(mean_1, var_1, mean_2, var_2):
+    return ref.combine(mean_1, var_1 + 1e-6, mean_2, var_2 + 1e-6)
+
+
+@answers.wrong_again("2.5", "a tiny number added to each variance")
+def combine(mean_1, var_1, mean_2, var_2):
+    return ref.combine(mean_1, var_1 + 1e-8, mean_2, var_2 + 1e-8)
+
+
+@answers.wrong_again("2.5", "the variance first")
+def combine(mean_1, var_1, mean_2, var_2):
+    mean, variance = ref.combine(mean_1, var_1, mean_2, var_2)
+    return variance, mean
+
+
+answers.edit(
+    "2.5",
+    "all in float32",
+    "Where alpha_bar is close to 1, 1 - alpha_bar loses its digits in float32. Turn the betas into "
+    "float64 first, and the finished tables into float32.",
+    ("betas.double()", "betas.float()"),
+)
+
+
+@answers.wrong_again("2.5", "all in float32")
+def make_schedule(betas):
+    return by_formulas(betas.float(), one_first)
+
+
+@answers.wrong_again("2.5", "betas left in the dtype they came in")
+def make_schedule(betas):
+    return by_formulas(betas, one_first)
+
+
+answers.again(
+    "2.5",
+    "the variance at t = 0 replaced by the next one",
+    (
+        "    return NoiseSchedule(",
+        "    variance[0] = variance[1]\n    return NoiseSchedule(",
+    ),
+)
+
+answers.edit(
+    "2.5",
+    "one image at t = 0 decides for the whole batch",
+    "Every image has its own step. The tables know already that at t = 0 all the weight lies on "
+    "x_0, so no special case is needed.",
+    (
+        "    return mean, variance",
+        "    if (t == 0).any():\n        return x0, 0 * variance\n    return mean, variance",
+    ),
+)
+
+answers.edit(
+    "2.5",
+    "x_t handed out at t = 0",
+    "At t = 0 the image before the step is x_0 itself, which you know. The tables put all the "
+    "weight on it, so no special case is needed.",
+    (
+        "    return mean, variance",
+        "    mean = torch.where((t == 0).reshape(-1, 1, 1, 1), x_t, mean)\n"
+        "    return mean, variance",
+    ),
+)
+
+answers.edit(
+    "2.5",
+    "the mean clipped to [-1, 1]",
+    "The mean lies near x_{t-1}, a noisy image that reaches beyond [-1, 1]. Clip nothing.",
+    ("    return mean, variance", "    return mean.clamp(-1, 1), variance"),
+)
+
+answers.again(
+    "2.5",
+    "t counted from 1",
+    ("    x0_coef =", "    t = (t - 1).clamp(min=0)\n    x0_coef ="),
+)

@@ -98,13 +98,24 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "3.1",
     "frequencies in equal steps",
     "Equal steps leave no slow waves but the last. Equal ratios cover every scale of time alike.",
+    (
+        "torch.exp(-math.log(max_period) * i / (half - 1))",
+        "torch.linspace(1, 1 / max_period, half, device=t.device)",
+    ),
 )
-def sinusoidal_embedding(t, dim, max_period=10000.0):
-    return _embed(t, torch.linspace(1, 1 / max_period, dim // 2))
+
+answers.again(
+    "3.1",
+    "frequencies in equal steps",
+    (
+        "torch.exp(-math.log(max_period) * i / (half - 1))",
+        "1 + (1 / max_period - 1) * i / (half - 1)",
+    ),
+)
 
 
 answers.edit(
@@ -231,8 +242,8 @@ answers.edit(
 answers.edit(
     "3.1",
     "i counted from 1",
-    "i runs from 0 to half - 1. Counted from 1, every wave is a little too slow, and the fastest "
-    "one is missing.",
+    "i runs from 0 to half - 1. Counted from 1, the waves are too slow, and the fastest one is "
+    "missing.",
     ("torch.arange(half,", "torch.arange(1, half + 1,"),
 )
 
@@ -261,6 +272,26 @@ answers.edit(
     "max_period may be larger than 10000: with a million, the slowest wave turns by a millionth of "
     "a radian a step. Nothing has to be kept from becoming that slow.",
     ("* omega[None, :]", "* omega.clamp(min=1e-4)[None, :]"),
+)
+
+
+answers.again("3.1", "frequencies that rise", ("torch.exp(-math", "torch.exp(math"))
+
+answers.edit(
+    "3.1",
+    "time multiplied by 1000",
+    "t counts steps already. The factor of 1000 belongs to code in which time runs from 0 to 1.",
+    ("t.float()", "(1000 * t.float())"),
+)
+
+answers.again("3.1", "i counted from 1", ("i / (half - 1)", "(i + 1) / half"))
+
+answers.edit(
+    "3.1",
+    "dim = 2 let through",
+    "With dim = 2 there is a single wave, which cannot be the fastest and the slowest at once. The "
+    "first lines of the exercise refuse it; keep them.",
+    ("dim < 4", "dim < 2"),
 )
 
 
@@ -510,6 +541,76 @@ answers.edit(
 )
 
 
+answers.again(
+    "3.2",
+    "GELU instead of SiLU",
+    (
+        "hidden = nn.functional.silu(self.linear1(embedding))",
+        "hidden = self.linear1(embedding)\n        hidden = hidden * torch.sigmoid(1.702 * hidden)",
+    ),
+)
+
+answers.again(
+    "3.2",
+    "GELU instead of SiLU",
+    ("silu(self.linear1(embedding))", 'gelu(self.linear1(embedding), approximate="tanh")'),
+)
+
+answers.edit(
+    "3.2",
+    "softplus instead of SiLU",
+    "softplus is smooth too, but it never comes below 0. SiLU(x) is x times sigmoid(x), which dips "
+    "below 0 before it rises.",
+    ("silu", "softplus"),
+)
+
+answers.edit(
+    "3.2",
+    "hardswish instead of SiLU",
+    "hardswish imitates SiLU with two straight lines and a parabola, for small machines. SiLU(x) "
+    "is x times sigmoid(x).",
+    ("silu", "hardswish"),
+)
+
+answers.edit(
+    "3.2",
+    "LeakyReLU instead of SiLU",
+    "LeakyReLU has a corner at 0 and is straight on both sides of it. SiLU, x times its own "
+    "sigmoid, is smooth.",
+    ("silu", "leaky_relu"),
+)
+
+answers.edit(
+    "3.2",
+    "ELU instead of SiLU",
+    "ELU is x itself above 0 and falls to -1 below. SiLU, x times its own sigmoid, is another "
+    "curve on both sides.",
+    ("silu", "elu"),
+)
+
+answers.edit(
+    "3.2",
+    "a LayerNorm at the end",
+    "A norm gives all results the same spread, whatever the layers say, and bends once more. The "
+    "second layer's output is the result.",
+    (
+        "self.linear2 = nn.Linear(cond_dim, cond_dim)",
+        "self.linear2 = nn.Linear(cond_dim, cond_dim)\n        self.norm = nn.LayerNorm(cond_dim)",
+    ),
+    ("return self.linear2(hidden)", "return self.norm(self.linear2(hidden))"),
+)
+
+answers.again(
+    "3.2",
+    "a LayerNorm at the end",
+    (
+        "        self.linear2 =",
+        "        self.norm = nn.LayerNorm(cond_dim)\n        self.linear2 =",
+    ),
+    ("return self.linear2(hidden)", "return self.norm(self.linear2(hidden))"),
+)
+
+
 # 3.3
 
 
@@ -633,7 +734,7 @@ answers.edit(
     "3.3",
     "vectors that are not learned",
     "The optimiser sees only an nn.Parameter, or a module that holds one, that is an attribute of "
-    "self. A plain tensor, or a parameter in a Python list, stays as random as it began.",
+    "self. A plain tensor, a buffer, or a parameter in a Python list, stays as random as it began.",
     ("nn.Embedding(num_classes + 1, cond_dim)", "torch.randn(num_classes + 1, cond_dim)"),
     ("self.table(labels)", "self.table[labels]"),
 )
@@ -668,7 +769,7 @@ answers.edit(
 
 answers.edit(
     "3.3",
-    "a linear layer after the table",
+    "more layers after the table",
     "The rows of the table are the vectors, already of length cond_dim. Nothing comes after them.",
     (
         "num_classes + 1, cond_dim)",
@@ -711,11 +812,90 @@ answers.edit(
 )
 
 
+answers.again(
+    "3.3",
+    "a fixed zero vector for the null label",
+    ("num_classes + 1", "num_classes"),
+    (
+        "self.table(labels)",
+        "self.table(labels.clamp(max=self.table.num_embeddings - 1))"
+        " * (labels < self.table.num_embeddings)[:, None]",
+    ),
+)
+
+answers.again(
+    "3.3",
+    "the null label moved to the last class",
+    ("self.table(labels)", "self.table(labels.clamp(max=self.table.num_embeddings - 2))"),
+)
+
+answers.again(
+    "3.3",
+    "the null label wrapped round to class 0",
+    ("self.table(labels)", "self.table(labels % (self.table.num_embeddings - 1))"),
+)
+
+answers.edit(
+    "3.3",
+    "the null label as the average of the classes",
+    "'Any class' is learned like the others, in a row of its own. An average shares its numbers "
+    "with all classes.",
+    (
+        "return self.table(labels)",
+        "null = (labels == self.table.num_embeddings - 1)[:, None]\n"
+        "        mean = self.table.weight[:-1].mean(dim=0)\n"
+        "        return torch.where(null, mean, self.table(labels))",
+    ),
+)
+
+answers.again(
+    "3.3",
+    "the null label as the average of the classes",
+    ("num_classes + 1", "num_classes"),
+    (
+        "return self.table(labels)",
+        "null = (labels == self.table.num_embeddings)[:, None]\n"
+        "        mean = self.table.weight.mean(dim=0)\n"
+        "        row = labels.clamp(max=self.table.num_embeddings - 1)\n"
+        "        return torch.where(null, mean, self.table(row))",
+    ),
+)
+
+answers.again(
+    "3.3",
+    "vectors that are not learned",
+    (
+        "self.table = nn.Embedding(num_classes + 1, cond_dim)",
+        'self.register_buffer("table", torch.randn(num_classes + 1, cond_dim))',
+    ),
+    ("self.table(labels)", "self.table[labels]"),
+)
+
+for layers in (
+    "nn.Sequential(nn.Linear(cond_dim, cond_dim), nn.SiLU())",
+    "nn.Sequential(nn.Linear(cond_dim, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))",
+    "nn.LayerNorm(cond_dim)",
+):
+    answers.again(
+        "3.3",
+        "more layers after the table",
+        (
+            "num_classes + 1, cond_dim)",
+            f"num_classes + 1, cond_dim)\n        self.after = {layers}",
+        ),
+        ("self.table(labels)", "self.after(self.table(labels))"),
+    )
+
+answers.edit(
+    "3.3",
+    "dropout on the vectors",
+    "Equal labels get equal vectors, in training too. Dropout gives the same label another vector "
+    "each time.",
+    ("self.table(labels)", "nn.functional.dropout(self.table(labels), 0.1, self.training)"),
+)
+
+
 # 3.4
-
-
-def _mask(labels, p, generator):
-    return torch.rand(labels.shape, generator=generator, device=labels.device) < p
 
 
 answers.edit(
@@ -755,9 +935,9 @@ answers.edit(
 
 answers.edit(
     "3.4",
-    "a new generator in every call",
-    "A generator that is made and seeded inside begins afresh each time, so the same places are "
-    "dropped in every batch. Draw from the one that is handed in.",
+    "seeded anew in every call",
+    "What is seeded inside begins afresh each time, so the same places are dropped in every batch. "
+    "Draw from the generator as it is handed in.",
     ("    uniform", "    torch.manual_seed(0)\n    uniform"),
     ("generator=generator, ", ""),
 )
@@ -771,16 +951,16 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "the labels changed in place",
     "labels[mask] = ... changes the caller's tensor, and the digits of that batch are lost. "
     "Work on a copy, or let torch.where make a new tensor.",
+    (
+        "return torch.where(dropped, torch.full_like(labels, null_label), labels)",
+        "labels[dropped] = null_label\n    return labels",
+    ),
 )
-def drop_labels(labels, p, null_label, generator):
-    labels[_mask(labels, p, generator)] = null_label
-    return labels
-
 
 answers.edit(
     "3.4",
@@ -829,26 +1009,26 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "floating-point labels",
     "Arithmetic with floats turns labels into floats, and a table cannot be indexed by those. "
     "Keep int64.",
+    (
+        "torch.where(dropped, torch.full_like(labels, null_label), labels)",
+        "dropped.float() * null_label + (1 - dropped.float()) * labels",
+    ),
 )
-def drop_labels(labels, p, null_label, generator):
-    dropped = _mask(labels, p, generator).float()
-    return dropped * null_label + (1 - dropped) * labels
 
-
-@answers.wrong(
+answers.edit(
     "3.4",
     "nn.functional.dropout on the labels",
     "Dropout for activations sets numbers to 0 and enlarges the rest. Labels are names; swap them.",
+    (
+        "torch.where(dropped, torch.full_like(labels, null_label), labels)",
+        "(labels * (1 / max(1 - p, 1e-6)) * ~dropped).long()",
+    ),
 )
-def drop_labels(labels, p, null_label, generator):
-    scale = 1 / max(1 - p, 1e-6)
-    return (labels * scale * ~_mask(labels, p, generator)).long()
-
 
 answers.edit(
     "3.4",
@@ -931,15 +1111,15 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "3.4",
     "the chance squared",
     "Dropping only what two draws agree on happens with probability p times p. One draw is enough.",
+    (
+        "uniform < p",
+        "(uniform < p) & (torch.rand(labels.shape, generator=generator, device=labels.device) < p)",
+    ),
 )
-def drop_labels(labels, p, null_label, generator):
-    dropped = _mask(labels, p, generator) & _mask(labels, p, generator)
-    return torch.where(dropped, torch.full_like(labels, null_label), labels)
-
 
 answers.edit(
     "3.4",
@@ -986,4 +1166,51 @@ answers.edit(
     "torch.manual_seed changes what the whole program draws afterwards. All that is needed is "
     "generator=generator.",
     ("    uniform", "    torch.manual_seed(0)\n    uniform"),
+)
+
+
+answers.again("3.4", "keeping with probability p", ("uniform < p", "uniform > p"))
+
+for number in ("round(p * len(labels))", "int(p * len(labels))"):
+    answers.again(
+        "3.4",
+        "exactly a share p of each batch",
+        ("torch.rand(labels.shape,", "torch.randperm(len(labels),"),
+        ("uniform < p", f"uniform < {number}"),
+    )
+
+answers.again(
+    "3.4",
+    "the first labels of each batch",
+    ("uniform < p", "torch.arange(len(labels), device=labels.device) < p * len(labels)"),
+)
+
+answers.again(
+    "3.4",
+    "the first labels of each batch",
+    ("torch.rand(labels.shape, generator=generator,", "torch.arange(len(labels),"),
+    ("uniform < p", "uniform < p * len(labels)"),
+)
+
+answers.again(
+    "3.4",
+    "the generator's seed instead of the generator",
+    ("    uniform", "    torch.manual_seed(generator.initial_seed())\n    uniform"),
+    ("generator=generator, ", ""),
+)
+
+for seed in (0, 42):
+    answers.again(
+        "3.4",
+        "seeded anew in every call",
+        ("    uniform", f"    generator.manual_seed({seed})\n    uniform"),
+    )
+
+answers.again(
+    "3.4",
+    "a random class instead of the null label",
+    (
+        "torch.full_like(labels, null_label)",
+        "torch.randint(0, null_label, labels.shape, generator=generator, device=labels.device)",
+    ),
 )

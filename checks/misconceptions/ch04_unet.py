@@ -1,7 +1,5 @@
 """Known wrong answers to chapter 04, each with the misunderstanding behind it."""
 
-from torch import nn
-
 from course.grading.answers import Answers
 from solutions import ch04_unet as ref
 
@@ -38,16 +36,13 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "4.1",
     "a convolution in every shortcut",
     "Where in_channels = out_channels, x itself is added. Only where they differ does x need a "
     "convolution, or it would not fit into the sum.",
+    ("nn.Identity()", "nn.Conv2d(in_channels, out_channels, kernel_size=1)"),
 )
-class ResBlock(ref.ResBlock):
-    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
-        super().__init__(in_channels, out_channels, cond_dim, groups)
-        self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
 
 answers.edit(
@@ -106,17 +101,13 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "4.1",
     "a 3 x 3 shortcut",
     "The shortcut only mends the number of channels, pixel by pixel. Looking around is the "
     "branch's work.",
+    ("out_channels, kernel_size=1)", "out_channels, kernel_size=3, padding=1)"),
 )
-class ResBlock(ref.ResBlock):
-    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
-        super().__init__(in_channels, out_channels, cond_dim, groups)
-        if in_channels != out_channels:
-            self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
 
 
 answers.edit(
@@ -310,17 +301,17 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "4.1",
     "no bias between the convolutions",
     "A convolution before a norm can do without a bias, but then the layer for cond needs one: it "
     "is what is added when cond says nothing.",
+    (
+        "(in_channels, out_channels, kernel_size=3, padding=1",
+        "(in_channels, out_channels, kernel_size=3, padding=1, bias=False",
+    ),
+    ("nn.Linear(cond_dim, out_channels)", "nn.Linear(cond_dim, out_channels, bias=False)"),
 )
-class ResBlock(ref.ResBlock):
-    def __init__(self, in_channels, out_channels, cond_dim, groups=8):
-        super().__init__(in_channels, out_channels, cond_dim, groups)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.cond_proj = nn.Linear(cond_dim, out_channels, bias=False)
 
 
 answers.edit(
@@ -328,6 +319,76 @@ answers.edit(
     "another default for groups",
     "Keep the signature: without groups, a caller expects 8.",
     ("groups: int = 8", "groups: int = 4"),
+)
+
+
+answers.again(
+    "4.1",
+    "the shortcut begins after the norm",
+    ("self.shortcut(x)", "self.shortcut(F.silu(self.norm1(x)))"),
+)
+
+answers.edit(
+    "4.1",
+    "a SiLU left out before a convolution",
+    "Both convolutions come after a norm and a SiLU. Without the bend between them, more layers "
+    "can do no more than fewer.",
+    ("F.silu(self.norm2(h))", "self.norm2(h)"),
+)
+
+answers.again(
+    "4.1", "a SiLU left out before a convolution", ("F.silu(self.norm1(x))", "self.norm1(x)")
+)
+
+answers.again(
+    "4.1",
+    "a SiLU left out before a convolution",
+    ("F.silu(self.norm1(x))", "self.norm1(x)"),
+    ("F.silu(self.norm2(h))", "self.norm2(h)"),
+)
+
+answers.again("4.1", "no norm in the second half", ("F.silu(self.norm2(h))", "F.silu(h)"))
+
+answers.edit(
+    "4.1",
+    "cond scales and shifts behind the second norm",
+    "That is another design, FiLM or adaptive normalisation. Here cond adds one number to each "
+    "channel, before the second norm, and scales nothing.",
+    ("nn.Linear(cond_dim, out_channels)", "nn.Linear(cond_dim, 2 * out_channels)"),
+    ("h = h + bias[:, :, None, None]", "scale, shift = bias[:, :, None, None].chunk(2, dim=1)"),
+    ("F.silu(self.norm2(h))", "F.silu(self.norm2(h) * (1 + scale) + shift)"),
+)
+
+answers.again(
+    "4.1",
+    "cond scales and shifts behind the second norm",
+    ("nn.Linear(cond_dim, out_channels)", "nn.Linear(cond_dim, 2 * out_channels)"),
+    ("h = h + bias[:, :, None, None]", "scale, shift = bias[:, :, None, None].chunk(2, dim=1)"),
+    ("F.silu(self.norm2(h))", "F.silu(self.norm2(h) * scale + shift)"),
+)
+
+answers.edit(
+    "4.1",
+    "one number for all channels",
+    "cond has something different to say to each channel: its linear layer gives as many numbers "
+    "as there are channels.",
+    ("nn.Linear(cond_dim, out_channels)", "nn.Linear(cond_dim, 1)"),
+)
+
+answers.edit(
+    "4.1",
+    "dropout before the second convolution",
+    "The original network has it there. This block leaves nothing to chance: norm, SiLU, "
+    "convolution, and nothing between them.",
+    ("F.silu(self.norm2(h))", "F.dropout(F.silu(self.norm2(h)), 0.1, self.training)"),
+)
+
+answers.edit(
+    "4.1",
+    "the caller's cond overwritten",
+    "inplace=True writes the result into the caller's tensor, and the next block then gets a cond "
+    "that has been through a SiLU already. Leave it out.",
+    ("F.silu(cond)", "F.silu(cond, inplace=True)"),
 )
 
 
@@ -558,6 +619,75 @@ answers.edit(
     "the rim repeated instead of zeros",
     "padding=1 alone pads with zeros. Other padding modes treat the rim differently.",
     ("kernel_size=3, padding=1", 'kernel_size=3, padding=1, padding_mode="replicate"'),
+)
+
+
+answers.edit(
+    "4.2",
+    "a 1 x 1 convolution on the way down",
+    "With a window of one pixel and a stride of 2, three of four pixels are never looked at. A "
+    "3 x 3 window sees them all.",
+    ("kernel_size=3, stride=2, padding=1", "kernel_size=1, stride=2"),
+)
+
+answers.again(
+    "4.2",
+    "pooling, then a convolution",
+    (", stride=2", ""),
+    (
+        "Tensor:\n        return self.conv(x)",
+        "Tensor:\n        return self.conv(F.avg_pool2d(x, 2, ceil_mode=True))",
+    ),
+)
+
+answers.again(
+    "4.2",
+    "the rim repeated instead of zeros",
+    ("stride=2, padding=1", 'stride=2, padding=1, padding_mode="replicate"'),
+)
+
+answers.edit(
+    "4.2",
+    "a transposed convolution with windows of two",
+    "Its windows do not overlap, but the four children of an old pixel get four different weights. "
+    "Give every new pixel a value first, then convolve.",
+    ('F.interpolate(x, scale_factor=2, mode="nearest")', "x"),
+    (
+        "Conv2d(channels, channels, kernel_size=3, padding=1)",
+        "ConvTranspose2d(channels, channels, kernel_size=2, stride=2)",
+    ),
+)
+
+answers.again(
+    "4.2",
+    "repetition without a convolution",
+    ("2W)\n        return self.conv(x)", "2W)\n        return x"),
+)
+
+answers.edit(
+    "4.2",
+    "a 1 x 1 convolution on the way up",
+    "The repetition leaves steps of 2 x 2 pixels. A window of one pixel keeps them; one of 3 x 3 "
+    "smooths them.",
+    ("kernel_size=3, padding=1", "kernel_size=1"),
+)
+
+answers.edit(
+    "4.2",
+    "four copies in a row, then reshaped",
+    "Each pixel grows to two beside each other and two below each other. Four in a row, cut into "
+    "rows of double length, move pixels to other places.",
+    (
+        'F.interpolate(x, scale_factor=2, mode="nearest")',
+        "x.repeat_interleave(4, dim=-1).reshape(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])",
+    ),
+)
+
+answers.edit(
+    "4.2",
+    "the enlarged image added to the result",
+    "The ResBlocks have shortcuts. Here the convolution's result is all there is.",
+    ("2W)\n        return self.conv(x)", "2W)\n        return x + self.conv(x)"),
 )
 
 
@@ -794,6 +924,38 @@ answers.edit(
     "A mean gives every pixel the same. Here each pixel has weights of its own, from its own "
     "scores, and receives its own mixture.",
     ("scores.softmax(dim=-1)", "torch.full_like(scores, 1 / (height * width))"),
+)
+
+
+answers.edit(
+    "4.3",
+    "the values made from x itself",
+    "Query, key and value are all made from n = GroupNorm(x). Only the shortcut takes x as it is.",
+    ("self.to_v(n)", "self.to_v(x.flatten(2).transpose(1, 2))"),
+)
+
+answers.again("4.3", "query and key from one matrix", ("self.to_k(n)", "self.to_q(n)"))
+
+answers.again("4.3", "W_v or W_o left out", ("self.to_out(weights @ v)", "weights @ v"))
+
+answers.again("4.3", "W_v or W_o left out", ("self.to_v(n)", "n"))
+
+answers.again(
+    "4.3",
+    "channels look at channels",
+    (
+        "q @ k.transpose(1, 2) / math.sqrt(channels)",
+        "q.transpose(1, 2) @ k / math.sqrt(n.shape[1])",
+    ),
+    ("weights @ v", "v @ weights.transpose(1, 2)"),
+)
+
+answers.edit(
+    "4.3",
+    "divided by the fourth root of C",
+    "The scores have a standard deviation of about sqrt(C). The fourth root is enough only if both "
+    "the queries and the keys are divided by it.",
+    ("math.sqrt(channels)", "channels**0.25"),
 )
 
 
@@ -1215,4 +1377,83 @@ answers.edit(
     "always three levels",
     "The number of levels is the length of config.channel_mults; build the ways in loops over it.",
     ("channels = config.channels ", "channels = (config.channels + 2 * config.channels[-1:])[:3] "),
+)
+
+
+answers.again(
+    "4.4",
+    "skips added instead of joined",
+    ("before + width", "before"),
+    ("            h = torch.cat([h, skips.pop()], dim=1)", ""),
+    ("            h = upsample(h)", "            h = upsample(h + skips.pop())"),
+)
+
+answers.again(
+    "4.4",
+    "the input of each level kept as its skip",
+    ("            skips.append(h)\n", ""),
+    ("self.downsamples):\n", "self.downsamples):\n            skips.append(h)\n"),
+    ("for width in reversed(channels):", "for i, width in reversed(list(enumerate(channels))):"),
+    ("before + width", "before + channels[max(i - 1, 0)]"),
+)
+
+answers.edit(
+    "4.4",
+    "no skip on the lowest level",
+    "The lowest level keeps its h like the others, and its ResBlock on the way up receives it. The "
+    "middle is between the two.",
+    ("before + width", "before + width * bool(len(self.up_blocks))"),
+    ("h = self.middle2(h, cond)", "h = self.middle2(h, cond)\n        skips[-1] = h[:, :0]"),
+)
+
+answers.edit(
+    "4.4",
+    "conv_in's result as the skip of level 0",
+    "skip_0 is what the ResBlock of level 0 gives, as on the other levels. conv_in comes before.",
+    ("h = self.conv_in(x)", "h = first = self.conv_in(x)"),
+    ("        h = self.middle1(h", "        skips[0] = first\n        h = self.middle1(h"),
+)
+
+for lists in (
+    ("down_blocks",),
+    ("up_blocks",),
+    ("down_blocks", "up_blocks"),
+    ("downsamples",),
+    ("upsamples",),
+    ("downsamples", "upsamples"),
+):
+    answers.again(
+        "4.4",
+        "blocks in a plain list",
+        *((f"self.{name} = nn.ModuleList()", f"self.{name} = []") for name in lists),
+    )
+
+answers.again(
+    "4.4",
+    "groups left at the default",
+    ("before + width, width, cond_dim, groups", "before + width, width, cond_dim"),
+)
+
+answers.again(
+    "4.4",
+    "groups left at the default",
+    ("before, width, cond_dim, groups", "before, width, cond_dim"),
+)
+
+answers.edit(
+    "4.4",
+    "the label kept from the middle",
+    "Every ResBlock is told the same sum of both embeddings, those in the middle too.",
+    (
+        "        h = self.middle1(h, cond)",
+        "        time = self.time_embedding(t)\n        h = self.middle1(h, time)",
+    ),
+    ("self.middle2(h, cond)", "self.middle2(h, time)"),
+)
+
+answers.edit(
+    "4.4",
+    "only the width looked at",
+    "Images need not be square: both sides have to be halved.",
+    ("x.shape[-2] % self.stride or ", ""),
 )
