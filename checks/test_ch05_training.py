@@ -1384,7 +1384,7 @@ def loop_inputs(batches: int = 3, batch_size: int = 6, num_steps: int = 5):
             for name, scale in (("image", 1.0), ("step", 3.0), ("label", 0.05))
         }
         return {
-            "images": draw_images(g, (batches, batch_size, 2, 3, 4)),
+            "images": draw_images(g, (batches, batch_size, 2, 4, 3)),
             "labels": torch.randint(0, 10, (batches, batch_size), generator=g),
             "weights": weights,
             "alpha_bars": draw_alpha_bars(g, num_steps),
@@ -1449,7 +1449,7 @@ def test_loop_asks_about_noisy_images_with_dropped_labels(got, ref, inputs):
             "its x0",
         )
         require_tensor(jump["t"], "q_sample's t", (6,), torch.int64)
-        require_tensor(jump["eps"], "q_sample's eps", (6, 2, 3, 4))
+        require_tensor(jump["eps"], "q_sample's eps", (6, 2, 4, 3))
         require_close(
             call["x_t"], noisy, "the model to get what q_sample made", "the model's first argument"
         )

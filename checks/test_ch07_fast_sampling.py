@@ -1367,7 +1367,12 @@ def test_walk_goes_on_from_where_it_is(got, ref, inputs):
         )
 
 
-@check("7.5", probe=probes.memories, inputs=walk_inputs, call=SEVEN_FIVE + GRID + ", two walks")
+@check(
+    "7.5",
+    probe=probes.memories,
+    inputs=lambda g: walk_inputs(g, film_steps=[13, 7]),
+    call=SEVEN_FIVE + GRID + ", two walks, the second one filmed",
+)
 def test_walk_carries_the_memory(got, ref, inputs):
     """Each step gets the memory of the step before, and the first step of every walk gets None"""
     for which, seen in zip(("first", "second"), got["walks"]):

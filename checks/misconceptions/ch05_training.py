@@ -35,6 +35,13 @@ answers.edit(
     ("return t, eps", "return t[:1].expand(batch_size), eps"),
 )
 
+answers.again(
+    "5.1",
+    "one step for the whole batch",
+    ("(batch_size,), generator", "(1,), generator"),
+    ("return t, eps", "return t.expand(batch_size), eps"),
+)
+
 answers.edit(
     "5.1",
     "time as a fraction",
@@ -56,6 +63,17 @@ def draw_noise(x0, num_steps, generator):
     return (u * (num_steps - 1)).round().long(), eps
 
 
+answers.again(
+    "5.1",
+    "rounding to the nearest step",
+    (
+        "torch.randint(0, num_steps, (batch_size,), generator=generator, device=x0.device)",
+        "torch.rand(batch_size, generator=generator, device=x0.device)\n"
+        "    t = (t * (num_steps - 1)).round().long()",
+    ),
+)
+
+
 @answers.wrong(
     "5.1",
     "noise that ignores the generator",
@@ -75,6 +93,12 @@ answers.edit(
     ("x0.shape, generator=generator, device=x0.device", "x0.shape, generator=generator"),
 )
 
+answers.again(
+    "5.1",
+    "steps that ignore the generator",
+    ("(batch_size,), generator=generator, device", "(batch_size,), device"),
+)
+
 answers.edit(
     "5.1",
     "a fixed seed inside",
@@ -91,12 +115,37 @@ answers.edit(
     ("return t, eps", "return t, torch.rand(x0.shape, generator=generator, dtype=x0.dtype)"),
 )
 
+answers.again("5.1", "uniform noise", ("torch.randn(", "torch.rand("))
+
+answers.again(
+    "5.1",
+    "uniform noise",
+    ("torch.randn(", "torch.rand("),
+    ("return t, eps", "return t, 2 * eps - 1"),
+)
+
 answers.edit(
     "5.1",
     "one noise image for the whole batch",
     "If all images share their noise, the network sees far less of it than there are images. "
     "Each pixel of each image gets a draw of its own.",
     ("return t, eps", "return t, eps[:1].expand_as(x0)"),
+)
+
+answers.edit(
+    "5.1",
+    "one number for many pixels",
+    "One number for all pixels of a channel makes it lighter or darker, and nothing else. Noise "
+    "has a draw of its own for each pixel: draw as many numbers as x0 has.",
+    ("torch.randn(x0.shape,", "torch.randn((*x0.shape[:2], 1, 1),"),
+    ("return t, eps", "return t, eps.expand_as(x0)"),
+)
+
+answers.again(
+    "5.1",
+    "one number for many pixels",
+    ("torch.randn(x0.shape,", "torch.randn((batch_size, 1, 1, 1),"),
+    ("return t, eps", "return t, eps.expand_as(x0)"),
 )
 
 answers.edit(
@@ -206,6 +255,17 @@ answers.edit(
         "    torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))\n"
         "    t = torch.randint(",
     ),
+)
+
+answers.again(
+    "5.1",
+    "torch seeded anew in every call",
+    (
+        "    t = torch.randint(",
+        "    torch.manual_seed(generator.initial_seed())\n    t = torch.randint(",
+    ),
+    ("(batch_size,), generator=generator, device", "(batch_size,), device"),
+    ("x0.shape, generator=generator, device", "x0.shape, device"),
 )
 
 
@@ -397,6 +457,20 @@ answers.edit(
     ("(error**2)", "error"),
 )
 
+answers.edit(
+    "5.1",
+    "the mean taken before the squares",
+    "In the mean of the differences, one upwards and one downwards cancel, and squaring what is "
+    "left brings nothing back. Square every pixel's difference first.",
+    ("(error**2).mean()", "error.mean() ** 2"),
+)
+
+answers.again(
+    "5.1",
+    "the mean taken before the squares",
+    ("(error**2).mean()", "(error.mean(dim=(1, 2, 3)) ** 2).mean()"),
+)
+
 
 answers.edit(
     "5.1",
@@ -439,6 +513,12 @@ answers.edit(
         "return (error**2).mean()",
         "return 2 * nn.functional.huber_loss(error, 0 * error, delta=9.0)",
     ),
+)
+
+answers.again(
+    "5.1",
+    "large differences count less",
+    ("return (error**2).mean()", "return nn.functional.smooth_l1_loss(error, 0 * error)"),
 )
 
 
@@ -508,6 +588,12 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "5.2",
+    "coefficients of v along the width",
+    ("    return alpha_bar.sqrt()", "    alpha_bar = alpha_bars[t]\n    return alpha_bar.sqrt()"),
+)
+
 answers.edit(
     "5.2",
     "the first image's step for all",
@@ -531,6 +617,47 @@ answers.edit(
     "eps is what an eps-network is asked for. v has a part of the image in it as well, more of "
     "it the more noise there is.",
     ("alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0", "eps.clone()"),
+)
+
+answers.edit(
+    "5.2",
+    "the velocity of a straight path",
+    "eps - x_0 leads along a straight line from the image to the noise, with the same weights "
+    "everywhere. On the quarter circle the weights change with alpha_bar.",
+    ("alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0", "eps - x0"),
+)
+
+answers.edit(
+    "5.2",
+    "an angle that grows evenly with t",
+    "How far around the quarter circle x_t is depends on how much noise is in it. t does not say "
+    "that by itself: the schedule does, with alpha_bar.",
+    (
+        "    return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0",
+        "    angle = (math.pi / 2 * t / len(alpha_bars)).view(-1, 1, 1, 1)\n"
+        "    return angle.cos() * eps - angle.sin() * x0",
+    ),
+)
+
+answers.again(
+    "5.2",
+    "an angle that grows evenly with t",
+    (
+        "    return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0",
+        "    angle = (math.pi / 2 * (t + 1) / len(alpha_bars)).view(-1, 1, 1, 1)\n"
+        "    return angle.cos() * eps - angle.sin() * x0",
+    ),
+)
+
+answers.edit(
+    "5.2",
+    "the caller's noise overwritten",
+    "mul_ and sub_ change the tensor that was handed in, and the caller's noise is gone. Without "
+    "the underscore a new tensor is made.",
+    (
+        "return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * x0",
+        "return eps.mul_(alpha_bar.sqrt()).sub_((1 - alpha_bar).sqrt() * x0)",
+    ),
 )
 
 
@@ -581,6 +708,12 @@ answers.edit(
     ("* x_t +", "* x_t -"),
 )
 
+answers.again(
+    "5.2",
+    "minus instead of plus in eps",
+    ("return (1 - alpha_bar).sqrt() * x_t", "return -(1 - alpha_bar).sqrt() * x_t"),
+)
+
 answers.edit(
     "5.2",
     "the weights of eps the wrong way round",
@@ -618,6 +751,20 @@ answers.edit(
 
 answers.edit(
     "5.2",
+    "v divided by the weight of its noise",
+    "v is a mixture, and divided by one weight it is still a mixture. The image's share has to be "
+    "taken out, and x_t helps with that.",
+    ("(1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v", "v / alpha_bar.sqrt().clamp(min=1e-6)"),
+)
+
+answers.again(
+    "5.2",
+    "v divided by the weight of its noise",
+    ("(1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v", "v / alpha_bar.sqrt()"),
+)
+
+answers.edit(
+    "5.2",
     "x_t taken for x_0",
     "Solving v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 for eps needs x_0, which nobody "
     "has here. Replace it by what x_t and v say about it.",
@@ -636,6 +783,12 @@ answers.edit(
         "    return (1",
         "    if len(t) == x_t.shape[-1]:\n        alpha_bar = alpha_bars[t]\n    return (1",
     ),
+)
+
+answers.again(
+    "5.2",
+    "coefficients of eps along the width",
+    ("    return (1", "    alpha_bar = alpha_bars[t]\n    return (1"),
 )
 
 answers.edit(
@@ -789,6 +942,14 @@ answers.edit(
 
 answers.edit(
     "5.3",
+    "the warm-up one update late",
+    "n counts the updates made before this one, so it is 0 at the first, which keeps a tenth of "
+    "the old average. n / (9 + n) is 0 there: nothing is taken off n.",
+    ("(1 + n) / (10 + n)", "n / (9 + n)"),
+)
+
+answers.edit(
+    "5.3",
     "a plain mean of all weights",
     "A mean of all weights so far never forgets how training began, when they were poor. Here d "
     "says how much is kept: (1 + n) / (10 + n), but no more than decay.",
@@ -809,6 +970,8 @@ answers.edit(
     ("self.num_updates += 1", "self.num_updates = 0"),
 )
 
+answers.again("5.3", "updates are not counted", ("        self.num_updates += 1\n", ""))
+
 answers.edit(
     "5.3",
     "the average left in training mode",
@@ -822,6 +985,14 @@ answers.edit(
     "the network put into eval mode",
     "Copy first, then switch the copy: model.eval() changes the network that is being trained.",
     ("copy.deepcopy(model).eval()", "copy.deepcopy(model.eval())"),
+)
+
+answers.edit(
+    "5.3",
+    "the network put into eval mode by update",
+    "update only reads the network. In eval mode it would go on training without dropout, and its "
+    "running statistics would no longer change.",
+    ("        n = self.num_updates\n", "        model.eval()\n        n = self.num_updates\n"),
 )
 
 answers.edit(
@@ -962,6 +1133,19 @@ answers.edit(
     ("zip(self.model.parameters(), model", "zip(self.shadows, model"),
 )
 
+answers.again(
+    "5.3",
+    "the averaged parameters listed once and for all",
+    (
+        "        self.model.requires_grad_(False)\n",
+        "        self.model.requires_grad_(False)\n"
+        "        self.shadows = list(self.model.parameters())\n"
+        "        self.tables = list(self.model.buffers())\n",
+    ),
+    ("zip(self.model.parameters(), model", "zip(self.shadows, model"),
+    ("zip(self.model.buffers(), model", "zip(self.tables, model"),
+)
+
 answers.edit(
     "5.3",
     "the network kept as well",
@@ -1074,6 +1258,59 @@ answers.edit(
         "norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()\n"
         "    for p in model.parameters():\n"
         "        p.grad.mul_(max_grad_norm / norm)",
+    ),
+)
+
+answers.again(
+    "5.4",
+    "every gradient scaled to the limit",
+    (
+        "nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)",
+        "grads = [p.grad for p in model.parameters() if p.grad is not None]\n"
+        "    norm = torch.stack([grad.norm() for grad in grads]).norm()\n"
+        "    for grad in grads:\n"
+        "        grad.mul_(max_grad_norm / (norm + 1e-12))",
+    ),
+)
+
+answers.edit(
+    "5.4",
+    "steps with long gradients left out",
+    "A gradient that is too long still says which way to go. Scale it down and take the step; "
+    "left out, nothing is learned from this batch.",
+    (
+        "    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n    optimizer.step()\n",
+        '    norm = nn.utils.clip_grad_norm_(model.parameters(), float("inf"))\n'
+        "    if norm <= max_grad_norm:\n"
+        "        optimizer.step()\n",
+    ),
+)
+
+answers.again(
+    "5.4",
+    "steps with long gradients left out",
+    (
+        "    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n"
+        "    optimizer.step()\n"
+        "    ema.update(model)\n",
+        '    norm = nn.utils.clip_grad_norm_(model.parameters(), float("inf"))\n'
+        "    if norm <= max_grad_norm:\n"
+        "        optimizer.step()\n"
+        "        ema.update(model)\n",
+    ),
+)
+
+answers.edit(
+    "5.4",
+    "the norms of the parameters added up",
+    "The joint norm is that of one long vector with all gradients in it: the root of the sum of "
+    "all squares. Norms that are added up come to more, and steps get too short.",
+    (
+        "nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)",
+        "grads = [p.grad for p in model.parameters() if p.grad is not None]\n"
+        "    norm = sum(grad.norm() for grad in grads)\n"
+        "    for grad in grads:\n"
+        "        grad.mul_((max_grad_norm / norm).clamp(max=1))",
     ),
 )
 
@@ -1209,6 +1446,35 @@ answers.edit(
 
 answers.edit(
     "5.5",
+    "weights rounded to half precision",
+    "A rounded weight is another weight, and the run that goes on from it takes other steps. Save "
+    "the numbers as they are.",
+    (
+        '"model": model.state_dict()',
+        '"model": {\n'
+        "            name: part.half() if part.is_floating_point() else part\n"
+        "            for name, part in model.state_dict().items()\n"
+        "        }",
+    ),
+)
+
+answers.again(
+    "5.5",
+    "weights rounded to half precision",
+    *(
+        (
+            f'"{key}": {network}.state_dict()',
+            f'"{key}": {{\n'
+            "            name: part.half() if part.is_floating_point() else part\n"
+            f"            for name, part in {network}.state_dict().items()\n"
+            "        }",
+        )
+        for key, network in (("model", "model"), ("ema", "ema.model"))
+    ),
+)
+
+answers.edit(
+    "5.5",
     "model and average swapped",
     "Both have the same names and shapes, so nobody complains when each is loaded into the "
     "other. Compare the keys under which you save with those that you load.",
@@ -1249,12 +1515,28 @@ def load_checkpoint(path, model, ema, optimizer, generator):
     return step
 
 
+answers.again(
+    "5.5",
+    "buffers left out",
+    ('"model": model.state_dict()', '"model": dict(model.named_parameters())'),
+    ('state["model"])', 'state["model"], strict=False)'),
+)
+
+
 answers.edit(
     "5.5",
     "the count of updates forgotten",
     "With num_updates back at 0 the warm-up begins again, and the average forgets all that it "
     "has gathered.",
     ('    ema.num_updates = state["ema_num_updates"]\n', ""),
+)
+
+answers.edit(
+    "5.5",
+    "the number of steps for the count of updates",
+    "The average may have been begun later than training, or been set to another count from "
+    "outside. Its number of updates is not the number of steps: save both.",
+    ('state["ema_num_updates"]', 'state["step"]'),
 )
 
 answers.edit(
@@ -1359,6 +1641,18 @@ answers.edit(
 
 answers.edit(
     "5.5",
+    "a seed drawn for the checkpoint",
+    "Drawing a seed moves the generator of the run that is being saved, and the run that goes on "
+    "from that seed makes other draws. get_state() only reads, and says all there is to know.",
+    (
+        "generator.get_state()",
+        "int(torch.randint(2**31, (1,), generator=generator, device=generator.device))",
+    ),
+    ("generator.set_state(", "generator.manual_seed("),
+)
+
+answers.edit(
+    "5.5",
     "trusting the file",
     "With weights_only=False, loading runs whatever code the file's author has hidden in it. "
     "A dictionary of tensors and numbers loads without that.",
@@ -1440,6 +1734,30 @@ answers.planted(
 
 answers.edit(
     "5.6",
+    "as many noise levels as columns",
+    "The last axis of the images is their width, which has nothing to do with the steps. T is the "
+    "number of noise levels: which table has an entry for each of them?",
+    ("len(alpha_bars)", "x0.shape[-1]"),
+)
+
+answers.edit(
+    "5.6",
+    "the last step is never drawn",
+    "draw_noise is handed T and draws from 0 ... T-1 by itself. With one less, the step T-1, from "
+    "which all sampling starts, is never trained.",
+    ("len(alpha_bars)", "len(alpha_bars) - 1"),
+)
+
+answers.edit(
+    "5.6",
+    "always 1000 noise levels",
+    "1000 is a usual number of steps, and not the only one. How many there are here is for the "
+    "caller's table of noise levels to say.",
+    ("len(alpha_bars)", "1000"),
+)
+
+answers.edit(
+    "5.6",
     "the target never reaches the loss",
     "The loop is handed a target and tells nobody. diffusion_loss then falls back on its default, "
     "the noise. At the clean end that is almost v; at the noisy end it is something else.",
@@ -1472,6 +1790,19 @@ answers.edit(
 
 answers.edit(
     "5.6",
+    "drawn once for all batches",
+    "Steps and noise that are drawn once and kept are learned by heart. Each batch gets new ones, "
+    "also if it is as large as the one before.",
+    ("    for step,", "    t = None\n    for step,"),
+    (
+        "        t, eps = draw_noise(x0, len(alpha_bars), generator)\n",
+        "        if t is None or len(t) != len(x0):\n"
+        "            t, eps = draw_noise(x0, len(alpha_bars), generator)\n",
+    ),
+)
+
+answers.edit(
+    "5.6",
     "the learning rate set after the step",
     "The rate of a step has to be in the optimiser before the step is made. Set afterwards, each "
     "step is made with the rate of the one before.",
@@ -1490,10 +1821,39 @@ answers.edit(
 
 answers.edit(
     "5.6",
+    "the rate of the next step",
+    "rate wants to know how many steps have been made before this one, and that is what step "
+    "counts. With 1 more, each step gets the rate of the one after it.",
+    ("rate(step)", "rate(step + 1)"),
+)
+
+answers.edit(
+    "5.6",
     "the steps counted from 0 again",
     "A run that goes on has steps behind it. If the count begins at 0 again, so does the warm-up, "
     "and the learning rate never falls. Count from first_step.",
     (", start=first_step", ""),
+)
+
+answers.edit(
+    "5.6",
+    "the first batches skipped",
+    "batches gives what is still to come, and every batch of it makes a step. first_step only says "
+    "from which number to count.",
+    (
+        "        t, eps = draw_noise(x0,",
+        "        if step < 2 * first_step:\n            continue\n        t, eps = draw_noise(x0,",
+    ),
+)
+
+answers.again(
+    "5.6",
+    "the first batches skipped",
+    (", start=first_step", ""),
+    (
+        "        t, eps = draw_noise(x0,",
+        "        if step < first_step:\n            continue\n        t, eps = draw_noise(x0,",
+    ),
 )
 
 answers.edit(
@@ -1522,6 +1882,17 @@ answers.edit(
         "        yield training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n",
         "        losses.append(training_step(model, ema, optimizer, compute_loss, max_grad_norm))\n"
         "    return losses\n",
+    ),
+)
+
+answers.again(
+    "5.6",
+    "all the losses at the end",
+    ("    for step,", "    losses = []\n    for step,"),
+    (
+        "        yield training_step(model, ema, optimizer, compute_loss, max_grad_norm)\n",
+        "        losses.append(training_step(model, ema, optimizer, compute_loss, max_grad_norm))\n"
+        "    yield from losses\n",
     ),
 )
 

@@ -32,6 +32,14 @@ answers.edit(
 
 answers.edit(
     "6.1",
+    "the first image's beta for all",
+    "The images of a batch may be at different steps, and each has a beta of its own. Read the "
+    "table with the whole t.",
+    ("schedule.betas[t].view(-1, 1, 1, 1)", "schedule.betas[t[0]]"),
+)
+
+answers.edit(
+    "6.1",
     "the guess of x_0 is not clipped",
     "At the beginning of the walk the guess is divided by a tiny sqrt(alpha_bar), which blows up "
     "every error of eps. No pixel is outside [-1, 1], so clip it. (A mean computed straight from "
@@ -56,6 +64,46 @@ answers.edit(
     "clipped to [0, 1]",
     "In this course images have the range [-1, 1]: black is -1, not 0.",
     ("clamp(-1, 1)", "clamp(0, 1)"),
+)
+
+answers.edit(
+    "6.1",
+    "eps clipped instead of the guess",
+    "eps is Gaussian noise, a third of which lies outside [-1, 1]. What has that range is the "
+    "image that is guessed from it.",
+    (
+        "x_t, t, eps, schedule.alpha_bars).clamp(-1, 1)",
+        "x_t, t, eps.clamp(-1, 1), schedule.alpha_bars)",
+    ),
+)
+
+answers.again(
+    "6.1",
+    "eps clipped instead of the guess",
+    ("x_t, t, eps, schedule.alpha_bars)", "x_t, t, eps.clamp(-1, 1), schedule.alpha_bars)"),
+)
+
+answers.edit(
+    "6.1",
+    "the guess scaled down instead of clipped",
+    "Divided by its largest pixel, the whole image turns pale for the sake of a few pixels. Those "
+    "outside [-1, 1] are cut off, and the others stay as they are.",
+    (
+        ".clamp(-1, 1)\n",
+        "\n    x0 = x0 / x0.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1)\n",
+    ),
+)
+
+answers.again(
+    "6.1",
+    "the guess scaled down instead of clipped",
+    (".clamp(-1, 1)\n", "\n    x0 = x0 / x0.abs().max().clamp(min=1)\n"),
+)
+
+answers.again(
+    "6.1",
+    "the guess scaled down instead of clipped",
+    (".clamp(-1, 1)\n", "\n    x0 = x0 / x0.abs().amax(dim=(1, 2, 3), keepdim=True)\n"),
 )
 
 answers.edit(
@@ -119,6 +167,17 @@ answers.edit(
 
 answers.edit(
     "6.1",
+    "beta as a standard deviation",
+    "beta_t is a variance, like the one that q_posterior says. What multiplies the noise is a "
+    "standard deviation, and that goes for both choices.",
+    (
+        "schedule.betas[t].view(-1, 1, 1, 1)  # (T,)",
+        "schedule.betas[t].view(-1, 1, 1, 1) ** 2  # (T,)",
+    ),
+)
+
+answers.edit(
+    "6.1",
     "noise in the last step",
     "The step at t = 0 makes the finished image. The posterior's variance is 0 there by itself, "
     "but beta_0 is not: the mask is needed.",
@@ -175,6 +234,14 @@ answers.edit(
 
 answers.edit(
     "6.1",
+    "small and large exchanged",
+    '"small" is the posterior\'s variance and "large" is beta_t, which is never the smaller of the '
+    "two.",
+    ('if variance == "large":', 'if variance == "small":'),
+)
+
+answers.edit(
+    "6.1",
     "stopping at the guess of x_0",
     "A guess of x_0 made from much noise is blurred. One step goes only a little of the way "
     "there: mix the guess with x_t, by the two posterior weights.",
@@ -196,6 +263,14 @@ answers.edit(
     "and comes in at the end.",
     ("x_t, t, eps, schedule.alpha_bars", "x_t, t, noise, schedule.alpha_bars"),
     ("sigma_squared.sqrt() * noise", "sigma_squared.sqrt() * eps"),
+)
+
+answers.edit(
+    "6.1",
+    "noise drawn inside the step",
+    "The noise of the step is handed in as noise, so that the caller's generator decides on it. "
+    "Nothing is left to draw.",
+    ("sigma_squared.sqrt() * noise", "sigma_squared.sqrt() * torch.randn_like(x_t)"),
 )
 
 answers.edit(
@@ -247,6 +322,45 @@ answers.edit(
     ("torch.full_like(labels, null_label)", "labels"),
 )
 
+answers.edit(
+    "6.2",
+    "the null label alone at w = 0",
+    "w = 0 leaves out guidance, not the label: it is the plain conditional prediction. The null "
+    "label is the one that need not be asked about.",
+    (
+        "    eps_both = predict_eps(",
+        "    if guidance_scale == 0:\n"
+        "        return predict_eps(x_t, t, null_labels)\n"
+        "    eps_both = predict_eps(",
+    ),
+)
+
+answers.edit(
+    "6.2",
+    "no guidance unless w is above 0",
+    "The formula holds for every w. Below 0 it leads towards the unconditional prediction, which "
+    "at w = -1 is all that is left.",
+    (
+        "    eps_both = predict_eps(",
+        "    if guidance_scale <= 0:\n"
+        "        return predict_eps(x_t, t, labels)\n"
+        "    eps_both = predict_eps(",
+    ),
+)
+
+answers.edit(
+    "6.2",
+    "no guidance unless w is above 1",
+    "A scale of 1 means none where the scale counts from the unconditional prediction. Here w "
+    "counts from the conditional one: only w = 0 is without guidance.",
+    (
+        "    eps_both = predict_eps(",
+        "    if guidance_scale <= 1:\n"
+        "        return predict_eps(x_t, t, labels)\n"
+        "    eps_both = predict_eps(",
+    ),
+)
+
 
 @answers.wrong(
     "6.2",
@@ -296,6 +410,14 @@ answers.edit(
 
 answers.edit(
     "6.2",
+    "the whole null prediction subtracted",
+    "Where the two predictions agree, their mixture must be the same prediction again: the weights "
+    "add up to 1. With 1 + w for the one and -1 for the other they add up to w.",
+    ("- guidance_scale * eps_null", "- eps_null"),
+)
+
+answers.edit(
+    "6.2",
     "w times the conditional one",
     "The conditional prediction gets the weight 1 + w. Only then do the weights add up to 1, and "
     "w = 0 leaves just the conditional prediction.",
@@ -316,6 +438,30 @@ answers.edit(
     "Guidance is a difference of two predictions. One prediction alone made larger is just more "
     "noise.",
     (" - guidance_scale * eps_null", ""),
+)
+
+answers.edit(
+    "6.2",
+    "rescaled to the conditional prediction",
+    "Some papers scale the guided prediction back to the spread of the conditional one. The slope "
+    "that is asked for here is not scaled: hand the mixture out as it is.",
+    (
+        "    return (1 + guidance_scale) * eps_cond - guidance_scale * eps_null",
+        "    eps = (1 + guidance_scale) * eps_cond - guidance_scale * eps_null\n"
+        "    axes = (1, 2, 3)\n"
+        "    return eps * eps_cond.std(axes, keepdim=True) / eps.std(axes, keepdim=True)",
+    ),
+)
+
+answers.edit(
+    "6.2",
+    "the guided noise clipped",
+    "eps is noise, and Gaussian noise has no limits. What lies in [-1, 1] are images: the reverse "
+    "step clips its guess of one.",
+    (
+        "(1 + guidance_scale) * eps_cond - guidance_scale * eps_null",
+        "((1 + guidance_scale) * eps_cond - guidance_scale * eps_null).clamp(-1, 1)",
+    ),
 )
 
 
@@ -347,6 +493,12 @@ answers.edit(
     ("torch.cat([x_t, x_t])", "x_t.repeat_interleave(2, dim=0)"),
     ("torch.cat([t, t])", "t.repeat_interleave(2)"),
     ("eps_both.chunk(2)", "eps_both[0::2], eps_both[1::2]"),
+)
+
+answers.again(
+    "6.2",
+    "images in one order, labels in another",
+    ("torch.cat([x_t, x_t])", "x_t.repeat_interleave(2, dim=0)"),
 )
 
 answers.edit(
@@ -392,6 +544,16 @@ answers.edit(
     "`null = labels` makes no copy: filling it changes the labels themselves, in this step and all "
     "that follow.",
     ("torch.full_like(labels, null_label)", "labels.fill_(null_label)"),
+)
+
+answers.again(
+    "6.2",
+    "the caller's labels overwritten",
+    (
+        "null_labels = torch.full_like(labels, null_label)",
+        "asked = labels.clone()\n    null_labels = labels.fill_(null_label)",
+    ),
+    ("torch.cat([labels, null_labels])", "torch.cat([asked, null_labels])"),
 )
 
 answers.edit(
@@ -461,6 +623,14 @@ answers.edit(
 
 answers.edit(
     "6.3",
+    "the noisiest step left out",
+    "x_T is as noisy as it gets, and the step that makes it less so is t = T-1. Begin there: "
+    "range(T) ends at T-1 already.",
+    ("range(num_steps)", "range(num_steps - 1)"),
+)
+
+answers.edit(
+    "6.3",
     "counting from T down to 1",
     "The paper counts from 1; here t = 0 ... T-1, and the tables have no entry T.",
     ("reversed(range(num_steps))", "range(num_steps, 0, -1)"),
@@ -523,6 +693,16 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "6.3",
+    "x_T overwritten",
+    (
+        "x = reverse_step(x, t, eps, noise, schedule)",
+        "x.copy_(reverse_step(x, t, eps, noise, schedule))",
+    ),
+    ("film.append(x)", "film.append(x.clone())"),
+)
+
 answers.edit(
     "6.3",
     "all frames are the same tensor",
@@ -539,6 +719,14 @@ answers.edit(
     "the finished images never come into the film.",
     ("x = reverse_step(", "before, x = x, reverse_step("),
     ("film.append(x)", "film.append(before)"),
+)
+
+answers.edit(
+    "6.3",
+    "frames named after where their step leads",
+    "film_steps names the steps t, whose results are x_{t-1}: the frame is kept when the step that "
+    "has just been made is t itself.",
+    ("if step in film_steps", "if step - 1 in film_steps"),
 )
 
 answers.edit(
@@ -591,6 +779,17 @@ answers.edit(
     "x_T again as the noise",
     "The noise of a step must be independent of the images so far. x_T is already inside them.",
     ("torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)", "x_T.clone()"),
+)
+
+answers.edit(
+    "6.3",
+    "a walk that begins at other noise",
+    "The walk begins at the x_T that is handed in, so that the caller decides on it. The generator "
+    "is for the noise of the steps.",
+    (
+        "    x = x_T\n",
+        "    x = torch.randn(x_T.shape, generator=generator, device=x_T.device, dtype=x_T.dtype)\n",
+    ),
 )
 
 answers.edit(
@@ -685,6 +884,16 @@ answers.edit(
 
 answers.edit(
     "6.3",
+    "gradients switched on at the end",
+    "Whoever calls may have switched gradients off before, and wants to find them so. `with "
+    "torch.no_grad():`, or @torch.no_grad() above the function, puts back what was there.",
+    ("@torch.no_grad()\n", ""),
+    ("    x = x_T\n", "    torch.set_grad_enabled(False)\n    x = x_T\n"),
+    ("    return x, film", "    torch.set_grad_enabled(True)\n    return x, film"),
+)
+
+answers.edit(
+    "6.3",
     "the film as a tuple",
     "The film is promised as a list, to which others may append.",
     ("return x, film", "return x, tuple(film)"),
@@ -752,6 +961,14 @@ answers.edit(
 
 answers.edit(
     "6.4",
+    "cut to [0, 1] before the range is moved",
+    "Cut off at 0, everything darker than mid-grey becomes mid-grey. Bring [-1, 1] to [0, 1] "
+    "first, and cut afterwards.",
+    ("(images + 1) / 2", "(images.clamp(0, 1) + 1) / 2"),
+)
+
+answers.edit(
+    "6.4",
     "nothing is cut off",
     "A sample may lie a little outside [-1, 1], and such pixels are no colours. Cut off what lies "
     "beyond 0 and 1.",
@@ -764,6 +981,17 @@ answers.edit(
     "If brightness depends on what else is in the batch, two pictures cannot be compared. The map "
     "from [-1, 1] to [0, 1] is fixed.",
     ("(images + 1) / 2", "(images - images.min()) / (images.max() - images.min())"),
+)
+
+answers.again(
+    "6.4",
+    "stretched to the darkest and brightest pixel",
+    (
+        "    for n, image in enumerate((images + 1) / 2):",
+        "    low = images.amin(dim=(1, 2, 3), keepdim=True)\n"
+        "    high = images.amax(dim=(1, 2, 3), keepdim=True)\n"
+        "    for n, image in enumerate((images - low) / (high - low).clamp(min=1e-8)):",
+    ),
 )
 
 answers.edit(
@@ -812,6 +1040,13 @@ answers.edit(
     ("(images + 1)", "(images[: num_rows * num_columns] + 1)"),
 )
 
+answers.again(
+    "6.4",
+    "the last row left out",
+    ("-(-count // num_columns)", "count // num_columns"),
+    ("(images + 1)", "(images[: num_rows * num_columns] + 1)"),
+)
+
 answers.edit(
     "6.4",
     "one row too many",
@@ -830,6 +1065,18 @@ def image_grid(images, num_columns, gap=2):
     missing = -len(images) % num_columns
     blank = images.new_zeros(missing, *images.shape[1:])
     return ref.image_grid(torch.cat([images, blank]), num_columns, gap)
+
+
+answers.again(
+    "6.4",
+    "the last row filled up with grey",
+    (
+        "    count, channels, height, width = images.shape\n",
+        "    blank = images.new_zeros(-len(images) % num_columns, *images.shape[1:])\n"
+        "    images = torch.cat([images, blank])\n"
+        "    count, channels, height, width = images.shape\n",
+    ),
+)
 
 
 @answers.wrong(
@@ -874,6 +1121,21 @@ answers.edit(
 
 answers.edit(
     "6.4",
+    "height and width read in the wrong order",
+    "An image is (C, H, W), so the batch is (N, C, H, W): the height comes before the width. "
+    "Square digits would hide this.",
+    (
+        "count, channels, height, width = images.shape",
+        "count, channels, width, height = images.shape",
+    ),
+    (
+        "= image.clamp(0, 1)",
+        "= image.clamp(0, 1).reshape(\n            channels, height, width\n        )",
+    ),
+)
+
+answers.edit(
+    "6.4",
     "the caller's images changed in place",
     "add_, mul_ and clamp_ change the tensor that was handed in; without the underscore a new one "
     "is made.",
@@ -887,6 +1149,10 @@ answers.edit(
     "float32.",
     ("return grid", "return (grid * 255).round().to(torch.uint8)"),
 )
+
+answers.again("6.4", "numbers from 0 to 255", ("return grid", "return (grid * 255).round()"))
+
+answers.again("6.4", "numbers from 0 to 255", ("return grid", "return grid * 255"))
 
 answers.edit(
     "6.4",
@@ -972,6 +1238,17 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "6.5",
+    "shifted the wrong way",
+    (
+        "    return 1 - kept / before, timesteps",
+        "    after = torch.cat([kept[1:], torch.zeros_like(kept[:1])])\n"
+        "    return 1 - after / kept, timesteps",
+    ),
+    ("    before = torch.cat([torch.ones_like(kept[:1]), kept[:-1]])\n", ""),
+)
+
 answers.edit(
     "6.5",
     "the next level after the first",
@@ -997,6 +1274,22 @@ answers.edit(
 
 answers.edit(
     "6.5",
+    "the last level before the first step",
+    "torch.roll brings the last level round to the front, where it is divided by. Before the first "
+    "step there is no noise, so alpha_bar is 1 there.",
+    ("torch.cat([torch.ones_like(kept[:1]), kept[:-1]])", "torch.roll(kept, 1)"),
+)
+
+answers.edit(
+    "6.5",
+    "the first level of the full schedule before the first step",
+    "alpha_bars[0] has the noise of one step already, and the first step of the shorter walk makes "
+    "that noise, too. Before it there is none.",
+    ("torch.ones_like(kept[:1])", "alpha_bars[:1]"),
+)
+
+answers.edit(
+    "6.5",
     "the betas of the full schedule as they are",
     "A beta of the full schedule leads over one of its steps. A step of the shorter walk leads "
     "over many of them, and all their noise has to be in its beta.",
@@ -1015,12 +1308,31 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "6.5",
+    "the betas of all the steps between added up",
+    (
+        "    return 1 - kept / before, timesteps",
+        "    sums = schedule_betas.double().cumsum(0)[timesteps]\n"
+        "    return torch.diff(sums, prepend=sums.new_zeros(1)), timesteps",
+    ),
+)
+
 answers.edit(
     "6.5",
     "the last level left out",
     "Sampling begins with pure noise, at t = T-1. If the steps are counted from the clean end, "
     "the shorter walk begins at a level that still holds some image.",
     ("i * total / num_steps).round().long() - 1", "(i - 1) * total / num_steps).round().long()"),
+)
+
+answers.again(
+    "6.5",
+    "the last level left out",
+    (
+        "(i * total / num_steps).round().long() - 1",
+        "(i.long() - 1) * (total // num_steps)",
+    ),
 )
 
 answers.edit(
@@ -1037,6 +1349,22 @@ answers.edit(
     "The network knows the steps that it was trained with. What it must be told is the step of the "
     "full schedule, not the number of the step in the shorter walk.",
     ("1 - kept / before, timesteps", "1 - kept / before, torch.arange(num_steps)"),
+)
+
+answers.edit(
+    "6.5",
+    "the clock one step ahead",
+    "The steps of the full schedule are 0 ... T-1, and the network is told the step whose level is "
+    "kept: with 1 more it takes its input for noisier than it is.",
+    ("1 - kept / before, timesteps", "1 - kept / before, timesteps + 1"),
+)
+
+answers.edit(
+    "6.5",
+    "the clock the other way round",
+    "Step number i of the shorter walk has its beta and its t at the same place. The betas "
+    "begin at the clean end, so the timesteps do, too.",
+    ("1 - kept / before, timesteps", "1 - kept / before, timesteps.flip(0)"),
 )
 
 answers.edit(
@@ -1060,6 +1388,22 @@ answers.edit(
     "What is left after a step, divided by what was left before it, is the share that the step "
     "keeps. The other way round it is above 1, and beta would be negative.",
     ("1 - kept / before", "1 - before / kept"),
+)
+
+answers.edit(
+    "6.5",
+    "the root of the quotient",
+    "alpha_bar is the product of the shares 1 - beta themselves. A root is for what multiplies an "
+    "image, and here no image is multiplied.",
+    ("1 - kept / before", "1 - (kept / before).sqrt()"),
+)
+
+answers.edit(
+    "6.5",
+    "a difference of levels",
+    "Each step keeps a share of what there is when it begins, so levels are compared by dividing. "
+    "Their difference is a share of the clean image.",
+    ("1 - kept / before", "before - kept"),
 )
 
 answers.edit(
@@ -1132,5 +1476,16 @@ answers.edit(
     (
         "return 1 - kept / before, timesteps",
         "return (1 - kept / before).clamp(min=1e-4), timesteps",
+    ),
+)
+
+answers.edit(
+    "6.5",
+    "an upper limit for beta",
+    "The limit belongs where a schedule is made. Here the last beta follows from two levels of one "
+    "that has been made, and cut off it leads to another level.",
+    (
+        "return 1 - kept / before, timesteps",
+        "return (1 - kept / before).clamp(max=0.999), timesteps",
     ),
 )

@@ -34,6 +34,15 @@ answers.edit(
     ("T / n).round().long() - 1", "T / n).round().long()"),
 )
 
+answers.edit(
+    "7.1",
+    "trailing with a longer last step",
+    "From T - 1 down to 0 there are T - 1 steps of the schedule, and the clean image is one more "
+    "away, which makes the last leap longer than the others. Count the steps from 1 to T: then the "
+    "clean image is at 0.",
+    ("((n - i) * T / n).round().long() - 1", "((n - i) * (T - 1) / n).round().long()"),
+)
+
 
 @answers.wrong(
     "7.1",
@@ -44,12 +53,32 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return ref.time_grid(alpha_bars, num_steps, spacing, lambda_min).flip(0)
 
 
+answers.again("7.1", "from clean to noisy", ("(n - 1 - i) * (T // n)", "i * (T // n)"))
+
+answers.again(
+    "7.1", "from clean to noisy", ("((n - 1 - i) * (T - 1) / (n - 1))", "(i * (T - 1) / (n - 1))")
+)
+
+
 answers.edit(
     "7.1",
     "cut off instead of rounded",
     ".long() and int() drop what comes after the point. Round first.",
     ("T / n).round()", "T / n)"),
     ("(n - 1)).round()", "(n - 1))"),
+)
+
+answers.again("7.1", "cut off instead of rounded", ("T / n).round()", "T / n)"))
+
+answers.again("7.1", "cut off instead of rounded", ("(n - 1)).round()", "(n - 1))"))
+
+answers.again(
+    "7.1",
+    "cut off instead of rounded",
+    (
+        "((n - 1 - i) * (T - 1) / (n - 1)).round().long()",
+        "((T - 1) * (1 - i.double() / (n - 1))).long()",
+    ),
 )
 
 
@@ -67,6 +96,14 @@ answers.edit(
     "linspace divided by n",
     "n points have n - 1 distances between them. Divided by n, the grid never reaches T - 1.",
     ("(T - 1) / (n - 1)", "(T - 1) / n"),
+)
+
+answers.edit(
+    "7.1",
+    "linspace that stops above 0",
+    "n points have n - 1 distances between them. Divided by n, the distances are too short, and "
+    "the grid begins at T - 1 but does not get down to 0.",
+    ("((n - 1 - i) * (T - 1) / (n - 1))", "((n - i) * (T - 1) / n)"),
 )
 
 answers.edit(
@@ -136,12 +173,35 @@ answers.edit(
     ("min=lambda_min", "min=torch.sigmoid(torch.tensor(2 * lambda_min))"),
 )
 
+answers.again(
+    "7.1",
+    "equal distances in alpha_bar",
+    ("torch.log(alpha_bars / (1 - alpha_bars)) / 2", "alpha_bars"),
+    (".clamp(min=lambda_min)", ""),
+)
+
 answers.edit(
     "7.1",
     "lambda_min is ignored",
     "On the cosine schedule lambda falls to -10 within the last few steps. Levels down there all "
     "fall on the same steps, and the picture gets what is left.",
     (".clamp(min=lambda_min)", ""),
+)
+
+answers.edit(
+    "7.1",
+    "the smaller of the two beginnings",
+    "lambda_min is a limit from below: it keeps the levels from going deep into the noise. The "
+    "larger of lambda_{T-1} and lambda_min does that.",
+    (".clamp(min=lambda_min)", ".clamp(max=lambda_min)"),
+)
+
+answers.edit(
+    "7.1",
+    "log_snr divided by n",
+    "n levels have n - 1 distances between them. Divided by n, the last level is not lambda_0 but "
+    "lies one distance short of it.",
+    ("* i / (n - 1)  # (n,)", "* i / n  # (n,)"),
 )
 
 answers.edit(
@@ -185,6 +245,16 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
     return steps
 
 
+answers.again("7.1", "a step is visited twice", ("nearest.unique_consecutive()", "nearest"))
+
+answers.again(
+    "7.1",
+    "a step is visited twice",
+    ("lambdas[-1].clamp(min=lambda_min)", "max(lambdas[-1].item(), lambda_min)"),
+    ("nearest.unique_consecutive()", "nearest"),
+)
+
+
 answers.edit(
     "7.1",
     "the next noisier step instead of the nearest",
@@ -194,6 +264,17 @@ answers.edit(
         "nearest = (levels[:, None] - lambdas).abs().argmin(dim=1)",
         "levels[-1] = lambdas[0]\n"
         "        nearest = T - torch.searchsorted(lambdas.flip(0), levels, right=True)",
+    ),
+)
+
+answers.edit(
+    "7.1",
+    "the next cleaner step instead of the nearest",
+    "searchsorted finds the place where a level would be put in, which is one of its two "
+    "neighbours, and not always the nearer one.",
+    (
+        "nearest = (levels[:, None] - lambdas).abs().argmin(dim=1)",
+        "nearest = T - 1 - torch.searchsorted(lambdas.flip(0), levels).clamp(max=T - 1)",
     ),
 )
 
@@ -245,6 +326,12 @@ answers.edit(
     ("(1 - a / a_next)", "(1 - a / a_next).clamp(min=0)"),
 )
 
+answers.again(
+    "7.2",
+    "alpha_bars[-1] where 1 belongs",
+    ("alpha_bar_at(alpha_bars, t_next)", "alpha_bars[t_next].view(-1, 1, 1, 1)"),
+)
+
 answers.edit(
     "7.2",
     "eps not derived again after the clip",
@@ -267,6 +354,14 @@ answers.edit(
     "x_next still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
     "image has that range.",
     (".clamp(-1, 1)", ""),
+    ("return x_next", "return x_next.clamp(-1, 1)"),
+)
+
+answers.edit(
+    "7.2",
+    "the result is clipped, too",
+    "x_next still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
+    "image has that range.",
     ("return x_next", "return x_next.clamp(-1, 1)"),
 )
 
@@ -307,6 +402,15 @@ answers.edit(
     ("+ sigma * noise", "+ sigma**2 * noise"),
 )
 
+answers.again(
+    "7.2",
+    "the variance where the standard deviation belongs",
+    (
+        "((1 - a_next) / (1 - a)).sqrt() * (1 - a / a_next).sqrt()",
+        "(1 - a_next) / (1 - a) * (1 - a / a_next)",
+    ),
+)
+
 answers.edit(
     "7.2",
     "no room made for the noise",
@@ -339,11 +443,35 @@ answers.edit(
 
 answers.edit(
     "7.2",
+    "sigma of a single step",
+    "From t to t - 1 the noise is that of one step of the schedule. The leap goes to t_next, and "
+    "its noise is that of all the steps between.",
+    (
+        "sigma = eta * ((1 - a_next) / (1 - a)).sqrt() * (1 - a / a_next).sqrt()",
+        "a_prev = alpha_bar_at(alpha_bars, t - 1)\n"
+        "    sigma = eta * ((1 - a_prev) / (1 - a)).sqrt() * (1 - a / a_prev).sqrt()",
+    ),
+)
+
+answers.edit(
+    "7.2",
     "the two factors of sigma swapped",
     "(1 - a_next) / (1 - a) is below 1 and 1 - a / a_next as well. Turn neither of the two "
     "fractions upside down.",
     ("sigma = eta *", "sigma = eta and eta *"),
     ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next)"),
+)
+
+answers.again(
+    "7.2",
+    "the two factors of sigma swapped",
+    ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next)"),
+)
+
+answers.again(
+    "7.2",
+    "the two factors of sigma swapped",
+    ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next).clamp(min=1e-8)"),
 )
 
 answers.edit(
@@ -365,10 +493,28 @@ answers.edit(
 
 answers.edit(
     "7.2",
+    "noise drawn inside the step",
+    "The fresh noise is handed in as noise, so that the caller's generator decides on it. Nothing "
+    "is left to draw.",
+    ("sigma * noise", "sigma * torch.randn_like(x_t)"),
+)
+
+answers.edit(
+    "7.2",
     "a root of less than nothing",
     "Near pure noise, 1 - a_next - sigma^2 comes out a little below 0 in float32, and its root is "
     "NaN. Clamp it at 0 first.",
     (".clamp(min=0)", ""),
+)
+
+answers.again(
+    "7.2",
+    "a root of less than nothing",
+    (".clamp(min=0)", ""),
+    (
+        "((1 - a_next) / (1 - a)).sqrt() * (1 - a / a_next).sqrt()",
+        "((1 - a_next) / (1 - a) * (1 - a / a_next)).sqrt()",
+    ),
 )
 
 answers.edit(
@@ -400,6 +546,12 @@ answers.edit(
     "The images of a batch may be at different steps: read the table with the whole t.",
     ("(alpha_bars, t)", "(alpha_bars, t[:1])"),
     ("(alpha_bars, t_next)", "(alpha_bars, t_next[:1])"),
+)
+
+answers.again(
+    "7.2",
+    "the first image's steps for all",
+    ("(alpha_bars, t)", "(alpha_bars, t[:1])"),
 )
 
 answers.edit(
@@ -481,6 +633,26 @@ answers.edit(
 
 answers.edit(
     "7.3",
+    "h measured in t",
+    "Steps that are equally long in t are not so in lambda, and it is lambda in which the equation "
+    "is written: h = lambda_next - lambda.",
+    (
+        "h = torch.log(a_next / (1 - a_next)) / 2 - torch.log(a / (1 - a)) / 2",
+        "h = ((t - t_next) / len(alpha_bars)).view(-1, 1, 1, 1)",
+    ),
+)
+
+answers.again(
+    "7.3",
+    "h measured in t",
+    (
+        "h = torch.log(a_next / (1 - a_next)) / 2 - torch.log(a / (1 - a)) / 2",
+        "h = (t - t_next).view(-1, 1, 1, 1)",
+    ),
+)
+
+answers.edit(
+    "7.3",
     "h with the wrong sign",
     "h = lambda_next - lambda. The walk goes towards less noise, so lambda grows and h > 0.",
     ("expm1(-h)", "expm1(h)"),
@@ -496,6 +668,19 @@ answers.edit(
 
 answers.edit(
     "7.3",
+    "an Euler step for y",
+    "e^lambda grows on the way, and a long step does not see it. As long as x_0 stays what it is, "
+    "the integral of e^lambda is known, and the step is exact.",
+    (
+        "    return ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * x0",
+        "    y_next = x_t / (1 - a).sqrt() + h * (a / (1 - a)).sqrt() * x0\n"
+        "    landing = t_next.view(-1, 1, 1, 1) < 0\n"
+        "    return torch.where(landing, x0, (1 - a_next).sqrt() * y_next)",
+    ),
+)
+
+answers.edit(
+    "7.3",
     "plus instead of minus before x_0",
     "e^(-h) - 1 is negative. The minus before it makes the weight of x_0 positive: the step goes "
     "towards the image, not away from it.",
@@ -504,10 +689,26 @@ answers.edit(
 
 answers.edit(
     "7.3",
+    "e^h - 1 instead of 1 - e^(-h)",
+    "To turn the sign of e^(-h) - 1 is to exchange its two terms, and the exponent stays as it is. "
+    "e^h - 1 grows without end where lambda does.",
+    ("- a_next.sqrt() * torch.expm1(-h)", "+ a_next.sqrt() * torch.expm1(h)"),
+)
+
+answers.edit(
+    "7.3",
     "the noise levels upside down",
     "Noise shrinks from sqrt(1 - a) to sqrt(1 - a_next): the next one is above the line, the "
     "present one below.",
     ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next)"),
+)
+
+answers.edit(
+    "7.3",
+    "the signal's amplitudes before x_t",
+    "What the equation follows is x / sqrt(1 - alpha_bar). So x_t is divided by the amplitude of "
+    "the noise at t and multiplied by that at t_next.",
+    ("((1 - a_next) / (1 - a)).sqrt()", "(a_next / a).sqrt()"),
 )
 
 answers.edit(
@@ -542,10 +743,34 @@ answers.edit(
 
 answers.edit(
     "7.3",
+    "the result is clipped, too",
+    "x_next still contains noise and may well lie outside [-1, 1]. Only the guess of the clean "
+    "image has that range.",
+    ("return ((1", "return (((1"),
+    ("(-h) * x0", "(-h) * x0).clamp(-1, 1)"),
+)
+
+answers.edit(
+    "7.3",
     "eps where x_0 belongs",
     "This is the form with the prediction of the data, the ++ in the name. First turn eps into "
     "x_0.",
     ("(-h) * x0", "(-h) * eps"),
+)
+
+answers.edit(
+    "7.3",
+    "the form for eps, in which nothing is clipped",
+    "With the network's eps in the formula, the guess of x_0 has no part in the step, clipped or "
+    "not. This is the form with the prediction of the data, the ++ in the name.",
+    (".clamp(-1, 1)", ""),
+    (
+        "    h = torch.log(a_next / (1 - a_next)) / 2 - torch.log(a / (1 - a)) / 2\n"
+        "    return ((1 - a_next) / (1 - a)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * x0",
+        "    h = (torch.logit(a_next.clamp(max=1 - 1e-7)) - torch.logit(a)) / 2\n"
+        "    x_next = (a_next / a).sqrt() * x_t - (1 - a_next).sqrt() * torch.expm1(h) * eps\n"
+        "    return torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, x_next)",
+    ),
 )
 
 answers.edit(
@@ -578,6 +803,14 @@ answers.edit(
     ("a_next.sqrt() * torch", "a_next * torch"),
 )
 
+answers.again(
+    "7.3",
+    "roots forgotten",
+    ("((1 - a_next) / (1 - a)).sqrt()", "(1 - a_next) / (1 - a)"),
+)
+
+answers.again("7.3", "roots forgotten", ("a_next.sqrt() * torch", "a_next * torch"))
+
 answers.edit(
     "7.3",
     "values of shape (B,) against images",
@@ -593,6 +826,13 @@ answers.edit(
     "The images of a batch may be at different steps: read the table with the whole t.",
     ("(alpha_bars, t)", "(alpha_bars, t[:1])"),
     ("(alpha_bars, t_next)", "(alpha_bars, t_next[:1])"),
+)
+
+answers.edit(
+    "7.3",
+    "one landing for the whole batch",
+    "Each image has its own t_next. If one of them lands on the clean image, the others do not.",
+    ("    h = torch.log", "    if (t_next < 0).any():\n        return x0\n    h = torch.log"),
 )
 
 answers.edit(
@@ -673,6 +913,14 @@ answers.edit(
 
 answers.edit(
     "7.4",
+    "the mean of the two guesses",
+    "The mean lies halfway back to the last guess. D looks ahead: x_0 goes on changing as it did, "
+    "and D lies beyond it.",
+    ("x0 + (x0 - x0_before) / (2 * r)", "(x0 + x0_before) / 2"),
+)
+
+answers.edit(
+    "7.4",
     "all steps taken as equally long",
     "Half of the last change is right only if this step is as long in lambda as the last one. "
     "Steps that are equal in t are not equal in lambda.",
@@ -695,6 +943,19 @@ answers.edit(
     "The last step's length is lambda - lambda_before. lambda_next - lambda_before is both steps "
     "together.",
     ("r = (half_log_snr(a) -", "r = (half_log_snr(a_next) -"),
+)
+
+answers.edit(
+    "7.4",
+    "the last step's length for this step, too",
+    "Each step has a length of its own: this one goes from lambda to lambda_next. The last step's "
+    "length only says how fast x_0 has been changing.",
+    (
+        "        r = (half_log_snr(a) - half_log_snr(alpha_bar_at(alpha_bars, t_before))) / h\n",
+        "        h_before = half_log_snr(a) - half_log_snr(alpha_bar_at(alpha_bars, t_before))\n"
+        "        h = torch.where(t_next.view(-1, 1, 1, 1) < 0, h, h_before)\n"
+        "        r = h_before / h\n",
+    ),
 )
 
 answers.edit(
@@ -767,6 +1028,14 @@ answers.edit(
     "eps remembered instead of x_0",
     "The step works with guesses of the data. What it compares with is the x_0 of the last step.",
     ("(t, x0)", "(t, eps)"),
+)
+
+answers.edit(
+    "7.4",
+    "x_t remembered instead of x_0",
+    "x_t still has noise in it and says little about how the guess changes. What D is made of is "
+    "two guesses of the clean image, this step's and the last one's.",
+    ("(t, x0)", "(t, x_t)"),
 )
 
 answers.edit(
@@ -966,6 +1235,36 @@ answers.planted(
     "with memory = None once, before its first step.",
 )
 
+answers.edit(
+    "7.5",
+    "the memory is set back after a frame",
+    "To keep a frame is only to look. The memory goes on through the whole walk, whatever is "
+    "filmed on the way.",
+    ("            film.append(x)", "            film.append(x)\n            memory = None"),
+)
+
+answers.edit(
+    "7.5",
+    "a memory made up by the walk",
+    "What is to be remembered only step knows, and it may be anything. Hand on what it returned as "
+    "its memory, just as it is.",
+    ("x, memory = step(", "x, _ = step("),
+    ("        if now in film_steps", "        memory = (t, x)\n        if now in film_steps"),
+)
+
+answers.edit(
+    "7.5",
+    "the memory of the step before the last",
+    "Each step is handed what the step just before it has returned. Kept for one more round, it "
+    "comes too late.",
+    ("memory, noise = None, None", "memory, newest, noise = None, None, None"),
+    (
+        "        x, memory = step(x, t, t_next, eps, noise, memory)",
+        "        x, new = step(x, t, t_next, eps, noise, memory)\n"
+        "        memory, newest = newest, new",
+    ),
+)
+
 
 _left = {}
 
@@ -1092,6 +1391,43 @@ answers.edit(
         "        x, memory = step",
         "        if int(t[0]) in film_steps:\n            film.append(x)\n        x, memory = step",
     ),
+)
+
+answers.again(
+    "7.5",
+    "the film shows the images before the step",
+    ("        if now in film_steps:\n            film.append(x)\n", ""),
+    (
+        "        t = torch.full(",
+        "        if now in film_steps:\n            film.append(x)\n        t = torch.full(",
+    ),
+)
+
+answers.edit(
+    "7.5",
+    "frames named after where their step leads",
+    "film_steps names the steps by the t that they begin at: what step t makes is kept when the "
+    "step that has just been made is t itself.",
+    ("if now in film_steps", "if following in film_steps"),
+)
+
+answers.edit(
+    "7.5",
+    "x_T overwritten",
+    "x = x_T makes no copy, so changing x in place changes the caller's x_T, and all frames show "
+    "the same tensor. Let x name the new tensor that step returns.",
+    ("x, memory = step(", "moved, memory = step("),
+    ("        if now in film_steps", "        x.copy_(moved)\n        if now in film_steps"),
+)
+
+answers.edit(
+    "7.5",
+    "all frames are the same tensor",
+    "A list holds references, not pictures. If x is changed in place, every frame changes with it; "
+    "keep a new tensor for each frame.",
+    ("x, film = x_T, []", "x, film = x_T.clone(), []"),
+    ("x, memory = step(", "moved, memory = step("),
+    ("        if now in film_steps", "        x.copy_(moved)\n        if now in film_steps"),
 )
 
 answers.edit(

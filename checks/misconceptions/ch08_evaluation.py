@@ -132,6 +132,14 @@ answers.edit(
 
 answers.edit(
     "8.1",
+    "the worst counted among the classes asked for",
+    "Once the classes without images are left out, the places in what remains are no longer the "
+    "numbers of the classes. Keep a place for every class.",
+    ("share.argmin()", "share[count > 0].argmin()"),
+)
+
+answers.edit(
+    "8.1",
     "the share of the worst class instead of its number",
     "worst is which class it is, as a whole number: argmin, not min. Its share follows from right "
     "and count.",
@@ -205,6 +213,14 @@ answers.edit(
 
 answers.edit(
     "8.1",
+    "only the first term under the root",
+    "Without the second term there is no width where all are right, or none, as if ten images "
+    "proved it.",
+    (" + z**2 / (4 * n**2)", ""),
+)
+
+answers.edit(
+    "8.1",
     "no root",
     "p (1 - p) / n is a variance. The width of an interval is made of standard deviations.",
     ("math.sqrt", ""),
@@ -254,6 +270,20 @@ answers.edit(
     ("    p, n =", "    z = 1.959964\n    p, n ="),
 )
 
+answers.again("8.1", "z is ignored", ("    p, n =", "    z = 1.96\n    p, n ="))
+
+answers.again(
+    "8.1",
+    "z is ignored",
+    ("    p, n =", "    z = 1.96\n    p, n ="),
+    ("middle = p + z**2 / (2 * n)", "middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)"),
+    (
+        "math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))",
+        "math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)",
+    ),
+    ("scale = 1 + z**2 / n", "scale = 1"),
+)
+
 answers.edit(
     "8.1",
     "z = 1.645 by default",
@@ -282,11 +312,38 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "8.1",
+    "ends that rounding leads out of [0, 1]",
+    ("middle = p + z**2 / (2 * n)", "middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)"),
+    (
+        "math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))",
+        "math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)",
+    ),
+    ("    scale = 1 + z**2 / n\n", ""),
+    (
+        "max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)",
+        "middle - half, middle + half",
+    ),
+)
+
 answers.edit(
     "8.1",
     "nothing at all taken for certainty",
     "Of no images none is right, and none is wrong. The share may be anything: (0, 1).",
     ("return 0.0, 1.0", "return 0.0, 0.0"),
+)
+
+answers.again(
+    "8.1",
+    "nothing at all taken for certainty",
+    ("return 0.0, 1.0", "return 0.0, 0.0"),
+    ("middle = p + z**2 / (2 * n)", "middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)"),
+    (
+        "math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))",
+        "math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)",
+    ),
+    ("scale = 1 + z**2 / n", "scale = 1"),
 )
 
 answers.edit(
@@ -363,6 +420,18 @@ def feature_moments(features):
     return rows.mean(dim=0).double(), (centred.T @ centred / (len(rows) - 1)).double()
 
 
+answers.again(
+    "8.2",
+    "turned into float64 at the end",
+    ("    features = features.double()\n", ""),
+    (
+        "    return mean, centred.T @ centred / (len(features) - 1)",
+        "    cov = centred.T @ centred / (len(features) - 1)\n"
+        "    return mean.double(), cov.double()",
+    ),
+)
+
+
 answers.edit(
     "8.2",
     "the mean in float32, the rest in float64",
@@ -376,6 +445,20 @@ answers.edit(
     "The mean was estimated from the same rows and lies too near to them, so by N the covariance "
     "comes out too small. Divide by N - 1.",
     ("(len(features) - 1)", "len(features)"),
+)
+
+answers.edit(
+    "8.2",
+    "divided by the number of features",
+    "The mean is taken over the images, of which there are N = len(features). shape[1] is the "
+    "number of features.",
+    ("(len(features) - 1)", "max(1, features.shape[1] - 1)"),
+)
+
+answers.again(
+    "8.2",
+    "divided by the number of features",
+    ("(len(features) - 1)", "features.shape[1]"),
 )
 
 answers.edit(
@@ -403,6 +486,17 @@ answers.planted(
 
 answers.edit(
     "8.2",
+    "the standard deviations multiplied",
+    "Two standard deviations multiplied are the covariance of features that go together "
+    "perfectly. Whether they do, only the rows themselves say, multiplied pair by pair.",
+    (
+        "centred.T @ centred / (len(features) - 1)",
+        "torch.outer(features.std(dim=0), features.std(dim=0))",
+    ),
+)
+
+answers.edit(
+    "8.2",
     "a vector of variances",
     "cov has the shape (D, D), one number for every pair of features.",
     ("centred.T @ centred / (len(features) - 1)", "features.var(dim=0)"),
@@ -423,6 +517,12 @@ answers.edit(
     ("centred.T @ centred / (len(features) - 1)", "torch.cov(features)"),
 )
 
+answers.again(
+    "8.2",
+    "covariance of the images instead of the features",
+    ("centred.T @ centred", "centred @ centred.T"),
+)
+
 answers.edit(
     "8.2",
     "one mean for each image",
@@ -433,9 +533,25 @@ answers.edit(
 
 answers.edit(
     "8.2",
+    "each image's mean taken off",
+    "dim=1 is the axis of the features: it gives one number for each image. What is taken off of "
+    "each feature is its own mean, over all images.",
+    ("features - mean", "features - features.mean(dim=1, keepdim=True)"),
+)
+
+answers.edit(
+    "8.2",
     "one mean for all features",
     "mean() without dim averages over everything. Each feature has its own mean: dim=0.",
     ("features.mean(dim=0)", "features.mean().expand(features.shape[1])"),
+)
+
+answers.edit(
+    "8.2",
+    "the mean of all numbers taken off",
+    "mean() without dim averages over everything. What is taken off of each feature is its own "
+    "mean, the one that is returned.",
+    ("features - mean", "features - features.mean()"),
 )
 
 answers.edit(
@@ -476,6 +592,25 @@ answers.edit(
 
 answers.edit(
     "8.2",
+    "a mean with an axis too many",
+    "keepdim=True leaves the axis of the images, with length 1. The mean has the shape (D,), one "
+    "number for each feature.",
+    ("features.mean(dim=0)", "features.mean(dim=0, keepdim=True)"),
+)
+
+answers.edit(
+    "8.2",
+    "only one half of the covariance",
+    "A covariance is symmetric: feature a goes with feature b as b goes with a. Both halves are "
+    "part of it.",
+    (
+        "centred.T @ centred / (len(features) - 1)",
+        "torch.triu(centred.T @ centred / (len(features) - 1))",
+    ),
+)
+
+answers.edit(
+    "8.2",
     "one row is accepted",
     "One row says nothing of how rows vary: divided by N - 1 it is 0 / 0. Keep the two lines that "
     "raise a ValueError.",
@@ -508,6 +643,16 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "8.3",
+    "the root of each entry instead of the matrix root",
+    (
+        "root_a = vectors * values.clamp(min=0).sqrt() @ vectors.T",
+        "root_a = cov_a.clamp(min=0).sqrt()",
+    ),
+    ("root_a @ cov_b @ root_a", "root_a @ cov_b @ root_a\n    product = (product + product.T) / 2"),
+)
+
 answers.edit(
     "8.3",
     "the roots multiplied instead of the root of the product",
@@ -519,6 +664,25 @@ answers.edit(
         "    root_b = vectors * values.clamp(min=0).sqrt() @ vectors.T",
     ),
     ("torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()", "(root_a @ root_b).trace()"),
+)
+
+answers.again(
+    "8.3",
+    "the roots multiplied instead of the root of the product",
+    (
+        "product = root_a @ cov_b @ root_a",
+        "values, vectors = torch.linalg.eigh(cov_b)\n"
+        "    root_b = (vectors * values.clamp(min=0).sqrt()) @ vectors.T\n"
+        "    cross = root_a @ root_b",
+    ),
+    (
+        "    trace_of_root = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()\n",
+        "",
+    ),
+    (
+        "means + cov_a.trace() + cov_b.trace() - 2 * trace_of_root",
+        "means + (cov_a + cov_b - 2 * cross).trace()",
+    ),
 )
 
 answers.edit(
@@ -566,6 +730,34 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "8.3",
+    "only the variances of the single features",
+    (
+        "cov_a.trace() + cov_b.trace() - 2 * trace_of_root",
+        "(cov_a.diagonal().sqrt() - cov_b.diagonal().sqrt()).square().sum()",
+    ),
+)
+
+answers.edit(
+    "8.3",
+    "the inner roots forgotten",
+    "S_a S_b S_a is a product of three variances. With the root of S_a on both sides it is one of "
+    "two, and the outer root makes standard deviations of them.",
+    ("root_a @ cov_b @ root_a", "cov_a @ cov_b @ cov_a"),
+)
+
+answers.edit(
+    "8.3",
+    "the eigenvectors turned around",
+    "eigh returns the eigenvectors as the columns of V, so S = V diag(s) V^T. The other way round "
+    "it is another matrix, unless the axes are those of the features.",
+    (
+        "vectors * values.clamp(min=0).sqrt() @ vectors.T",
+        "vectors.T * values.clamp(min=0).sqrt() @ vectors",
+    ),
+)
+
 answers.edit(
     "8.3",
     "the factor 2 is missing",
@@ -588,11 +780,25 @@ answers.edit(
     ("square().sum()", "square().sum().sqrt()"),
 )
 
+answers.again(
+    "8.3",
+    "the distance of the means not squared",
+    ("(mean_a - mean_b).square().sum()", "(mean_a - mean_b).norm()"),
+    ("root_a @ cov_b @ root_a", "root_a @ cov_b @ root_a\n    product = (product + product.T) / 2"),
+)
+
 answers.edit(
     "8.3",
     "the mean of the squared differences instead of their sum",
     "|mu_a - mu_b|^2 sums over the features; .mean() divides by their number.",
     ("square().sum()", "square().mean()"),
+)
+
+answers.again(
+    "8.3",
+    "the mean of the squared differences instead of their sum",
+    ("square().sum()", "square().mean()"),
+    ("root_a @ cov_b @ root_a", "root_a @ cov_b @ root_a\n    product = (product + product.T) / 2"),
 )
 
 answers.edit(
@@ -602,11 +808,25 @@ answers.edit(
     ("trace_of_root))", "trace_of_root)) ** 0.5"),
 )
 
+answers.again(
+    "8.3",
+    "the root of d^2",
+    ("root_a @ cov_b @ root_a", "root_a @ cov_b @ root_a\n    product = (product + product.T) / 2"),
+    ("trace_of_root))", "trace_of_root)) ** 0.5"),
+)
+
 answers.edit(
     "8.3",
     "the means are ignored",
     "Two sets of the same spread in different places are not the same. The means have a term.",
     ("means + ", ""),
+)
+
+answers.again(
+    "8.3",
+    "the means are ignored",
+    ("means + ", ""),
+    ("root_a @ cov_b @ root_a", "root_a @ cov_b @ root_a\n    product = (product + product.T) / 2"),
 )
 
 answers.edit(
@@ -658,6 +878,18 @@ def frechet_distance(mean_a, cov_a, mean_b, cov_b):
     return ref.frechet_distance(mean_a, cov_a + little, mean_b, cov_b + little)
 
 
+answers.again(
+    "8.3",
+    "something added to the diagonals",
+    (
+        "    values, vectors = torch.linalg.eigh(cov_a)",
+        "    little = 1e-6 * torch.eye(len(cov_a), dtype=cov_a.dtype)\n"
+        "    values, vectors = torch.linalg.eigh(cov_a + little)",
+    ),
+    ("root_a @ cov_b @ root_a", "root_a @ (cov_b + little) @ root_a"),
+)
+
+
 @answers.wrong(
     "8.3",
     "computed in float32",
@@ -676,11 +908,26 @@ answers.edit(
     ("max(0.0, float(", "(float("),
 )
 
+answers.again(
+    "8.3",
+    "below 0 by rounding",
+    ("root_a @ cov_b @ root_a", "root_a @ cov_b @ root_a\n    product = (product + product.T) / 2"),
+    ("max(0.0, float(", "(float("),
+)
+
 answers.edit(
     "8.3",
     "a tensor instead of a float",
     "Sums of tensors are tensors, also if they hold one number. float(...), or .item(), makes a "
     "float of it.",
+    ("return max(0.0, float(means", "return (means"),
+    ("trace_of_root))", "trace_of_root).clamp(min=0)"),
+)
+
+answers.again(
+    "8.3",
+    "a tensor instead of a float",
+    ("root_a @ cov_b @ root_a", "root_a @ cov_b @ root_a\n    product = (product + product.T) / 2"),
     ("return max(0.0, float(means", "return (means"),
     ("trace_of_root))", "trace_of_root).clamp(min=0)"),
 )
@@ -714,6 +961,28 @@ answers.edit(
     (") / distance", ") * distance"),
 )
 
+answers.again(
+    "8.4",
+    "the ratio upside down",
+    (
+        "    return distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
+        "    return distance(some(held_out), reference_n) / distance(some(generated), reference_n)",
+    ),
+)
+
+answers.edit(
+    "8.4",
+    "the root of the ratio",
+    "The ratio has the distance of real images as its unit, squared or not. Whoever wants a root "
+    "hands in a distance with one.",
+    (
+        "distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
+        "(\n"
+        "        distance(reference_n, some(generated)) / distance(reference_n, some(held_out))\n"
+        "    ) ** 0.5",
+    ),
+)
+
 answers.edit(
     "8.4",
     "a difference instead of a ratio",
@@ -739,6 +1008,17 @@ def distance_ratio(distance, reference, held_out, generated, generator):
     n = _smallest(reference, held_out, generated)
     a, b, c = (_some(rows, n, generator) for rows in (reference, held_out, generated))
     return distance(a, c) / distance(b, c)
+
+
+answers.again(
+    "8.4",
+    "held-out images compared with generated ones",
+    (
+        "    return distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
+        "    generated_n, held_out_n = some(generated), some(held_out)\n"
+        "    return distance(generated_n, reference_n) / distance(generated_n, held_out_n)",
+    ),
+)
 
 
 @answers.wrong(
@@ -788,6 +1068,13 @@ answers.edit(
     ("some(reference)", "reference"),
 )
 
+answers.again(
+    "8.4",
+    "the reference not cut",
+    ("min(len(reference), len(held_out), len(generated))", "min(len(held_out), len(generated))"),
+    ("some(reference)", "reference"),
+)
+
 
 @answers.wrong(
     "8.4",
@@ -813,6 +1100,30 @@ def distance_ratio(distance, reference, held_out, generated, generator):
     return distance(a, c) / distance(a, b)
 
 
+answers.again(
+    "8.4",
+    "half of the rows",
+    ("len(generated))", "len(generated)) // 2"),
+)
+
+answers.edit(
+    "8.4",
+    "two halves of the reference as the unit",
+    "The unit is how far other real images are from the reference, and these are the held-out "
+    "ones. They are handed in for that.",
+    (
+        "n = min(len(reference), len(held_out), len(generated))",
+        "n = min(len(reference) // 2, len(generated))",
+    ),
+    (
+        "    reference_n = some(reference)\n",
+        "    order = torch.randperm(len(reference), generator=generator)\n"
+        "    reference_n, other_n = reference[order[:n]], reference[order[n : 2 * n]]\n",
+    ),
+    ("some(held_out)", "other_n"),
+)
+
+
 @answers.wrong(
     "8.4",
     "drawn with replacement",
@@ -828,12 +1139,32 @@ def distance_ratio(distance, reference, held_out, generated, generator):
     return distance(a, c) / distance(a, b)
 
 
+answers.again(
+    "8.4",
+    "drawn with replacement",
+    (
+        "torch.randperm(len(rows), generator=generator)[:n]",
+        "torch.randint(len(rows), (n,), generator=generator)",
+    ),
+)
+
+
 answers.edit(
     "8.4",
     "the reference drawn twice",
     "With other rows of the reference above and below the line you measure with two rulers. Draw "
     "them once.",
     ("distance(reference_n, some(held_out))", "distance(some(reference), some(held_out))"),
+)
+
+answers.again(
+    "8.4",
+    "the reference drawn twice",
+    ("    reference_n = some(reference)\n", ""),
+    (
+        "distance(reference_n, some(generated)) / distance(reference_n, some(held_out))",
+        "distance(some(generated), some(reference)) / distance(some(held_out), some(reference))",
+    ),
 )
 
 answers.edit(
@@ -961,6 +1292,12 @@ answers.edit(
     ("k + 1", "k + 2"),
 )
 
+answers.again(
+    "8.5",
+    "one neighbour too far",
+    ("kthvalue(k + 1, dim=1).values", "kthvalue(min(k + 2, len(points)), dim=1).values"),
+)
+
 answers.edit(
     "8.5",
     "the k-th farthest point",
@@ -1032,6 +1369,18 @@ def recall(real, generated, k=3):
 )
 def recall(real, generated, k=3):
     return ref.coverage(real, generated, k)
+
+
+answers.edit(
+    "8.5",
+    "balls of generated images that reach to real ones",
+    "A generated image's ball reaches to its k-th nearest other generated image. Measured to the "
+    "real ones, it holds k of them by itself, however far away they are.",
+    (
+        "radii = neighbour_radii(generated, k)",
+        "radii = distances(generated, real).kthvalue(k, dim=1).values",
+    ),
+)
 
 
 answers.edit(
@@ -1185,6 +1534,21 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "8.5",
+    "shares as tensors",
+    (
+        "return float((nearest <= radii).double().mean())",
+        "return (nearest <= radii).double().mean()",
+    ),
+)
+
+answers.again(
+    "8.5",
+    "shares as tensors",
+    ("return float(inside.any(dim=1).double().mean())", "return inside.any(dim=1).double().mean()"),
+)
+
 answers.edit(
     "8.5",
     "distances between the sets by way of a matrix product",
@@ -1228,6 +1592,13 @@ def two_nearest(images, training):
     return found.topk(2, dim=1, largest=False).values
 
 
+answers.again(
+    "8.6",
+    "summed absolute differences",
+    ("square().sum(dim=2).sqrt()", "abs().sum(dim=2)"),
+)
+
+
 answers.edit(
     "8.6",
     "in float32",
@@ -1242,6 +1613,18 @@ answers.edit(
     "Turn both sets into float64 at the beginning.",
     ("    images, training = images.double(), training.double()\n", ""),
     ("return torch.cat(found)", "return torch.cat(found).double()"),
+)
+
+answers.edit(
+    "8.6",
+    "the two measured in float32",
+    "float32 has rounded the differences, and float64 afterwards does not bring the digits back. "
+    "Find and measure in float64.",
+    (
+        "difference = training[nearest] - some[:, None]",
+        "difference = training.float()[nearest] - some.float()[:, None]",
+    ),
+    ("sum(dim=2).sqrt()", "sum(dim=2).sqrt().double()"),
 )
 
 
@@ -1261,6 +1644,14 @@ def _found_in_float32(images, training, count):
 )
 def two_nearest(images, training):
     return _found_in_float32(images, training, 2)
+
+
+@answers.wrong_again("8.6", "the two found in float32")
+def two_nearest(images, training):
+    values = images.square().sum(dim=1, keepdim=True) + training.square().sum(dim=1)
+    two = (values - 2 * images @ training.T).topk(2, dim=1, largest=False).indices  # (N, 2)
+    apart = (images.double()[:, None] - training.double()[two]).square().sum(dim=2).sqrt()
+    return apart.sort(dim=1).values
 
 
 @answers.wrong(
@@ -1328,6 +1719,29 @@ def two_nearest(images, training):
     return found.topk(2, dim=1, largest=False).values
 
 
+answers.again(
+    "8.6",
+    "copies skipped as if they were the image itself",
+    (
+        "nearest = (squares - 2 * some @ training.T).topk(2, largest=False)",
+        "apart = some.square().sum(dim=1, keepdim=True) + squares - 2 * some @ training.T\n"
+        '        apart = apart.masked_fill(apart < 1e-9, float("inf"))\n'
+        "        nearest = apart.topk(2, largest=False)",
+    ),
+)
+
+answers.edit(
+    "8.6",
+    "an image that is there twice counted once",
+    "Where the training set holds an image twice, a copy of it is as near to the one as to the "
+    "other: both distances are 0. Leave the training set as it is.",
+    (
+        "images.double(), training.double()",
+        "images.double(), torch.unique(training, dim=0).double()",
+    ),
+)
+
+
 @answers.wrong(
     "8.6",
     "each training image's two nearest images",
@@ -1352,6 +1766,13 @@ def two_nearest(images, training):
     return fast.topk(2, dim=1, largest=False).values
 
 
+@answers.wrong_again("8.6", "the short cut's distances")
+def two_nearest(images, training):
+    squares = images.square().sum(dim=1, keepdim=True) + training.square().sum(dim=1)
+    fast = (squares - 2 * images @ training.T).clamp(min=0)
+    return fast.topk(2, dim=1, largest=False).values.sqrt().double()
+
+
 @answers.wrong(
     "8.6",
     "the short cut's distances, in float64",
@@ -1371,6 +1792,14 @@ answers.edit(
     "x . y is large for bright training images, near or not. |y|^2 - 2 x . y is what orders them "
     "by distance.",
     ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ training.T).topk(2)"),
+)
+
+answers.edit(
+    "8.6",
+    "the 2 of the short cut forgotten",
+    "|x - y|^2 = |x|^2 + |y|^2 - 2 x . y: the product counts twice. Without the 2, training images "
+    "for which |y|^2 is small come first, near or not.",
+    ("squares - 2 * some @ training.T", "squares - some @ training.T"),
 )
 
 answers.edit(
@@ -1400,6 +1829,36 @@ answers.edit(
     "Plain images are near to many training images without being copies. Compare with the second "
     "nearest.",
     ("ratio * nearest[:, 1]", "ratio"),
+)
+
+answers.edit(
+    "8.6",
+    "a limit for the distance as well",
+    "How near is near depends on the images: a faint copy lies further off than a plain 1 that is "
+    "none. Only the comparison with the second nearest counts.",
+    (
+        "nearest[:, 0] <= ratio * nearest[:, 1]",
+        "(nearest[:, 0] <= ratio * nearest[:, 1]) & (nearest[:, 0] < 1.0)",
+    ),
+)
+
+answers.edit(
+    "8.6",
+    "compared with the mean of all second distances",
+    "Each image has a second nearest training image of its own, and with that one it is compared. "
+    "What the other images have changes nothing.",
+    ("ratio * nearest[:, 1]", "ratio * nearest[:, 1].mean()"),
+)
+
+answers.edit(
+    "8.6",
+    "the difference compared with the ratio",
+    "Where the difference is a third of the second distance, the first is still two thirds of it. "
+    "It is the first distance itself that is compared with ratio times the second.",
+    (
+        "nearest[:, 0] <= ratio * nearest[:, 1]",
+        "nearest[:, 1] - nearest[:, 0] >= ratio * nearest[:, 1]",
+    ),
 )
 
 answers.edit(
@@ -1501,4 +1960,18 @@ answers.edit(
     "A little that keeps from dividing by 0 makes copies of images that are none, where distances "
     "are small. Multiply instead: first <= ratio * second.",
     ("<= ratio * nearest[:, 1]", "/ (nearest[:, 1] + 1e-8) <= ratio"),
+)
+
+answers.edit(
+    "8.6",
+    "something added under the root",
+    "The root of 0 is 0, and nothing here is divided by it. With a little added, a copy is no "
+    "longer at 0, exactly.",
+    ("sum(dim=2).sqrt()", "sum(dim=2).add(1e-12).sqrt()"),
+)
+
+answers.again(
+    "8.6",
+    "something added under the root",
+    ("sum(dim=2).sqrt()", "sum(dim=2).add(1e-8).sqrt()"),
 )

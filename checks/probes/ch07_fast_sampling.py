@@ -419,11 +419,11 @@ def chain(impl, inputs):
 
 
 def memories(impl, inputs):
-    """The memory that each step is handed, in two walks, the second after the first."""
+    """The memory that each step is handed, in two walks, of which the second is filmed."""
     found = []
-    for _ in range(2):
+    for film_steps in ([], inputs["film_steps"]):
         walk = FastWalk(inputs)
-        walk.run(impl)
+        walk.run(impl, film_steps=film_steps)
         found.append([arguments[5] for arguments in walk.arguments])
     return {"walks": found}
 
