@@ -86,8 +86,8 @@ def test_path_is_a_straight_line(got, ref, inputs):
 @check(
     "11.1",
     probe=probes.path_of_strided,
-    inputs=ON_THE_WAY,
-    call=ELEVEN_ONE + ", t = [0.25, 0.9, 0.5, 0.07], images not contiguous in memory",
+    inputs=line_inputs([0.25, 0.9, 0.0, 1.0], 2, 5, 4),
+    call=ELEVEN_ONE + ", t = [0.25, 0.9, 0, 1], images not contiguous in memory",
 )
 def test_path_has_its_velocity(got, ref, inputs):
     """The velocity is the change of x_t for a change of t by 1, the same all the way"""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from checks.probes import ch12_few_steps as probes
+from checks.probes.toys import strided
 from checks.theory import (
     SECONDS,
     bars_of,
@@ -348,7 +349,7 @@ def lesson_inputs(g: torch.Generator, t=(7, 4, 2, 7), t_mid=(5, 3, 1, 4), t_next
     shape = (len(t), 2, 5, 3)
     images = torch.randn(4, *shape, generator=g)
     return {
-        "x_t": images[0],
+        "x_t": strided(images[0]),  # not contiguous in memory
         "x0": images[1].clamp(-1, 1),
         "places": [images[2], images[3]],
         "t": torch.tensor(t),
@@ -597,11 +598,11 @@ TWELVE_FOUR = "consistency_loss(model, x0, t, t_next, labels, eps, alpha_bars, q
 def consistency_inputs(g: torch.Generator, t=(7, 4, 2, 7), t_next=(5, 0, -1, -1), size=1.0):
     shape = (len(t), 2, 5, 3)
     return {
-        "x0": size * draw_images(g, shape),
+        "x0": strided(size * draw_images(g, shape)),
         "t": torch.tensor(t),
         "t_next": torch.tensor(t_next),
         "labels": torch.tensor([3, 10, 0, 7])[: len(t)],
-        "eps": torch.randn(shape, generator=g),
+        "eps": strided(torch.randn(shape, generator=g)),
         "alpha_bars": irregular_bars(g, 8),
         "weights": network_weights(g, 2),
     }
@@ -803,21 +804,21 @@ GRID = ", timesteps = [7, 5, 4, 1]"
 
 
 def walk_inputs(g: torch.Generator, shape=(3, 2, 4, 5), grid=(7, 5, 4, 1), num_steps=8, **more):
-    """Images and answers for a walk, and a seed for its noise."""
+    """Images, not contiguous in memory, and answers for a walk, and a seed for its noise."""
     seed, g = seed_and_stream(g)
     mask = torch.rand(shape[0], 1, *shape[2:], generator=g) < 0.4
     mask[:, :, 0, 0], mask[:, :, 1, 1] = True, False
     picture = draw_images(g, shape)
     return {
         "seed": seed,
-        "x_T": torch.randn(shape, generator=g),
+        "x_T": strided(torch.randn(shape, generator=g)),
         "eps": torch.randn(len(grid), *shape, generator=g),
         "states": torch.randn(len(grid), *shape, generator=g),
         "grid": torch.tensor(grid),
         "alpha_bars": irregular_bars(g, num_steps),
-        "mask": mask,
-        "known": torch.where(mask, picture, 50 * picture),
-        "picture": picture,
+        "mask": strided(mask),
+        "known": strided(torch.where(mask, picture, 50 * picture)),
+        "picture": strided(picture),
         **more,
     }
 

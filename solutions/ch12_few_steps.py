@@ -241,7 +241,8 @@ def inpaint(
         step: called as step(x, t, t_next, eps), returns x at t_next.
         x_T: pure Gaussian noise to begin with, shape (B, C, H, W).
         timesteps: the grid, the noisiest step first, shape (n,), int64.
-        known: the picture, clean, shape (B, C, H, W); it may hold anything where it is not known.
+        known: the picture, clean, shape (B, C, H, W); where it is not known it may hold any
+            numbers.
         mask: True where a pixel is known, shape (B, 1, H, W), bool.
         generator: the source of the known pixels' noise, on the device of `x_T`; no other is
             touched.

@@ -244,6 +244,20 @@ def inpaint(predict_eps, step, x_T, timesteps, known, mask, generator, alpha_bar
     return x
 
 
+@answers.right("12.5", "steps that are made of the grid, on its device")
+@torch.no_grad()
+def inpaint(predict_eps, step, x_T, timesteps, known, mask, generator, alpha_bars, q_sample):
+    ends = torch.cat([timesteps[1:], timesteps.new_tensor([-1])])
+    x = x_T
+    for now, following in zip(timesteps, ends):
+        t, t_next = now.expand(len(x)).clone(), following.repeat(len(x))
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        part = q_sample(known.masked_fill(~mask, 0.0), t, noise, alpha_bars)
+        x = part.masked_fill(~mask, 0.0) + x.masked_fill(mask, 0.0)
+        x = step(x, t, t_next, predict_eps(x, t))
+    return torch.where(mask, known, x)
+
+
 # 12.6
 
 
@@ -294,6 +308,39 @@ def edit(predict_eps, step, picture, timesteps, t_start, generator, alpha_bars, 
     while above < len(grid):
         above += 1
         t_next = torch.full_like(t, grid[above] if above < len(grid) else -1)
+        x = step(x, t, t_next, predict_eps(x, t))
+        t = t_next
+    return x
+
+
+@answers.right("12.6", "a row of the grid for each image, and a walk that calls itself")
+@torch.no_grad()
+def edit(predict_eps, step, picture, timesteps, t_start, generator, alpha_bars, q_sample):
+    walk = timesteps[timesteps <= t_start]
+    if len(walk) == 0:
+        raise ValueError(f"t_start = {t_start}")
+    rows = torch.cat([walk, walk.new_tensor([-1])])[:, None].repeat(1, len(picture))
+
+    def go_on(x, place):
+        if place == len(rows) - 1:
+            return x
+        eps = predict_eps(x, rows[place])
+        return go_on(step(x, rows[place], rows[place + 1], eps), place + 1)
+
+    noise = torch.randn(picture.shape, generator=generator, device=picture.device)
+    return go_on(q_sample(picture, rows[0], noise, alpha_bars), 0)
+
+
+@answers.right("12.6", "steps taken off a list, tensors made like the grid")
+@torch.no_grad()
+def edit(predict_eps, step, picture, timesteps, t_start, generator, alpha_bars, q_sample):
+    steps = [t for t in timesteps.tolist() if t <= t_start]
+    if not steps:
+        raise ValueError(f"t_start = {t_start}")
+    t = timesteps.new_full((picture.shape[0],), steps.pop(0))
+    x = q_sample(picture, t, torch.empty_like(picture).normal_(generator=generator), alpha_bars)
+    while t[0] >= 0:
+        t_next = torch.full_like(t, steps.pop(0) if steps else -1)
         x = step(x, t, t_next, predict_eps(x, t))
         t = t_next
     return x

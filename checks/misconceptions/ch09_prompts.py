@@ -1,5 +1,8 @@
 """Known wrong answers to chapter 09, each with the misunderstanding behind it."""
 
+import torch
+from torch import nn
+
 from course.grading.answers import Answers
 from solutions import ch09_prompts as ref
 
@@ -49,6 +52,13 @@ answers.edit(
     "no token before the words",
     "<bos> is first in every row. An empty caption would have nothing to look at without it.",
     ("[BOS] + [", "["),
+)
+
+answers.again(
+    "9.1",
+    "no token before the words",
+    ("[BOS] + [", "["),
+    ("len(numbers) > length", "len(numbers) + 1 > length"),
 )
 
 answers.edit(
@@ -154,6 +164,10 @@ answers.edit(
     ("split_words(caption)", "caption.split()"),
 )
 
+answers.again(
+    "9.1", "words cut at spaces only", ("split_words(caption)", "caption.lower().split()")
+)
+
 answers.edit(
     "9.1",
     "capitals are other words",
@@ -243,6 +257,13 @@ answers.edit(
     (" + self.places(place)", ""),
 )
 
+answers.again(
+    "9.2",
+    "places left out",
+    ("        self.places = nn.Embedding(length, dim)\n", ""),
+    (" + self.places(place)", ""),
+)
+
 answers.edit(
     "9.2",
     "the same place everywhere",
@@ -280,6 +301,32 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "9.2",
+    "places by sines, not learned",
+    (
+        "        self.places = nn.Embedding(length, dim)\n",
+        "        speeds = 10000 ** (-torch.arange(0, dim, 2) / dim)\n"
+        "        angles = torch.arange(length)[:, None] * speeds\n"
+        "        table = torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim]\n"
+        '        self.register_buffer("places", table)\n',
+    ),
+    ("self.places(place)", "self.places[place]"),
+)
+
+answers.again(
+    "9.2",
+    "places by sines, not learned",
+    (
+        "        self.places = nn.Embedding(length, dim)\n",
+        "        speeds = 10000 ** (-torch.arange(0, dim, 2) / dim)\n"
+        "        angles = torch.arange(length)[:, None] * speeds\n"
+        "        table = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :dim]\n"
+        '        self.register_buffer("places", table)\n',
+    ),
+    ("self.places(place)", "self.places[place]"),
+)
+
 answers.edit(
     "9.2",
     "the table multiplied by the root of D",
@@ -308,6 +355,25 @@ answers.edit(
     ("h = h + found", "h = n + found"),
 )
 
+answers.again(
+    "9.2",
+    "the shortcuts begin after the norm",
+    ("h = h + found", "h = self.norm2(n + found)"),
+    (
+        "h + self.linear2(F.gelu(self.linear1(self.norm2(h))))",
+        "h + self.linear2(F.gelu(self.linear1(h)))",
+    ),
+)
+
+answers.again(
+    "9.2",
+    "the shortcuts begin after the norm",
+    (
+        "h = h + self.linear2(F.gelu(self.linear1(self.norm2(h))))",
+        "h = self.norm2(h)\n        h = h + self.linear2(F.gelu(self.linear1(h)))",
+    ),
+)
+
 answers.edit(
     "9.2",
     "norms after the sums",
@@ -316,6 +382,27 @@ answers.edit(
     ("n = self.norm1(h)", "n = h"),
     ("h = h + found", "h = self.norm1(h + found)"),
     ("self.linear1(self.norm2(h))", "self.linear1(h)"),
+)
+
+answers.again(
+    "9.2",
+    "norms after the sums",
+    ("n = self.norm1(h)", "n = h"),
+    ("h = h + found", "h = self.norm1(h + found)"),
+    (
+        "h = h + self.linear2(F.gelu(self.linear1(self.norm2(h))))",
+        "h = self.norm2(h + self.linear2(F.gelu(self.linear1(h))))",
+    ),
+)
+
+answers.again(
+    "9.2",
+    "norms after the sums",
+    ("n = self.norm1(h)", "n = h"),
+    ("h = h + found", "h = self.norm1(h + found)"),
+    ("self.linear1(self.norm2(h))", "self.linear1(h)"),
+    ("self.norm3(h)", "self.norm2(h)"),
+    ("        self.norm3 = nn.LayerNorm(dim)\n", ""),
 )
 
 answers.edit(
@@ -346,12 +433,43 @@ answers.edit(
     ("return self.norm3(h)", "return h"),
 )
 
+answers.again(
+    "9.2",
+    "no last norm",
+    ("        self.norm3 = nn.LayerNorm(dim)\n", ""),
+    ("return self.norm3(h)", "return h"),
+)
+
 answers.edit(
     "9.2",
     "one norm for all three places",
     "Each place learns a scale of its own. Make three LayerNorms.",
     ("self.linear1(self.norm2(h))", "self.linear1(self.norm1(h))"),
     ("return self.norm3(h)", "return self.norm1(h)"),
+)
+
+answers.again(
+    "9.2",
+    "one norm for all three places",
+    ("        self.norm2 = nn.LayerNorm(dim)\n", ""),
+    ("        self.norm3 = nn.LayerNorm(dim)\n", ""),
+    ("self.linear1(self.norm2(h))", "self.linear1(self.norm1(h))"),
+    ("return self.norm3(h)", "return self.norm1(h)"),
+)
+
+answers.edit(
+    "9.2",
+    "one norm before both parts",
+    "The words have changed by the time the second part reads them. Each part has a LayerNorm of "
+    "its own, with a scale of its own to learn.",
+    ("        self.norm2 = nn.LayerNorm(dim)\n", ""),
+    ("self.linear1(self.norm2(h))", "self.linear1(self.norm1(h))"),
+)
+
+answers.again(
+    "9.2",
+    "one norm before both parts",
+    ("self.linear1(self.norm2(h))", "self.linear1(self.norm1(h))"),
 )
 
 answers.edit(
@@ -378,6 +496,14 @@ answers.edit(
 
 answers.edit(
     "9.2",
+    "2 D numbers between the linear layers",
+    "The first layer makes 4 D numbers of D, and the second makes D of these.",
+    ("nn.Linear(dim, 4 * dim)", "nn.Linear(dim, 2 * dim)"),
+    ("nn.Linear(4 * dim, dim)", "nn.Linear(2 * dim, dim)"),
+)
+
+answers.edit(
+    "9.2",
     "no linear layers",
     "The layer of a transformer has two parts. After the attention each word thinks for itself.",
     ("        h = h + self.linear2(F.gelu(self.linear1(self.norm2(h))))  # (B, L, D)\n", ""),
@@ -395,6 +521,16 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "9.2",
+    "words look back only",
+    (
+        "need_weights=False",
+        "need_weights=False, attn_mask=torch.ones(len(place), len(place), dtype=torch.bool, "
+        "device=h.device).triu(1)",
+    ),
+)
+
 answers.edit(
     "9.2",
     "dropout",
@@ -402,11 +538,51 @@ answers.edit(
     ("batch_first=True", "batch_first=True, dropout=0.1"),
 )
 
+
+@answers.wrong_again("9.2", "dropout")
+class TextEncoder(nn.Module):
+    def __init__(self, vocab_size, length, dim, heads=4):
+        super().__init__()
+        self.table = nn.Embedding(vocab_size, dim)
+        self.places = nn.Embedding(length, dim)
+        self.layer = nn.TransformerEncoderLayer(
+            dim, heads, 4 * dim, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens, mask):
+        h = self.table(tokens) + self.places(torch.arange(tokens.shape[1], device=tokens.device))
+        return self.norm(self.layer(h, src_key_padding_mask=mask <= 0))
+
+
 answers.edit(
     "9.2",
     "one head",
     "The number of heads is an argument. Each head looks in its own way, with its own channels.",
     ("nn.MultiheadAttention(dim, heads,", "nn.MultiheadAttention(dim, 1,"),
+)
+
+answers.edit(
+    "9.2",
+    "words look at the other captions",
+    "Without batch_first=True the attention takes the first axis for the words. Each word then "
+    "looks at what has the same place in the other captions, and not at its neighbours.",
+    ("batch_first=True", "batch_first=False"),
+    ("mask <= 0", "(mask <= 0).T"),
+)
+
+answers.again(
+    "9.2",
+    "words look at the other captions",
+    ("batch_first=True", "batch_first=False"),
+    ("mask <= 0, need_weights=False", "(mask <= 0).T"),
+)
+
+answers.again(
+    "9.2",
+    "words look at the other captions",
+    ("batch_first=True", "batch_first=False"),
+    ("key_padding_mask=mask <= 0, ", ""),
 )
 
 answers.edit(
@@ -422,6 +598,8 @@ answers.edit(
     "A word of strength 0.3 may be looked at: only 0 hides it.",
     ("mask <= 0", "mask < 1"),
 )
+
+answers.again("9.2", "weak words hidden", ("mask <= 0, need_weights=False", "mask < 1"))
 
 answers.edit(
     "9.2",
@@ -461,6 +639,8 @@ answers.edit(
     "the opposite. A caption without padding then has nothing left to look at.",
     ("mask <= 0", "mask > 0"),
 )
+
+answers.again("9.2", "the mask inverted", ("mask <= 0, need_weights=False", "mask > 0"))
 
 answers.edit(
     "9.2",
@@ -577,11 +757,28 @@ answers.edit(
     ("torch.finfo(scores.dtype).min", "-math.inf"),
 )
 
+answers.again(
+    "9.3",
+    "a row of nothing but -inf",
+    ("        scores = scores.masked_fill(strength == 0, torch.finfo(scores.dtype).min)\n", ""),
+    ("scores.softmax(dim=-1) * (strength > 0)", "scores.softmax(dim=-1).nan_to_num(0.0)"),
+)
+
 answers.edit(
     "9.3",
     "a caption with nothing to see seen evenly",
     "Where all scores are equally low, the softmax gives the hidden words the same share each. "
     "Multiply by mask > 0 afterwards.",
+    ("scores.softmax(dim=-1) * (strength > 0)", "scores.softmax(dim=-1)"),
+)
+
+answers.again(
+    "9.3",
+    "a caption with nothing to see seen evenly",
+    (
+        "self.to_v = nn.Linear(word_dim, channels)",
+        "self.to_v = nn.Linear(word_dim, channels, bias=False)",
+    ),
     ("scores.softmax(dim=-1) * (strength > 0)", "scores.softmax(dim=-1)"),
 )
 
@@ -636,6 +833,23 @@ answers.edit(
     (
         "q = self.to_q(n).unflatten(2, (self.heads, -1)).transpose(1, 2)",
         "q = self.to_q(n).reshape(len(x), self.heads, n.shape[1], -1)",
+    ),
+)
+
+answers.again(
+    "9.3",
+    "heads mixed by a reshape",
+    (
+        "q = self.to_q(n).unflatten(2, (self.heads, -1)).transpose(1, 2)",
+        "q = self.to_q(n).reshape(len(x), self.heads, n.shape[1], -1)",
+    ),
+    (
+        "k = self.to_k(words).unflatten(2, (self.heads, -1)).transpose(1, 2)",
+        "k = self.to_k(words).reshape(len(x), self.heads, words.shape[1], -1)",
+    ),
+    (
+        "v = self.to_v(words).unflatten(2, (self.heads, -1)).transpose(1, 2)",
+        "v = self.to_v(words).reshape(len(x), self.heads, words.shape[1], -1)",
     ),
 )
 
@@ -720,6 +934,21 @@ answers.edit(
     "W_o begins at random",
     "A new part of a network that adds noise to what it was given spoils what the rest has "
     "learned. Set the weights of the last layer to 0.",
+    ("        nn.init.zeros_(self.to_out.weight)\n", ""),
+)
+
+answers.again(
+    "9.3",
+    "W_o begins at random",
+    ("nn.Linear(channels, channels)\n", "nn.Linear(channels, channels, bias=False)\n"),
+    (
+        "self.to_k = nn.Linear(word_dim, channels)",
+        "self.to_k = nn.Linear(word_dim, channels, bias=False)",
+    ),
+    (
+        "self.to_v = nn.Linear(word_dim, channels)",
+        "self.to_v = nn.Linear(word_dim, channels, bias=False)",
+    ),
     ("        nn.init.zeros_(self.to_out.weight)\n", ""),
 )
 
@@ -932,6 +1161,15 @@ answers.edit(
     (
         "torch.full_like(tokens, NULL)",
         "torch.where(tokens == BOS, tokens, NULL)",
+    ),
+)
+
+answers.again(
+    "9.4",
+    "the first token kept",
+    (
+        "torch.full_like(tokens, NULL)",
+        "torch.cat([tokens[:, :1], torch.full_like(tokens[:, 1:], NULL)], dim=1)",
     ),
 )
 
@@ -1161,6 +1399,33 @@ answers.edit(
     "mask.",
     ("        h = self.conv_in(x)", "        mask = tokens != PAD\n        h = self.conv_in(x)"),
     ("pool(words, mask)", "pool(words, tokens != PAD)"),
+)
+
+answers.edit(
+    "9.5",
+    "the caller's mask everywhere but in the mean",
+    "Three things use the words: the text encoder, the mean, and each look. All of them get the "
+    "mask.",
+    ("pool(words, mask)", "pool(words, tokens != PAD)"),
+)
+
+answers.edit(
+    "9.5",
+    "the caller's mask everywhere but in the text encoder",
+    "Three things use the words: the text encoder, the mean, and each look. All of them get the "
+    "mask.",
+    ("self.text_encoder(tokens, mask)", "self.text_encoder(tokens, tokens != PAD)"),
+)
+
+answers.edit(
+    "9.5",
+    "words multiplied by the mask as well",
+    "Each look is told the strengths and shares out its attention by them. Words that come in "
+    "already weighed are weighed twice.",
+    (
+        "        h = self.conv_in(x)",
+        "        words = words * mask.to(words.dtype)[:, :, None]\n        h = self.conv_in(x)",
+    ),
 )
 
 answers.edit(
@@ -1453,6 +1718,14 @@ answers.edit(
 
 answers.edit(
     "9.6",
+    "all of what is unwanted may be looked at",
+    "That is so for the null caption only. Another prompt has padding and strengths, and its mask "
+    "says so.",
+    ("unwanted.mask", "torch.ones_like(unwanted.mask)"),
+)
+
+answers.edit(
+    "9.6",
     "always away from the null caption",
     "What to lead away from is the caller's to say. The null caption is one such prompt.",
     ("unwanted.tokens", "null_prompt(wanted.tokens).tokens"),
@@ -1490,6 +1763,14 @@ answers.edit(
 
 answers.edit(
     "9.6",
+    "what is wanted once, whatever w is",
+    "The two weights add up to 1. If w of what is unwanted is taken away, as much of what is "
+    "wanted has to be put in its place.",
+    ("(1 + guidance_scale) * eps_wanted", "eps_wanted"),
+)
+
+answers.edit(
+    "9.6",
     "the unwanted subtracted once",
     "Its weight is w: for w = 0 it must have no say.",
     ("- guidance_scale * eps_unwanted", "- eps_unwanted"),
@@ -1500,6 +1781,29 @@ answers.edit(
     "what is unwanted left out",
     "Guidance is a difference of two predictions. One made larger is just more noise.",
     (" - guidance_scale * eps_unwanted", ""),
+)
+
+answers.edit(
+    "9.6",
+    "the result limited to [-1, 1]",
+    "The result is noise, and noise has no bounds. Pictures are clipped, which the sampler does.",
+    (
+        "(1 + guidance_scale) * eps_wanted - guidance_scale * eps_unwanted",
+        "((1 + guidance_scale) * eps_wanted - guidance_scale * eps_unwanted).clamp(-1, 1)",
+    ),
+)
+
+answers.edit(
+    "9.6",
+    "the spread of the wanted prediction restored",
+    "Lin et al. 2024 rescale a guided result so. Here the result is the weighted difference as it "
+    "is.",
+    (
+        "    return (1 + guidance_scale) * eps_wanted - guidance_scale * eps_unwanted",
+        "    eps = (1 + guidance_scale) * eps_wanted - guidance_scale * eps_unwanted\n"
+        "    spread = [e.std(dim=(1, 2, 3), keepdim=True) for e in (eps_wanted, eps)]\n"
+        "    return eps * spread[0] / spread[1]",
+    ),
 )
 
 
@@ -1530,6 +1834,20 @@ answers.edit(
     "Row n of pictures, steps, tokens and masks belong together. Repeat all in the same way.",
     ("torch.cat([x_t, x_t])", "x_t.repeat_interleave(2, dim=0)"),
     ("torch.cat([t, t])", "t.repeat_interleave(2)"),
+)
+
+answers.again(
+    "9.6",
+    "pictures in one order, prompts in another",
+    ("torch.cat([x_t, x_t])", "x_t.repeat_interleave(2, dim=0)"),
+)
+
+answers.edit(
+    "9.6",
+    "the answer read as every second picture",
+    "The answers come back in the order in which the questions were put: first all that is "
+    "wanted, then all that is unwanted.",
+    ("both.chunk(2)", "both[0::2], both[1::2]"),
 )
 
 answers.edit(

@@ -51,6 +51,20 @@ answers.edit(
 
 answers.edit(
     "11.1",
+    "the way that is behind, divided by t",
+    "At t = 0 there is no way behind and no time for it: 0/0. The velocity is the same all "
+    "the way, so take the whole line.",
+    ("eps - x0", "(x_t - x0) / t"),
+)
+
+answers.again(
+    "11.1",
+    "the way that is behind, divided by t",
+    ("eps - x0", "(eps - x_t) / (1 - t)"),
+)
+
+answers.edit(
+    "11.1",
     "the noise as the target",
     "An eps network is asked for the noise. A flow is asked for the direction in which x_t moves.",
     ("eps - x0", "eps + 0 * x0"),
@@ -62,6 +76,15 @@ answers.edit(
     "sqrt(1 - t) and sqrt(t) are weights whose squares add up to 1, and then x_t moves on an arc. "
     "On a straight line the weights themselves add up to 1.",
     ("(1 - t) * x0 + t * eps", "(1 - t).sqrt() * x0 + t.sqrt() * eps"),
+)
+
+answers.edit(
+    "11.1",
+    "a little noise left at the image",
+    "Lipman et al. leave a noise of sigma_min around each image. This line begins in the "
+    "image itself, so there is none at t = 0.",
+    ("(1 - t) * x0 + t * eps", "(1 - t) * x0 + (0.01 + 0.99 * t) * eps"),
+    ("eps - x0", "0.99 * eps - x0"),
 )
 
 answers.edit(
@@ -82,9 +105,23 @@ answers.edit(
 
 answers.edit(
     "11.1",
+    "times divided by TIME_SCALE",
+    "t runs from 0 to 1 already. Only the network has a clock that runs to TIME_SCALE.",
+    ("per_image(t)", "per_image(t / TIME_SCALE)"),
+)
+
+answers.edit(
+    "11.1",
     "the first image's time for all",
     "Each image has its own time.",
     ("per_image(t)", "per_image(t)[:1]"),
+)
+
+answers.edit(
+    "11.1",
+    "the mean of the times for all",
+    "Each image has its own time. The mean over the batch is nobody's.",
+    ("per_image(t)", "t.mean()"),
 )
 
 answers.edit(
@@ -99,6 +136,13 @@ answers.edit(
     "a list instead of a pair",
     "Return the two as a tuple: return x_t, velocity.",
     ("return x_t, velocity", "return [x_t, velocity]"),
+)
+
+answers.edit(
+    "11.1",
+    "the velocity first",
+    "The point of the line comes first, and its velocity second.",
+    ("return x_t, velocity", "return velocity, x_t"),
 )
 
 
@@ -148,11 +192,43 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "11.2",
+    "one time for the whole batch",
+    (
+        "torch.rand(count, generator=generator, device=generator.device)",
+        "torch.rand(1, generator=generator, device=generator.device).repeat(count)",
+    ),
+)
+
+answers.again(
+    "11.2",
+    "one time for the whole batch",
+    (
+        "z = torch.randn(count, generator=generator, device=generator.device)",
+        "z = torch.randn(1, generator=generator, device=generator.device).repeat(count)",
+    ),
+)
+
 answers.edit(
     "11.2",
     "logit_normal without the sigmoid",
     "It is log( t / (1 - t) ) that is Gaussian, not t. Solve for t.",
     ("torch.sigmoid(mean + std * z)", "mean + std * z"),
+)
+
+answers.again(
+    "11.2",
+    "logit_normal without the sigmoid",
+    ("torch.sigmoid(mean + std * z)", "(mean + std * z).clamp(0, 1)"),
+)
+
+answers.edit(
+    "11.2",
+    "exp instead of the sigmoid",
+    "That makes log t Gaussian, and t has no upper end. Here it is log( t / (1 - t) ): solve "
+    "that for t.",
+    ("torch.sigmoid(mean + std * z)", "(mean + std * z).exp().clamp(max=1.0)"),
 )
 
 answers.edit(
@@ -185,6 +261,14 @@ answers.edit(
 
 answers.edit(
     "11.2",
+    "the times turned around",
+    "t = 1 is the noise. A mean above 0 makes log( t / (1 - t) ) large, and that is where t "
+    "is near 1.",
+    ("torch.sigmoid(mean + std * z)", "1 - torch.sigmoid(mean + std * z)"),
+)
+
+answers.edit(
+    "11.2",
     "mean and standard deviation of t",
     "They belong to log( t / (1 - t) ): move and stretch z before the sigmoid, not t after it.",
     ("torch.sigmoid(mean + std * z)", "(mean + std * torch.sigmoid(z)).clamp(0, 1)"),
@@ -195,6 +279,20 @@ answers.edit(
     "z uniform instead of Gaussian",
     "The logit-normal draw begins with torch.randn. torch.rand has no bell curve.",
     ("z = torch.randn(count", "z = 12**0.5 * -0.5 + 12**0.5 * torch.rand(count"),
+)
+
+answers.again(
+    "11.2",
+    "z uniform instead of Gaussian",
+    ("z = torch.randn(count", "z = torch.rand(count"),
+)
+
+answers.edit(
+    "11.2",
+    "the Gaussian's distribution function instead of the sigmoid",
+    "That makes the probit of t Gaussian. Here it is log( t / (1 - t) ), the logit: solve "
+    "that for t.",
+    ("torch.sigmoid(mean + std * z)", "torch.special.ndtr(mean + std * z)"),
 )
 
 answers.edit(
@@ -232,10 +330,21 @@ answers.edit(
 answers.edit(
     "11.2",
     "times at even distances",
-    "Equal distances in another order are no draws: one image's time then depends on the others'.",
+    "Times at equal distances are not drawn each for itself: one image's time then follows from "
+    "the others'.",
     (
         "torch.rand(count, generator=generator, device=generator.device)",
         "torch.randperm(count, generator=generator, device=generator.device) / count",
+    ),
+)
+
+answers.again(
+    "11.2",
+    "times at even distances",
+    (
+        "    return torch.rand(count, generator=generator, device=generator.device)",
+        "    start = torch.rand(1, generator=generator, device=generator.device)\n"
+        "        return (start + torch.arange(count, device=generator.device) / count) % 1",
     ),
 )
 
@@ -247,6 +356,18 @@ answers.edit(
     ("torch.randn(count, generator=generator, ", "torch.randn(count, "),
 )
 
+answers.again(
+    "11.2",
+    "torch's own randomness",
+    ("torch.randn(count, generator=generator, ", "torch.randn(count, "),
+)
+
+answers.again(
+    "11.2",
+    "torch's own randomness",
+    ("torch.rand(count, generator=generator, ", "torch.rand(count, "),
+)
+
 answers.edit(
     "11.2",
     "a generator that is set back",
@@ -256,11 +377,37 @@ answers.edit(
 
 answers.edit(
     "11.2",
+    "the generator's seed instead of the generator",
+    "torch.manual_seed touches the source that all others draw from, and the seed is the same "
+    "in every call. Hand generator= to torch.rand and torch.randn.",
+    (
+        '    if spread == "uniform"',
+        '    torch.manual_seed(generator.initial_seed())\n    if spread == "uniform"',
+    ),
+    ("torch.rand(count, generator=generator, ", "torch.rand(count, "),
+    ("torch.randn(count, generator=generator, ", "torch.randn(count, "),
+)
+
+answers.edit(
+    "11.2",
     "float64 times",
     "The times are float32, as all numbers that the network gets.",
     (
         "torch.rand(count, generator=generator, device=generator.device)",
         "torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64)",
+    ),
+)
+
+answers.again(
+    "11.2",
+    "float64 times",
+    (
+        "torch.rand(count, generator=generator, device=generator.device)",
+        "torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64)",
+    ),
+    (
+        "z = torch.randn(count, generator=generator, device=generator.device)",
+        "z = torch.randn(count, generator=generator, device=generator.device, dtype=torch.float64)",
     ),
 )
 
@@ -356,9 +503,31 @@ answers.edit(
 
 answers.edit(
     "11.3",
+    "the guessed images compared with the clean ones",
+    "What the velocity leads to is wrong by t times its error, so errors near t = 0 would "
+    "hardly count. Compare the velocities.",
+    ("((velocity - predicted) ** 2)", "((x_t - per_image(t) * predicted - x0) ** 2)"),
+)
+
+answers.edit(
+    "11.3",
     "the velocity worked out again",
     "path returns the velocity beside x_t. The loss takes whatever path it is handed.",
     ("(velocity - predicted)", "(eps - x0 - predicted)"),
+)
+
+answers.edit(
+    "11.3",
+    "the way to the image as the target",
+    "The velocity is that of growing t, which leads to the noise. path returns it: take it as "
+    "it is.",
+    ("((velocity - predicted) ** 2)", "((x0 - eps - predicted) ** 2)"),
+)
+
+answers.again(
+    "11.3",
+    "the way to the image as the target",
+    ("((velocity - predicted) ** 2)", "((-velocity - predicted) ** 2)"),
 )
 
 answers.edit(
@@ -375,6 +544,15 @@ answers.edit(
     (".mean()", ".sum()"),
 )
 
+answers.again(
+    "11.3",
+    "the sum instead of the mean",
+    (
+        "((velocity - predicted) ** 2).mean()",
+        "((velocity - predicted) ** 2).sum(dim=(1, 2, 3)).mean()",
+    ),
+)
+
 answers.edit(
     "11.3",
     "the size of the error instead of its square",
@@ -384,9 +562,24 @@ answers.edit(
 
 answers.edit(
     "11.3",
+    "Huber's loss",
+    "It is half the square near 0 and a line further out. Here it is the square everywhere.",
+    ("((velocity - predicted) ** 2).mean()", "nn.functional.huber_loss(predicted, velocity)"),
+)
+
+answers.edit(
+    "11.3",
     "errors that cancel",
     "Without the square, an error upwards makes up for one downwards.",
     ("((velocity - predicted) ** 2)", "(velocity - predicted)"),
+)
+
+answers.edit(
+    "11.3",
+    "the square of the mean error",
+    "Errors upwards and downwards cancel in the mean. Square each of them first, and take the "
+    "mean of the squares.",
+    ("((velocity - predicted) ** 2).mean()", "(velocity - predicted).mean() ** 2"),
 )
 
 answers.edit(
@@ -401,6 +594,13 @@ answers.edit(
     "the root of the mean square",
     "Twice as far costs four times as much. Leave the root out.",
     ("((velocity - predicted) ** 2).mean()", "((velocity - predicted) ** 2).mean().sqrt()"),
+)
+
+answers.edit(
+    "11.3",
+    "half of the mean square",
+    "An answer that is off by 1 in every pixel has the loss 1, not 1/2.",
+    ("((velocity - predicted) ** 2).mean()", "((velocity - predicted) ** 2).mean() / 2"),
 )
 
 answers.edit(
@@ -461,6 +661,48 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "11.4",
+    "the step's length without its sign",
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return",
+        "h = per_image((t_next - t).abs())\n    return",
+    ),
+)
+
+answers.edit(
+    "11.4",
+    "every step leads to the image",
+    "t_next may be larger than t, and then the step leads back to the noise. The sign of "
+    "t_next - t says which way.",
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return",
+        "h = -per_image((t_next - t).abs())\n    return",
+    ),
+)
+
+answers.again(
+    "11.4",
+    "every step leads to the image",
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1",
+        "h = -per_image((t_next - t).abs())\n    v_1",
+    ),
+)
+
+answers.again(
+    "11.4",
+    "every step leads to the image",
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return",
+        "h = -per_image((t_next - t).abs())\n    return",
+    ),
+    (
+        "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1",
+        "h = -per_image((t_next - t).abs())\n    v_1",
+    ),
+)
+
 answers.edit(
     "11.4",
     "Euler against the direction of time",
@@ -473,6 +715,22 @@ answers.edit(
     "Euler with the velocity of the end",
     "The direction of Euler's step is that at its beginning: velocity(x_t, t).",
     ("h * velocity(x_t, t)", "h * velocity(x_t, t_next)"),
+)
+
+answers.edit(
+    "11.4",
+    "the velocity asked with TIME_SCALE * t",
+    "The function that is handed in takes times from 0 to 1. What the network wants to be "
+    "told is its own affair.",
+    ("return x_t + h * velocity(x_t, t)", "return x_t + h * velocity(x_t, TIME_SCALE * t)"),
+)
+
+answers.again(
+    "11.4",
+    "the velocity asked with TIME_SCALE * t",
+    ("return x_t + h * velocity(x_t, t)", "return x_t + h * velocity(x_t, TIME_SCALE * t)"),
+    ("v_1 = velocity(x_t, t)", "v_1 = velocity(x_t, TIME_SCALE * t)"),
+    ("h * v_1, t_next)", "h * v_1, TIME_SCALE * t_next)"),
 )
 
 answers.edit(
@@ -513,6 +771,14 @@ answers.edit(
 
 answers.edit(
     "11.4",
+    "the mean of two places instead of two directions",
+    "The place one Euler step ahead is only looked at. What is averaged are the directions "
+    "there and here, and x_t goes along their mean.",
+    ("return x_t + h * (v_1 + v_2) / 2", "return x_t + h * v_1 + h * v_2 / 2"),
+)
+
+answers.edit(
+    "11.4",
     "Heun with the second velocity alone",
     "The step goes in the mean of both directions.",
     ("(v_1 + v_2) / 2", "v_2"),
@@ -535,6 +801,25 @@ answers.edit(
 
 answers.edit(
     "11.4",
+    "Heun that looks ahead half way, at the time of the end",
+    "At t_next x is a whole step further: place and time belong together.",
+    ("v_2 = velocity(x_t + h * v_1, t_next)", "v_2 = velocity(x_t + h / 2 * v_1, t_next)"),
+)
+
+answers.edit(
+    "11.4",
+    "the midpoint rule",
+    "The direction in the middle of the step, used alone, is another rule. Heun's takes the "
+    "mean of that at the beginning and that at the end.",
+    (
+        "v_2 = velocity(x_t + h * v_1, t_next)",
+        "v_2 = velocity(x_t + h / 2 * v_1, (t + t_next) / 2)",
+    ),
+    ("(v_1 + v_2) / 2", "v_2"),
+)
+
+answers.edit(
+    "11.4",
     "Heun that asks three times",
     "Two calls are enough: keep the first answer in a variable.",
     ("velocity(x_t + h * v_1, t_next)", "velocity(x_t + h * velocity(x_t, t), t_next)"),
@@ -549,6 +834,16 @@ answers.edit(
         "    return x_t + h * (v_1 + v_2) / 2",
         "    v_2 = torch.where(per_image(t_next) > 0, v_2, v_1)\n"
         "    return x_t + h * (v_1 + v_2) / 2",
+    ),
+)
+
+answers.again(
+    "11.4",
+    "the last velocity is left out",
+    (
+        "    v_2 = velocity(x_t + h * v_1, t_next)",
+        "    if (t_next == 0).all():\n        return x_t + h * v_1\n"
+        "    v_2 = velocity(x_t + h * v_1, t_next)",
     ),
 )
 
@@ -575,11 +870,29 @@ answers.edit(
     ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1", "h = t_next - t\n    v_1"),
 )
 
+answers.again(
+    "11.4",
+    "lengths of shape (B,) against images",
+    ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return", "h = t_next - t\n    return"),
+)
+
 answers.edit(
     "11.4",
     "the first image's times for all",
     "The images of a batch may be at different times.",
     ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return", "h = (t_next - t)[0]\n    return"),
+    ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1", "h = (t_next - t)[0]\n    v_1"),
+)
+
+answers.again(
+    "11.4",
+    "the first image's times for all",
+    ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return", "h = (t_next - t)[0]\n    return"),
+)
+
+answers.again(
+    "11.4",
+    "the first image's times for all",
     ("h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1", "h = (t_next - t)[0]\n    v_1"),
 )
 
@@ -592,6 +905,28 @@ answers.edit(
 def euler_step(velocity, x_t, t, t_next):
     x_t += (t_next - t).view(-1, 1, 1, 1) * velocity(x_t, t)
     return x_t
+
+
+answers.edit(
+    "11.4",
+    "the result clipped to [-1, 1]",
+    "On the way there is noise in x, which has no bounds. Clipped, it is no longer where the "
+    "velocity leads.",
+    ("return x_t + h * velocity(x_t, t)", "return (x_t + h * velocity(x_t, t)).clamp(-1, 1)"),
+)
+
+answers.again(
+    "11.4",
+    "the result clipped to [-1, 1]",
+    ("return x_t + h * (v_1 + v_2) / 2", "return (x_t + h * (v_1 + v_2) / 2).clamp(-1, 1)"),
+)
+
+answers.again(
+    "11.4",
+    "the result clipped to [-1, 1]",
+    ("return x_t + h * velocity(x_t, t)", "return (x_t + h * velocity(x_t, t)).clamp(-1, 1)"),
+    ("return x_t + h * (v_1 + v_2) / 2", "return (x_t + h * (v_1 + v_2) / 2).clamp(-1, 1)"),
+)
 
 
 answers.edit(
@@ -654,6 +989,14 @@ answers.edit(
 
 answers.edit(
     "11.5",
+    "x multiplied on the way back",
+    "In x the weights add up to 1, and the root of the sum of their squares is below that. In "
+    "x_t this root has to become 1: divide by it.",
+    ("x / per_image(power.sqrt())", "x * per_image(power.sqrt())"),
+)
+
+answers.edit(
+    "11.5",
     "the power where its root belongs",
     "(1 - t)^2 + t^2 is a sum of squares. Images are divided by its root.",
     ("x / per_image(power.sqrt())", "x / per_image(power)"),
@@ -691,6 +1034,14 @@ answers.edit(
 
 answers.edit(
     "11.5",
+    "the velocity divided like the place",
+    "Only the place is scaled to get to the line. The velocity is eps - x_0, with image and "
+    "noise as they are.",
+    ("return eps - x0", "return (eps - x0) / (signal + noise)"),
+)
+
+answers.edit(
+    "11.5",
     "the velocity with the other sign",
     "The velocity leads towards the noise: eps - x_0.",
     ("return eps - x0", "return x0 - eps"),
@@ -702,6 +1053,14 @@ answers.edit(
     "v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0: where there is only noise, v is -x_0. So "
     "v counts negative in x_0.",
     ("signal * x_t - noise * v", "signal * x_t + noise * v"),
+)
+
+answers.edit(
+    "11.5",
+    "the guessed image clipped to [-1, 1]",
+    "The velocity belongs to the image that x_t and v make, wherever that is. Clipping is the "
+    "sampler's affair.",
+    ("x0 = signal * x_t - noise * v", "x0 = (signal * x_t - noise * v).clamp(-1, 1)"),
 )
 
 answers.edit(
@@ -734,6 +1093,23 @@ answers.edit(
 
 answers.edit(
     "11.5",
+    "a division by no signal at all",
+    "Where alpha_bar = 0 there is no signal, and dividing by its weight gives infinity or "
+    "0/0. That level is included: find a form without this division.",
+    ("noise / r", "(noise / signal) / (1 + noise / signal)"),
+)
+
+answers.again(
+    "11.5",
+    "a division by no signal at all",
+    (
+        "x0 = signal * x_t - noise * v\n    eps = noise * x_t + signal * v",
+        "eps = noise * x_t + signal * v\n    x0 = (x_t - noise * eps) / signal",
+    ),
+)
+
+answers.edit(
+    "11.5",
     "the noise level of x_t for a point of the line",
     "eps_from_velocity works on the line: its weights are 1 - t and t, not their roots.",
     ("x + (1 - per_image(t)) * velocity", "x + (1 - per_image(t)).sqrt() * velocity"),
@@ -748,6 +1124,13 @@ answers.edit(
 
 answers.edit(
     "11.5",
+    "against the velocity to the noise",
+    "The velocity leads towards the noise. Go along it for the time that is left.",
+    ("x + (1 - per_image(t)) * velocity", "x - (1 - per_image(t)) * velocity"),
+)
+
+answers.edit(
+    "11.5",
     "the whole velocity added",
     "A time of 1 is the whole line. From time t only 1 - t is left until the noise.",
     ("x + (1 - per_image(t)) * velocity", "x + velocity + 0 * per_image(t)"),
@@ -758,6 +1141,17 @@ answers.edit(
     "the time that is behind instead of the time left",
     "From x at time t it is 1 - t until the noise.",
     ("x + (1 - per_image(t)) * velocity", "x + per_image(t) * velocity"),
+)
+
+answers.edit(
+    "11.5",
+    "a division by no time at all",
+    "Solving x = (1 - t) x_0 + t eps for eps divides by t, which is 0 at the image. Follow "
+    "the velocity to t = 1 instead.",
+    (
+        "x + (1 - per_image(t)) * velocity",
+        "(x - (1 - per_image(t)) * (x - per_image(t) * velocity)) / per_image(t)",
+    ),
 )
 
 answers.edit(
@@ -810,10 +1204,38 @@ answers.edit(
 
 answers.edit(
     "11.6",
+    "t divided by TIME_SCALE",
+    "t runs from 0 to 1, and the network's clock to TIME_SCALE. Multiply.",
+    ("TIME_SCALE * t.repeat(2)", "t.repeat(2) / TIME_SCALE"),
+)
+
+answers.edit(
+    "11.6",
+    "half of the batch told t from 0 to 1",
+    "The network is asked twice about the same time, so both halves are told TIME_SCALE * t.",
+    ("TIME_SCALE * t.repeat(2)", "torch.cat([TIME_SCALE * t, t])"),
+)
+
+answers.again(
+    "11.6",
+    "half of the batch told t from 0 to 1",
+    ("TIME_SCALE * t.repeat(2)", "torch.cat([t, TIME_SCALE * t])"),
+)
+
+answers.edit(
+    "11.6",
     "whole steps instead of times",
     "The network was taught with any number from 0 to TIME_SCALE. Rounded, it is asked about "
     "another time than x_t has.",
     ("TIME_SCALE * t.repeat(2)", "torch.floor(TIME_SCALE * t.repeat(2) / 100) * 100"),
+)
+
+answers.edit(
+    "11.6",
+    "t times 999",
+    "flow_loss has taught the network with TIME_SCALE * t. There is no last step here whose "
+    "number counts.",
+    ("TIME_SCALE * t.repeat(2)", "(TIME_SCALE - 1) * t.repeat(2)"),
 )
 
 answers.edit(
@@ -832,9 +1254,28 @@ answers.edit(
 
 answers.edit(
     "11.6",
+    "the caller's times changed",
+    "t.mul_(...) and t *= ... change the tensor that was handed in. TIME_SCALE * t makes a "
+    "new one.",
+    ("TIME_SCALE * t.repeat(2)", "t.mul_(TIME_SCALE).repeat(2)"),
+)
+
+answers.edit(
+    "11.6",
     "guidance on positions",
     "What is mixed are the two velocities. x_t is where both begin, and no part of the result.",
     ("return (1 + guidance_scale)", "return x_t + (1 + guidance_scale)"),
+)
+
+answers.edit(
+    "11.6",
+    "the velocity divided by TIME_SCALE",
+    "Only what the network is told about the time is scaled. Its answer is what x_t moves by "
+    "for a change of t by 1, as flow_loss has taught it.",
+    (
+        "return (1 + guidance_scale) * towards - guidance_scale * anywhere",
+        "return ((1 + guidance_scale) * towards - guidance_scale * anywhere) / TIME_SCALE",
+    ),
 )
 
 answers.edit(
@@ -857,6 +1298,26 @@ answers.edit(
 
 answers.edit(
     "11.6",
+    "images in one order, labels in another",
+    "Row n of images, times and labels belong together. Repeat all in the same way.",
+    ("torch.stack([labels, nothing])", "torch.stack([labels, nothing], dim=1)"),
+)
+
+answers.again(
+    "11.6",
+    "images in one order, labels in another",
+    ("x_t.repeat(2, 1, 1, 1)", "x_t.repeat_interleave(2, dim=0)"),
+)
+
+answers.again(
+    "11.6",
+    "images in one order, labels in another",
+    ("x_t.repeat(2, 1, 1, 1)", "x_t.repeat_interleave(2, dim=0)"),
+    ("t.repeat(2)", "t.repeat_interleave(2)"),
+)
+
+answers.edit(
+    "11.6",
     "towards any label instead of away from it",
     "The weight of the unconditional prediction is negative: guidance leads away from it.",
     ("* towards - guidance_scale", "* towards + guidance_scale"),
@@ -864,9 +1325,31 @@ answers.edit(
 
 answers.edit(
     "11.6",
+    "the velocity with the other sign",
+    "The velocity leads towards the noise, as it was taught. The step goes against it, as "
+    "t_next is below t.",
+    (
+        "return (1 + guidance_scale) * towards - guidance_scale * anywhere",
+        "return guidance_scale * anywhere - (1 + guidance_scale) * towards",
+    ),
+)
+
+answers.edit(
+    "11.6",
     "no guidance",
     "The result is the conditional velocity whatever w is.",
     ("return (1 + guidance_scale) * towards - guidance_scale * anywhere", "return towards"),
+)
+
+answers.edit(
+    "11.6",
+    "the difference alone",
+    "For w = 0 the result is the plain conditional velocity, not 0. The weighted difference "
+    "is added to it.",
+    (
+        "(1 + guidance_scale) * towards - guidance_scale * anywhere",
+        "guidance_scale * (towards - anywhere)",
+    ),
 )
 
 answers.edit(
@@ -944,6 +1427,20 @@ answers.edit(
 
 answers.edit(
     "11.7",
+    "a walk in Heun's steps",
+    "The walk is Euler's, as each of its steps goes along the one velocity that is compared.",
+    ("x = x - velocities[-1] / num_steps", "x = heun_step(velocity, x, t, t - 1 / num_steps)"),
+)
+
+answers.edit(
+    "11.7",
+    "times at the end of the steps",
+    "An Euler step asks where it begins: at 1 - k / n, the first one at 1.",
+    ("1 - number / num_steps", "1 - (number + 1) / num_steps"),
+)
+
+answers.edit(
+    "11.7",
     "the displacement with the other sign",
     "The velocity leads from x_0 to x_1, so it is compared with x_1 - x_0.",
     ("displacement = x_1 - x", "displacement = x - x_1"),
@@ -954,6 +1451,17 @@ answers.edit(
     "steps that are too long",
     "There are n steps on a way that takes the time 1: each takes 1 / n.",
     ("velocities[-1] / num_steps", "velocities[-1]"),
+)
+
+answers.edit(
+    "11.7",
+    "one step's part of the way against the whole way",
+    "displacement is the way in a time of 1, and so is a velocity. Multiplied by the length "
+    "of a step, it is too small by the factor n.",
+    (
+        "displacement - torch.stack(velocities)",
+        "displacement - torch.stack(velocities) / num_steps",
+    ),
 )
 
 answers.edit(
@@ -971,6 +1479,16 @@ answers.edit(
     (
         "((displacement - torch.stack(velocities)) ** 2).mean()",
         "((displacement - torch.stack(velocities)) ** 2).mean() * num_steps",
+    ),
+)
+
+answers.edit(
+    "11.7",
+    "the sum over the pixels instead of the mean",
+    "Larger images have as straight ways as small ones: take the mean over pixels, too.",
+    (
+        "((displacement - torch.stack(velocities)) ** 2).mean()",
+        "((displacement - torch.stack(velocities)) ** 2).sum(dim=(2, 3, 4)).mean()",
     ),
 )
 
@@ -1003,9 +1521,33 @@ answers.edit(
 
 answers.edit(
     "11.7",
+    "the variance with n - 1",
+    "var divides by n - 1 unless it is told correction=0. The measure is a plain mean over "
+    "the steps, and one step alone has the value 0.",
+    (
+        "((displacement - torch.stack(velocities)) ** 2).mean()",
+        "((displacement - torch.stack(velocities)) ** 2).mean() * num_steps "
+        "/ torch.tensor(num_steps - 1.0)",
+    ),
+)
+
+answers.edit(
+    "11.7",
     "compared with the mean way of all images",
     "Each image has its own way, and it is compared with its own displacement.",
     ("displacement = x_1 - x", "displacement = (x_1 - x).mean(dim=0)"),
+)
+
+answers.edit(
+    "11.7",
+    "compared with the way so far",
+    "The line to compare with leads to the end of the way, x_0. So the whole walk comes first.",
+    ("    x, velocities = x_1, []", "    x, velocities, ways = x_1, [], []"),
+    (
+        "x = x - velocities[-1] / num_steps",
+        "x = x - velocities[-1] / num_steps\n        ways.append(x_1 - x)",
+    ),
+    ("displacement = x_1 - x", "displacement = torch.stack(ways)"),
 )
 
 answers.edit(
@@ -1087,6 +1629,12 @@ answers.edit(
     ("eps = torch.randn(shape,", "eps = 12**0.5 * -0.5 + 12**0.5 * torch.rand(shape,"),
 )
 
+answers.again(
+    "11.7",
+    "uniform noise",
+    ("torch.randn(shape,", "torch.rand(shape,"),
+)
+
 answers.edit(
     "11.7",
     "one noise for the whole batch",
@@ -1116,6 +1664,14 @@ answers.edit(
     "the walk walked twice",
     "A walk is many calls of a network. Call it once and keep what it returns.",
     ("return walk(eps), eps", "walk(eps)\n    return walk(eps), eps"),
+)
+
+answers.edit(
+    "11.7",
+    "one walk for each image",
+    "The walk takes a whole batch. Image by image it is as many calls of the network as there "
+    "are images.",
+    ("return walk(eps), eps", "return torch.cat([walk(noise[None]) for noise in eps]), eps"),
 )
 
 answers.edit(

@@ -43,9 +43,32 @@ answers.edit(
 
 answers.edit(
     "12.1",
+    "the last pair left out",
+    "After the last step of the grid comes the clean image, -1. The last pair leads there.",
+    ("return t, t_mid, torch.cat([t[1:], clean])", "return t[:-1], t_mid[:-1], t[1:]"),
+)
+
+answers.edit(
+    "12.1",
     "the pairs begin at the second step",
     "The student begins in the noise, where the teacher begins: at timesteps[0].",
     ("timesteps[0::2], timesteps[1::2]", "timesteps[1::2], timesteps[0::2]"),
+)
+
+answers.again(
+    "12.1",
+    "the pairs begin at the second step",
+    ("t, t_mid = timesteps[0::2], timesteps[1::2]", "t = timesteps[1::2]"),
+    ("return t, t_mid,", "t_mid = torch.cat([timesteps[2::2], clean])\n    return t, t_mid,"),
+)
+
+answers.edit(
+    "12.1",
+    "pairs that overlap",
+    "The student goes where a pair ends, and the next pair begins there. A pair at every step "
+    "would make its grid as long as the teacher's.",
+    ("t, t_mid = timesteps[0::2], timesteps[1::2]", "t, t_mid = timesteps[:-1], timesteps[1:]"),
+    ("torch.cat([t[1:], clean])", "torch.cat([t_mid[1:], clean])"),
 )
 
 answers.edit(
@@ -58,9 +81,27 @@ answers.edit(
 
 answers.edit(
     "12.1",
+    "the cleanest pair first",
+    "The places at which pairs begin are the student's grid, and a grid begins with its "
+    "noisiest step.",
+    (
+        "return t, t_mid, torch.cat([t[1:], clean])",
+        "return t.flip(0), t_mid.flip(0), torch.cat([t[1:], clean]).flip(0)",
+    ),
+)
+
+answers.edit(
+    "12.1",
     "the middle one step of the schedule below",
     "The teacher's next step is the next one of its grid. In the schedule that may be 60 steps on.",
     ("timesteps[1::2]", "timesteps[0::2] - 1"),
+)
+
+answers.edit(
+    "12.1",
+    "all steps as long as the first",
+    "A grid may have longer and shorter steps. Where a pair ends is to be read off it.",
+    ("torch.cat([t[1:], clean])", "(t - 2 * (t[0] - t_mid[0])).clamp(min=-1)"),
 )
 
 answers.edit(
@@ -71,6 +112,13 @@ answers.edit(
         "return t, t_mid, torch.cat([t[1:], clean])",
         "t_next = torch.cat([t[1:], clean])\n    return t, (t + t_next) // 2, t_next",
     ),
+)
+
+answers.edit(
+    "12.1",
+    "the end before the middle",
+    "The three come back in the order of the walk: where a pair begins, changes over, and ends.",
+    ("return t, t_mid, torch.cat([t[1:], clean])", "return t, torch.cat([t[1:], clean]), t_mid"),
 )
 
 answers.edit(
@@ -129,8 +177,24 @@ answers.edit(
 
 answers.edit(
     "12.2",
+    "1 minus the root for the root of 1 minus",
+    "The noise has the weight sqrt(1 - alpha_bar). 1 - sqrt(alpha_bar) is what the image has lost.",
+    ("((1 - a_next) / (1 - a)).sqrt()", "(1 - a_next.sqrt()) / (1 - a.sqrt())"),
+)
+
+answers.edit(
+    "12.2",
     "alpha_bar where its root belongs",
     "alpha_bar is a share of power. Images are multiplied by amplitudes: sqrt(alpha_bar).",
+    ("(a_next.sqrt() - r * a.sqrt())", "(a_next - r * a)"),
+)
+
+answers.edit(
+    "12.2",
+    "no roots at all",
+    "alpha_bar and 1 - alpha_bar are shares of power. Image and noise are multiplied by their "
+    "roots.",
+    ("((1 - a_next) / (1 - a)).sqrt()", "((1 - a_next) / (1 - a))"),
     ("(a_next.sqrt() - r * a.sqrt())", "(a_next - r * a)"),
 )
 
@@ -159,6 +223,16 @@ answers.edit(
 
 answers.edit(
     "12.2",
+    "the noise instead of x_0",
+    "What x_t holds beside x_0 is the noise of the step. Asked for is x_0 itself.",
+    (
+        "(x_next - r * x_t) / (a_next.sqrt() - r * a.sqrt())",
+        "(x_t - a.sqrt() * ((x_next - r * x_t) / (a_next.sqrt() - r * a.sqrt()))) / (1 - a).sqrt()",
+    ),
+)
+
+answers.edit(
+    "12.2",
     "x_next without the weight of its noise",
     "x_next is sqrt(a_next) x_0 and noise. Dividing by sqrt(a_next) leaves the noise in.",
     ("(x_next - r * x_t) / (a_next.sqrt() - r * a.sqrt())", "x_next / a_next.sqrt()"),
@@ -173,10 +247,29 @@ answers.edit(
 
 answers.edit(
     "12.2",
+    "a plus in the divisor",
+    "r x_t is taken away from x_next, and with it its share of x_0. So this share is taken "
+    "away in the divisor too.",
+    ("(a_next.sqrt() - r * a.sqrt())", "(a_next.sqrt() + r * a.sqrt())"),
+)
+
+answers.edit(
+    "12.2",
     "plain displacement",
     "x_next - x_t mixes what the image gained and what the noise lost. Shrink x_t by r first, so "
     "that the noise cancels.",
     ("(x_next - r * x_t)", "(x_next - x_t)"),
+)
+
+answers.edit(
+    "12.2",
+    "a straight line in t",
+    "That is the way of a flow. A step of DDIM follows x_0 and the noise, whose weights are "
+    "no straight lines in t.",
+    (
+        "(x_next - r * x_t) / (a_next.sqrt() - r * a.sqrt())",
+        "x_t - (t + 1).view(-1, 1, 1, 1) * (x_t - x_next) / (t - t_next).view(-1, 1, 1, 1)",
+    ),
 )
 
 answers.edit(
@@ -217,6 +310,19 @@ answers.edit(
 
 answers.edit(
     "12.2",
+    "a division by no noise at all",
+    "At the clean image the noise has the weight 0, and what is divided by it is infinite or "
+    "0/0. Divide by the weight at t only, which is never 0.",
+    (
+        "(x_next - r * x_t) / (a_next.sqrt() - r * a.sqrt())",
+        "(x_next / (1 - a_next).sqrt() - x_t / (1 - a).sqrt()) / (\n"
+        "        (a_next / (1 - a_next)).sqrt() - (a / (1 - a)).sqrt()\n"
+        "    )",
+    ),
+)
+
+answers.edit(
+    "12.2",
     "float16 on the way",
     "Differences of numbers of nearly the same size need all digits of float32.",
     ("return (x_next - r * x_t)", "return (x_next - r * x_t).half().float()"),
@@ -227,6 +333,13 @@ answers.edit(
     "a result in float64",
     "Images are float32. Where you compute in float64, come back with .float() or .to(x_t.dtype).",
     ("return (x_next", "x_next = x_next.double()\n    return (x_next"),
+)
+
+answers.edit(
+    "12.2",
+    "written into the caller's x_next",
+    "x_next -= ... changes the tensor that was handed in. x_next - ... makes a new one.",
+    ("return (x_next - r * x_t)", "x_next -= r * x_t\n    return x_next"),
 )
 
 answers.edit(
@@ -254,6 +367,13 @@ answers.edit(
     "The student is to go in one step where the teacher goes in two. After one call the teacher "
     "is only in the middle.",
     ("x_next = teacher_step(x_mid, t_mid, t_next, labels)", "x_next = x_mid"),
+)
+
+answers.again(
+    "12.3",
+    "one step of the teacher",
+    ("x_next = teacher_step(x_mid, t_mid, t_next, labels)", "x_next = x_mid"),
+    ("jump_x0(x_t, x_next, t, t_next", "jump_x0(x_t, x_next, t, t_mid"),
 )
 
 answers.edit(
@@ -287,6 +407,14 @@ answers.edit(
 
 answers.edit(
     "12.3",
+    "x_next taken for x_0",
+    "x_next still holds noise, unless the jump leads to the clean image. jump_x0 says which "
+    "x_0 leads there.",
+    ("x0 = jump_x0(x_t, x_next, t, t_next, alpha_bars)", "x0 = x_next"),
+)
+
+answers.edit(
+    "12.3",
     "the jump from the middle",
     "The student begins at x_t. A jump from x_mid is the teacher's second step, and no more.",
     ("jump_x0(x_t, x_next, t, t_next", "jump_x0(x_mid, x_next, t_mid, t_next"),
@@ -297,6 +425,12 @@ answers.edit(
     "the student asked about the middle",
     "The student has to say at x_t where both steps lead. The middle it never gets to see.",
     ("student(x_t, t, labels)", "student(x_mid, t_mid, labels)"),
+)
+
+answers.again(
+    "12.3",
+    "the student asked about the middle",
+    ("student(x_t, t, labels)", "student(x_mid, t, labels)"),
 )
 
 answers.edit(
@@ -322,6 +456,17 @@ answers.edit(
 
 answers.edit(
     "12.3",
+    "guesses of x_0 compared instead of v",
+    "An error of x_0 counts less, the less noise there is. The loss is an error of v, as in "
+    "chapter 05.",
+    (
+        "(student(x_t, t, labels) - v)",
+        "(a.sqrt() * x_t - (1 - a).sqrt() * student(x_t, t, labels) - x0)",
+    ),
+)
+
+answers.edit(
+    "12.3",
     "eps where v belongs",
     "(x_t - sqrt(a) x_0) / sqrt(1 - a) is eps. The network says v.",
     ("(a.sqrt() * x_t - x0)", "(x_t - a.sqrt() * x0)"),
@@ -341,6 +486,12 @@ answers.edit(
     ("a.sqrt() * x_t - x0", "a * x_t - x0"),
 )
 
+answers.again(
+    "12.3",
+    "alpha_bar without its root",
+    ("v = (a.sqrt() * x_t - x0) / (1 - a).sqrt()", "v = (a * x_t - x0) / (1 - a)"),
+)
+
 answers.edit(
     "12.3",
     "absolute instead of squared",
@@ -350,9 +501,26 @@ answers.edit(
 
 answers.edit(
     "12.3",
+    "weighted by signal to noise",
+    "The paper weighs errors of x_0 by max(SNR, 1). An error of v has its weight inside: take "
+    "the plain mean.",
+    (
+        "(student(x_t, t, labels) - v).square()",
+        "((a / (1 - a)).clamp(min=1) * (student(x_t, t, labels) - v).square())",
+    ),
+)
+
+answers.edit(
+    "12.3",
     "the sum over the pixels",
     "A sum grows with the size of the images, and the gradients with it. Take the mean.",
     (".square().mean()", ".square().sum()"),
+)
+
+answers.again(
+    "12.3",
+    "the sum over the pixels",
+    (".square().mean()", ".square().sum(dim=(1, 2, 3)).mean()"),
 )
 
 answers.edit(
@@ -398,6 +566,16 @@ answers.edit(
     (
         "v = (a.sqrt() * x_t - x0) / (1 - a).sqrt()",
         "v = student(x_t, t, labels)",
+    ),
+)
+
+answers.edit(
+    "12.3",
+    "the target's x_0 clipped",
+    "jump_x0 gives the x_0 that leads where the teacher went. Clipped, it leads somewhere else.",
+    (
+        "jump_x0(x_t, x_next, t, t_next, alpha_bars)",
+        "jump_x0(x_t, x_next, t, t_next, alpha_bars).clamp(-1, 1)",
     ),
 )
 
@@ -452,10 +630,30 @@ def consistency_loss(model, x0, t, t_next, labels, eps, alpha_bars, q_sample):
 
 answers.edit(
     "12.4",
+    "nothing learns",
+    "Only the target is held fast. The guess at t is to learn, so it is no part of the "
+    "no_grad block.",
+    ("def consistency_loss(", "@torch.no_grad()\ndef consistency_loss("),
+)
+
+
+answers.edit(
+    "12.4",
     "the image as the target everywhere",
     "That is chapter 05's loss: the guess at t is then the mean of all images that x_t could be. "
     "The target is the guess at t_next.",
     ("torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, target)", "x0"),
+)
+
+answers.again(
+    "12.4",
+    "the image as the target everywhere",
+    (
+        "        asked = t_next.clamp(min=0)  # (B,)\n"
+        "        target = guess(q_sample(x0, asked, eps, alpha_bars), asked)  # (B, C, H, W)\n"
+        "        target = torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, target)\n",
+        "        target = x0\n",
+    ),
 )
 
 answers.edit(
@@ -463,6 +661,16 @@ answers.edit(
     "the network believed at the clean image",
     "t = 0 is one step of noise, and t_next = -1 is none. There the image itself is the answer.",
     ("        target = torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, target)\n", ""),
+)
+
+answers.edit(
+    "12.4",
+    "the image as the target of a whole batch",
+    "Each image of the batch has its own t_next. Only where that is -1 is the target the image.",
+    (
+        "        target = torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, target)\n",
+        "        if (t_next < 0).any():\n            target = x0\n",
+    ),
 )
 
 answers.edit(
@@ -497,10 +705,34 @@ answers.edit(
 
 answers.edit(
     "12.4",
+    "step -1 like any other",
+    "The table has no entry for -1, and Python takes the last one; and no network was trained "
+    "there. At the clean image the answer is the image itself.",
+    ("asked = t_next.clamp(min=0)", "asked = t_next"),
+    ("        target = torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, target)\n", ""),
+)
+
+answers.again(
+    "12.4",
+    "step -1 like any other",
+    ("asked = t_next.clamp(min=0)", "asked = t_next"),
+)
+
+answers.edit(
+    "12.4",
     "other noise at the second place",
     "With other noise it is another path, which may come from the same image only by accident. "
     "Both places get the same eps.",
     ("q_sample(x0, asked, eps, alpha_bars)", "q_sample(x0, asked, -eps, alpha_bars)"),
+)
+
+answers.again(
+    "12.4",
+    "other noise at the second place",
+    (
+        "q_sample(x0, asked, eps, alpha_bars)",
+        "q_sample(x0, asked, torch.randn_like(eps), alpha_bars)",
+    ),
 )
 
 answers.edit(
@@ -520,6 +752,12 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "12.4",
+    "the target told the time t",
+    ("model(x, step, labels)", "model(x, t, labels)"),
+)
+
 answers.edit(
     "12.4",
     "t and t_next exchanged",
@@ -535,6 +773,27 @@ answers.edit(
     "answers compared instead of guesses",
     "v is different at every place of a path. What should agree is the image that follows from it.",
     ("a.sqrt() * x - (1 - a).sqrt() * model(x, step, labels)", "model(x, step, labels)"),
+)
+
+answers.again(
+    "12.4",
+    "answers compared instead of guesses",
+    ("a.sqrt() * x - (1 - a).sqrt() * model(x, step, labels)", "model(x, step, labels)"),
+    ("(error.square() / (1 - alpha_bar_at(alpha_bars, t))).mean()", "error.square().mean()"),
+)
+
+answers.again(
+    "12.4",
+    "answers compared instead of guesses",
+    ("a.sqrt() * x - (1 - a).sqrt() * model(x, step, labels)", "model(x, step, labels)"),
+    (
+        "        asked = t_next.clamp(min=0)",
+        "        b = alpha_bar_at(alpha_bars, t)\n"
+        "        v = b.sqrt() * eps - (1 - b).sqrt() * x0\n"
+        "        asked = t_next.clamp(min=0)",
+    ),
+    ("< 0, x0, target)", "< 0, v, target)"),
+    ("(error.square() / (1 - alpha_bar_at(alpha_bars, t))).mean()", "error.square().mean()"),
 )
 
 answers.edit(
@@ -602,6 +861,12 @@ answers.edit(
     (").mean()", ").sum()"),
 )
 
+answers.again(
+    "12.4",
+    "the sum over the pixels",
+    (").mean()", ").sum(dim=(1, 2, 3)).mean()"),
+)
+
 answers.edit(
     "12.4",
     "absolute instead of squared",
@@ -610,6 +875,13 @@ answers.edit(
         "error.square() / (1 - alpha_bar_at(alpha_bars, t))",
         "error.abs() / (1 - alpha_bar_at(alpha_bars, t)).sqrt()",
     ),
+)
+
+answers.edit(
+    "12.4",
+    "the pseudo-Huber distance",
+    "Song & Dhariwal use it. Here the difference is squared.",
+    ("error.square() /", "((error.square() + 0.03**2).sqrt() - 0.03) /"),
 )
 
 answers.edit(
@@ -734,6 +1006,24 @@ answers.edit(
     ),
 )
 
+answers.edit(
+    "12.5",
+    "the picture first put in after a step",
+    "The network is first asked about x_T, and there it has to see the picture as well. Put "
+    "it in before each question.",
+    (
+        "        noise = torch.randn"
+        "(x.shape, generator=generator, device=x.device, dtype=x.dtype)\n"
+        "        x = torch.where(mask, q_sample(known, t, noise, alpha_bars), x)  # (B, C, H, W)\n"
+        "        x = step(x, t, torch.full_like(t, following), predict_eps(x, t))\n",
+        "        t_next = torch.full_like(t, following)\n"
+        "        x = step(x, t, t_next, predict_eps(x, t))\n"
+        "        if following >= 0:\n"
+        "            noise = torch.randn(x.shape, generator=generator, device=x.device)\n"
+        "            x = torch.where(mask, q_sample(known, t_next, noise, alpha_bars), x)\n",
+    ),
+)
+
 
 @answers.wrong(
     "12.5",
@@ -780,6 +1070,15 @@ answers.edit(
     ("generator=generator, ", ""),
 )
 
+answers.again(
+    "12.5",
+    "noise from elsewhere",
+    (
+        "torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)",
+        "torch.randn_like(x)",
+    ),
+)
+
 answers.edit(
     "12.5",
     "the network asked before the picture is put back",
@@ -816,9 +1115,33 @@ answers.edit(
 
 answers.edit(
     "12.5",
+    "the network told the next step",
+    "x is as noisy as t says, and the step goes on from there. The network is asked about t.",
+    ("predict_eps(x, t)", "predict_eps(x, torch.full_like(t, following).clamp(min=0))"),
+)
+
+answers.again(
+    "12.5",
+    "the network told the next step",
+    ("predict_eps(x, t)", "predict_eps(x, torch.full_like(t, following))"),
+)
+
+answers.edit(
+    "12.5",
     "from clean to noisy",
     "The walk begins in the noise, at the grid's first step.",
     ("timesteps.tolist()", "timesteps.flip(0).tolist()"),
+)
+
+answers.edit(
+    "12.5",
+    "written into the caller's x_T",
+    "x[...] = ... and x.copy_(...) change the tensor that was handed in. torch.where makes a "
+    "new one.",
+    (
+        "x = torch.where(mask, q_sample(known, t, noise, alpha_bars), x)",
+        "x.copy_(torch.where(mask, q_sample(known, t, noise, alpha_bars), x))",
+    ),
 )
 
 answers.edit(
@@ -856,9 +1179,26 @@ answers.edit(
 
 answers.edit(
     "12.6",
+    "the whole walk from a picture that is less noisy",
+    "The network would be told of noise that is not there. The walk begins at the step whose "
+    "noise was put on.",
+    ("zip(grid, [*grid[1:], -1])", "zip(timesteps.tolist(), [*timesteps.tolist()[1:], -1])"),
+)
+
+answers.edit(
+    "12.6",
     "t_start itself left out",
     "A step that is exactly t_start is not above it.",
     ("grid = timesteps[timesteps <= t_start]", "grid = timesteps[timesteps < t_start]"),
+)
+
+answers.again(
+    "12.6",
+    "t_start itself left out",
+    (
+        "grid = timesteps[timesteps <= t_start].tolist()",
+        "grid = timesteps[timesteps < t_start].tolist() or [int(timesteps[-1])]",
+    ),
 )
 
 answers.edit(
@@ -866,6 +1206,37 @@ answers.edit(
     "the noisy end of the walk",
     "The walk back leads through the steps below t_start, not through those above.",
     ("grid = timesteps[timesteps <= t_start]", "grid = timesteps[timesteps >= t_start]"),
+)
+
+answers.edit(
+    "12.6",
+    "t_start as a share of the grid",
+    "t_start is a step of the schedule. How many steps of the grid are not above it depends "
+    "on the grid, whose steps need not be equally long.",
+    (
+        "grid = timesteps[timesteps <= t_start].tolist()",
+        "grid = timesteps[-max(1, int(len(timesteps) * t_start / len(alpha_bars))) :].tolist()",
+    ),
+)
+
+answers.edit(
+    "12.6",
+    "one step too high",
+    "The step that t_start falls short of is above it. Take the next one below.",
+    (
+        "grid = timesteps[timesteps <= t_start].tolist()",
+        "grid = timesteps[max(int((timesteps >= t_start).sum()) - 1, 0) :].tolist()",
+    ),
+)
+
+answers.edit(
+    "12.6",
+    "the step nearest to t_start",
+    "The nearest step may be above t_start. Take the noisiest one that is not.",
+    (
+        "grid = timesteps[timesteps <= t_start].tolist()",
+        "grid = timesteps[int((timesteps - t_start).abs().argmin()) :].tolist()",
+    ),
 )
 
 answers.edit(
@@ -901,6 +1272,15 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "12.6",
+    "noise added to the picture at full strength",
+    (
+        "x = q_sample(picture, t, noise, alpha_bars)",
+        "x = picture + (1 - alpha_bar_at(alpha_bars, t)).sqrt() * noise",
+    ),
+)
+
 answers.edit(
     "12.6",
     "the clean picture put back in every step",
@@ -927,6 +1307,14 @@ answers.edit(
 
 answers.edit(
     "12.6",
+    "the first step left out",
+    "The picture is as noisy as the first step says, so the network is asked about that step "
+    "first.",
+    ("zip(grid, [*grid[1:], -1])", "zip(grid[1:], [*grid[2:], -1])"),
+)
+
+answers.edit(
+    "12.6",
     "the network told the first step all along",
     "The images grow cleaner from step to step, and the network must be told so.",
     ("        t = torch.full_like(t, now)\n", ""),
@@ -937,6 +1325,19 @@ answers.edit(
     "the step goes to t - 1",
     "The walk goes to the next step of its grid, which may be far below t.",
     ("torch.full_like(t, following)", "t - 1"),
+)
+
+answers.edit(
+    "12.6",
+    "the network told the next step",
+    "x is as noisy as t says, and the step goes on from there. The network is asked about t.",
+    ("predict_eps(x, t)", "predict_eps(x, torch.full_like(t, following).clamp(min=0))"),
+)
+
+answers.again(
+    "12.6",
+    "the network told the next step",
+    ("predict_eps(x, t)", "predict_eps(x, torch.full_like(t, following))"),
 )
 
 answers.edit(
@@ -959,6 +1360,17 @@ answers.edit(
     "The noise comes from the generator that is handed in, so that the same seed gives the same "
     "picture.",
     ("generator=generator, ", ""),
+)
+
+answers.again(
+    "12.6",
+    "noise from elsewhere",
+    (
+        "torch.randn(\n"
+        "        picture.shape, generator=generator, device=picture.device, dtype=picture.dtype\n"
+        "    )",
+        "torch.randn_like(picture)",
+    ),
 )
 
 answers.edit(

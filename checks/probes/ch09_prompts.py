@@ -135,8 +135,9 @@ def encoder_sizes(impl, inputs):
     found = []
     for size in inputs["sizes"]:
         tokens = inputs["tokens"][:, : size[1]] % size[0]
-        module = impl.TextEncoder(*size)
-        found.append(plain(module(tokens, inputs["mask"][:, : size[1]])))
+        module, mask = impl.TextEncoder(*size), inputs["mask"][:, : size[1]]
+        Known(module, tokens, mask).set(weight=encoder_weight(size), gain=one)
+        found.append(plain(module(tokens, mask)))
     return {"outs": found}
 
 
@@ -287,8 +288,17 @@ def cross_default(impl, inputs):
     }
 
 
+def second(value):
+    """The second part of a batch; what is no batch stays as it is."""
+    return plain(value)[1:2] if isinstance(value, Tensor) and value.ndim else value
+
+
 def cross_silenced(impl, inputs):
-    """With every word of some captions hidden, and no offset at 0: results and gradients."""
+    """With every word of caption 1 hidden, and no offset at 0: its results, and all gradients.
+
+    Of the other captions' results right code may bring back different ones, as query, key and
+    value may have offsets or none.
+    """
     module, known = make_cross(impl, inputs)
     with torch.no_grad():
         for shift in known.shifts:
@@ -298,8 +308,8 @@ def cross_silenced(impl, inputs):
     held = [x, words, *known.all]
     grads = gradients(out, held)
     return {
-        "table": plain(module.attention(x, words, inputs["mask"])),
-        "out": plain(out),
+        "table": second(module.attention(x, words, inputs["mask"])),
+        "out": second(out),
         "finite": all(grad is None or bool(grad.isfinite().all()) for grad in grads),
     }
 

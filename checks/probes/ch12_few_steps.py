@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from checks.probes.toys import (
     GeneratorElsewhere,
+    GridElsewhere,
     copied,
     draws_again,
     generator,
@@ -142,8 +143,7 @@ class Lesson:
     """A student, a teacher and a jump whose answers are known, and a record of what they got."""
 
     def __init__(self, inputs):
-        # The images are not contiguous in memory.
-        self.inputs = inputs | {"x_t": strided(inputs["x_t"])}
+        self.inputs = inputs
         self.student = LinearInAll(inputs["weights"])
         self.push = nn.Parameter(torch.ones(()))  # the teacher's own weight
         self.walked, self.jumped = [], []
@@ -256,7 +256,6 @@ CONSISTENCY = ("x0", "t", "t_next", "labels", "eps", "alpha_bars")
 
 def _consistent(impl, inputs, model, jump=q_sample):
     given = {name: inputs[name] for name in CONSISTENCY}
-    given |= {name: strided(inputs[name]) for name in ("x0", "eps")}  # not contiguous in memory
     return impl.consistency_loss(model=model, **given, q_sample=jump)
 
 
@@ -365,10 +364,10 @@ def _paint(impl, inputs, predict_eps, step, jump=q_sample, source=None):
     return impl.inpaint(
         predict_eps=predict_eps,
         step=step,
-        x_T=strided(inputs["x_T"]),  # none of the images is contiguous in memory
+        x_T=inputs["x_T"],
         timesteps=inputs["grid"],
-        known=strided(inputs["known"]),
-        mask=strided(inputs["mask"]),
+        known=inputs["known"],
+        mask=inputs["mask"],
         generator=source or generator(inputs["seed"]),
         alpha_bars=inputs["alpha_bars"],
         q_sample=jump,
@@ -380,7 +379,7 @@ def _redraw(impl, inputs, predict_eps, step, jump=q_sample, source=None):
     return impl.edit(
         predict_eps=predict_eps,
         step=step,
-        picture=strided(inputs["picture"]),  # not contiguous in memory
+        picture=inputs["picture"],
         timesteps=inputs["grid"],
         t_start=inputs["t_start"],
         generator=source or generator(inputs["seed"]),
@@ -476,8 +475,9 @@ def redrawn_graph(impl, inputs):
 
 
 def _there(call, inputs, names):
-    """Where t, t_next and the result lie if these inputs are on another device."""
+    """Where t, t_next and the result lie if these inputs and the grid are on another device."""
     there = {**inputs, **{name: inputs[name].to("meta") for name in names}}
+    there["grid"] = inputs["grid"].as_subclass(GridElsewhere)
     places = {"t": set(), "t_next": set(), "x_0": set()}
 
     def predict_eps(x, t):
@@ -488,32 +488,24 @@ def _there(call, inputs, names):
         places["t_next"].add(place(t_next))
         return x.clone()
 
+    def jump(x0, t, eps, alpha_bars):
+        places["t"].add(place(t))
+        return x0 + eps
+
     source = GeneratorElsewhere().manual_seed(inputs["seed"])
-    places["x_0"].add(place_of(lambda: call(there, predict_eps, step, source)))
+    places["x_0"].add(place_of(lambda: call(there, predict_eps, step, jump, source)))
     return {name: sorted(found) for name, found in places.items()}
 
 
-def _jump_there(x0, t, eps, alpha_bars):
-    return x0 + eps + 0 * t.view(-1, 1, 1, 1)
-
-
 def painted_elsewhere(impl, inputs):
-    """The grid stays on the CPU, for on the meta device it would have no numbers."""
     painted(impl, inputs)  # raises here if it is not written yet
-
-    def call(there, predict_eps, step, source):
-        return _paint(impl, there, predict_eps, step, _jump_there, source)
-
-    return _there(call, inputs, ("x_T", "known", "mask", "alpha_bars"))
+    names = ("x_T", "known", "mask", "alpha_bars")
+    return _there(lambda *asked: _paint(impl, *asked), inputs, names)
 
 
 def redrawn_elsewhere(impl, inputs):
     redrawn(impl, inputs)  # raises here if it is not written yet
-
-    def call(there, predict_eps, step, source):
-        return _redraw(impl, there, predict_eps, step, _jump_there, source)
-
-    return _there(call, inputs, ("picture", "alpha_bars"))
+    return _there(lambda *asked: _redraw(impl, *asked), inputs, ("picture", "alpha_bars"))
 
 
 def redraws_refused(impl, inputs):

@@ -103,6 +103,21 @@ class GeneratorElsewhere(torch.Generator):
     device = torch.device("meta")
 
 
+class GridElsewhere(Tensor):
+    """Numbers that say that they lie on the meta device, and what is made of them says so too.
+
+    Without its numbers no walk could go over a grid of steps.
+    """
+
+    device = torch.device("meta")
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        result = super().__torch_function__(function, types, args, kwargs)
+        # torch.full takes a number from the grid, and makes its tensor where it is told.
+        return result.as_subclass(Tensor) if function is torch.full else result
+
+
 # Random numbers
 
 
