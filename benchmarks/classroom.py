@@ -1,6 +1,7 @@
 """A class of 200 submissions of mixed quality, graded in the sandbox: right verdicts, and how fast?
 
 python -m benchmarks.classroom                   two jobs, as a table
+python -m benchmarks.classroom --only 01,02      these chapters
 python -m benchmarks.classroom --write           into benchmarks/results/classroom.json
 
 20 submissions are hostile (tests/hostile.py). Each chapter of the others is drawn at random:
@@ -14,6 +15,7 @@ import ast
 import json
 import platform
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -30,7 +32,7 @@ from course.grading.answers import Answer, equivalents_of, misconceptions_of
 from course.grading.code import answer_code
 from course.grading.source import names_used
 from course.learner.skeletons import skeleton
-from course.syllabus import FAILED, NOT_WRITTEN, PASSED, Chapter, chapters, exercises
+from course.syllabus import FAILED, NOT_WRITTEN, PASSED, Chapter, chapters, select_all
 from tests.hostile import HONEST_POINTS, HOSTILE
 
 RESULTS = ROOT / "benchmarks" / "results" / "classroom.json"
@@ -132,7 +134,9 @@ def _without_followers(expected: Expected, chapter: Chapter, file: Path) -> Expe
     }
 
 
-def make_class(folder: Path, size: int, draw: random.Random) -> dict[str, Expected]:
+def make_class(
+    folder: Path, size: int, draw: random.Random, handed_in: list[Chapter]
+) -> dict[str, Expected]:
     """Write all submissions; what is expected of each that is not hostile."""
     # As many as 20, spread over all kinds of tricks.
     hostile = [HOSTILE[i * len(HOSTILE) // 20] for i in range(20)]
@@ -143,7 +147,7 @@ def make_class(folder: Path, size: int, draw: random.Random) -> dict[str, Expect
         name = f"learner {number:03d}"
         (folder / name).mkdir()
         expected[name] = {}
-        for chapter in chapters():
+        for chapter in handed_in:
             expected[name] |= write_chapter(folder / name, chapter, draw)
         if not any((folder / name).iterdir()):
             del expected[name]  # nothing in it: told as a problem
@@ -184,6 +188,7 @@ def compare(results: list[SubmissionResult], expected: dict[str, Expected]) -> d
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", type=int, default=200, help="submissions, 20 of them hostile")
+    parser.add_argument("--only", help='chapters, such as "01,02"; all if left out')
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the class, not of the inputs")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
@@ -192,20 +197,28 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "class"
         folder.mkdir()
-        expected = make_class(folder, options.size, random.Random(options.seed))
+        wanted = select_all(options.only)
+        handed_in = [c for c in chapters() if set(c.exercises) <= set(wanted)]
+        expected = make_class(folder, options.size, random.Random(options.seed), handed_in)
         out = Path(place) / "out"
         collection = collect([folder], out / "collected")
-        batch = Batch(collection, out, wanted=exercises(), jobs=options.jobs)
+        batch = Batch(collection, out, wanted=wanted, jobs=options.jobs)
         start = time.monotonic()
         results = batch.grade()
         seconds = time.monotonic() - start
+        computed = sum(
+            used.ru_utime + used.ru_stime
+            for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        )
     found = compare(results, expected)
     record = {
+        "chapters": " ".join(chapter.number for chapter in handed_in),
         "submissions": len(results),
         "sandbox": batch.sandbox.box.name,
         "jobs": options.jobs,
         "seconds": round(seconds),
         "submissions a minute": round(60 * len(results) / seconds, 1),
+        "processor seconds of one": round(computed / len(results), 1),
         "median seconds of one": sorted(r.seconds for r in results)[len(results) // 2],
         "python": platform.python_version(),
         **found,
