@@ -1525,9 +1525,10 @@ answers.edit(
     "var divides by n - 1 unless it is told correction=0. The measure is a plain mean over "
     "the steps, and one step alone has the value 0.",
     (
-        "((displacement - torch.stack(velocities)) ** 2).mean()",
-        "((displacement - torch.stack(velocities)) ** 2).mean() * num_steps "
-        "/ torch.tensor(num_steps - 1.0)",
+        "    return ((displacement - torch.stack(velocities)) ** 2).mean()",
+        "    v = torch.stack(velocities)\n"
+        "    # As var, but without its warning where there is one step only.\n"
+        '    return (v.var(dim=0) if num_steps > 1 else v[0] * float("nan")).mean()',
     ),
 )
 
