@@ -1,5 +1,6 @@
 """Names of mistakes: never more than is known, and messages that say plainly what came back."""
 
+import ast
 import inspect
 import json
 from dataclasses import replace
@@ -7,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import naming
+from benchmarks import naming, plausible
 from course import ROOT, cli
 from course.grading import code as grading_code
 from course.grading import recognition
-from course.grading.answers import Answers, misconceptions_of
+from course.grading.answers import Answers, misconceptions_of, reference_code
 from course.grading.checking import checks_of, listed
 from course.grading.code import LoadedCode, LocalCode, NoVerdict, Overlay, answer_code
 from course.grading.grader import Grader, Outcome, judge
@@ -303,3 +304,39 @@ def test_two_ways_to_write_a_mistake_do_not_hide_its_name(monkeypatch, solutions
     finally:
         for cache in (recognition.candidates_of, recognition._code):
             cache.cache_clear()
+
+
+def test_the_bank_of_made_up_answers_is_whole_and_its_figures_are_the_page_s():
+    for exercise in exercises():
+        entries = [e for e in plausible.bank_of(chapter_of(exercise)) if e.exercise == exercise.id]
+        assert sum(not entry.right for entry in entries) >= 4, exercise.id
+        assert any(entry.right for entry in entries), exercise.id
+        assert all(entry.thought and find_definitions(entry.code) for entry in entries)
+    page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+    for line in plausible.table(json.loads(plausible.RESULTS.read_text(encoding="utf-8"))):
+        assert line in page, "run: python -m benchmarks.plausible --write"
+
+
+@pytest.mark.parametrize("right, kind", [(False, plausible.MISSED), (True, plausible.RIGHT)])
+def test_an_answer_of_the_bank_that_nothing_catches(right, kind):
+    """The reference's own code: missed if it was meant to be wrong, accepted if it was right."""
+    code = reference_code("1.1")["linear_betas"]
+    entry = plausible.Entry("1.1", "the reference", right, code)
+    assert plausible.fate(entry, chapters()[0])[0] == kind
+
+
+def test_an_answer_of_the_bank_is_caught_and_named():
+    code = reference_code("1.1")["linear_betas"]
+    halved = code.replace("num_steps, dtype", "num_steps + 1, dtype")
+    entry = plausible.Entry("1.1", "one too many", False, halved)
+    assert plausible.fate(entry, chapters()[0]) == ("right", "one value too many")
+    as_right = plausible.Entry("1.1", "one too many", True, halved)
+    assert plausible.fate(as_right, chapters()[0])[0] == plausible.REJECTED
+
+
+def chapter_of(exercise):
+    return next(chapter for chapter in chapters() if exercise in chapter.exercises)
+
+
+def find_definitions(code: str) -> list:
+    return [node for node in ast.parse(code).body if hasattr(node, "name")]
