@@ -436,6 +436,23 @@ def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()
     return x, film
 
 
+@answers.right("7.5", "steps taken from the grid itself, and looked at")
+def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
+    with torch.no_grad():
+        x, memory, film = x_T, None, []
+        for index, now in enumerate(timesteps):
+            t = now.expand(len(x))
+            last = index + 1 == len(timesteps)
+            t_next = torch.full_like(t, -1) if last else timesteps[index + 1].expand(len(x))
+            noise = None
+            if generator is not None:
+                noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            x, memory = step(x, t, t_next, predict_eps(x, t), noise, memory)
+            if int(now) in film_steps:
+                film.append(x)
+    return x, film
+
+
 @answers.right("7.5", "pairwise, in a with block")
 def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()):
     wanted = set(film_steps)

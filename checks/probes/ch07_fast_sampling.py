@@ -5,6 +5,7 @@ from torch import Tensor
 
 from checks.probes.toys import (
     GeneratorElsewhere,
+    GridElsewhere,
     Walk,
     batch_and_singles,
     best_eps,
@@ -491,12 +492,14 @@ def _sample(impl, inputs, predict_eps, step, **options):
 def walk_elsewhere(impl, inputs):
     """Where t, t_next and the noise lie if x_T and the grid are not on the CPU.
 
-    A grid on the meta device has no numbers: code that looks at them is given one on the CPU.
+    A grid on the meta device has no numbers: code that looks at them is given one that has.
     """
     FastWalk(inputs).run(impl)  # raises here if it is not written yet
     there = {**inputs, "x_T": inputs["x_T"].to("meta"), "grid": inputs["grid"].to("meta")}
     found = _walk_there(impl, there)
-    return found if found["t"] else _walk_there(impl, {**there, "grid": inputs["grid"]})
+    if found["t"]:
+        return found
+    return _walk_there(impl, {**there, "grid": inputs["grid"].as_subclass(GridElsewhere)})
 
 
 def _walk_there(impl, there):
