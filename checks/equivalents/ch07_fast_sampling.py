@@ -441,6 +441,7 @@ def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()
     with torch.no_grad():
         x, memory, film = x_T, None, []
         for index, now in enumerate(timesteps):
+            filmed = int(now) in film_steps
             t = now.expand(len(x))
             last = index + 1 == len(timesteps)
             t_next = torch.full_like(t, -1) if last else timesteps[index + 1].expand(len(x))
@@ -448,7 +449,7 @@ def fast_sample(predict_eps, step, x_T, timesteps, generator=None, film_steps=()
             if generator is not None:
                 noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x, memory = step(x, t, t_next, predict_eps(x, t), noise, memory)
-            if int(now) in film_steps:
+            if filmed:
                 film.append(x)
     return x, film
 
