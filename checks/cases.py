@@ -18,9 +18,9 @@ NUM_STEPS = 100  # T of the toy
 class Case:
     """One run that went wrong."""
 
-    name: str  # the diagnosis
+    _name: str = field(repr=False)  # the diagnosis, which neither Tab nor a printed case tells
     complaint: str  # in its owner's words
-    code: str  # the part of the owner's code that is ill
+    code: str = field(repr=False)  # the part of the owner's code that is ill
     exercise: str = ""  # whose checks grade the mended code; empty: the clinic's own
     settings: dict[str, Any] = field(default_factory=dict)  # that differ from the sound run's
 
@@ -28,6 +28,11 @@ class Case:
     def shown(self) -> dict[str, Any]:
         """The configuration, as its owner wrote it down."""
         return {**SETTINGS, **self.settings}
+
+
+def diagnosis(case: Case) -> str:
+    """What ails a case."""
+    return case._name
 
 
 SETTINGS = {
@@ -40,6 +45,30 @@ SETTINGS = {
     "dropout in the network": 0.0,
     "guidance w": 0,
     "steps of the walk": NUM_STEPS,
+}
+
+
+# Diagnoses that fit no case, and what a run shows that has them, as tried out on the toy.
+DECOYS = {
+    "the average is never updated": (
+        "Then the drawings of all moments would be the same, made by the random weights of the "
+        "beginning, and `error_by_level` would be near 1 at each level, with a sound loss."
+    ),
+    "the images are flipped, which turns digits round": (
+        "Then flipped moons would be among what is drawn."
+    ),
+    "the learning rate is far too small": (
+        "Then the loss would creep down without a jump and still be falling at the end: with "
+        "0.00001 it is 0.8 after 600 updates."
+    ),
+    "the network does not hear the step t": (
+        "Then the loss would end at some 0.25 and the moons stay thick. But `error_by_label` would "
+        "be least with the right label."
+    ),
+    "the variance stands where the standard deviation belongs": (
+        "Then the walk would add too little noise, and the points of a moon would huddle together "
+        "at w = 0 as well."
+    ),
 }
 
 
@@ -65,7 +94,7 @@ def cases() -> tuple[Case, ...]:
         ),
         Case(
             "the guess of the clean image is not clipped",
-            "I draw in 10 steps. At first my points fly out of the picture; some do to the end.",
+            "I draw in 10 steps. At first my points fly out of the square; some do to the end.",
             ill("6.1", "p_sample", (".clamp(-1, 1)", "")),
             "6.1",
             {"steps of the walk": 10},
@@ -148,7 +177,12 @@ def cases() -> tuple[Case, ...]:
         Case(
             "the resumed run has lost its generator",
             "I stopped the run and went on. It ends with other weights than without the stop.",
-            ill("5.5", "load_checkpoint", ('    generator.set_state(state["generator"])\n', "")),
+            ill(
+                "5.5",
+                "load_checkpoint",
+                ('    generator.set_state(state["generator"])\n', ""),
+                ("ema: EMA", "ema"),  # so that it can be pasted where no EMA is
+            ),
             "5.5",
         ),
         Case(

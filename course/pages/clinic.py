@@ -42,12 +42,16 @@ from course.probing.loading import load_file
 from course.syllabus import PASSED, find_exercise
 
 _cases = importlib.import_module("checks.cases")  # which course.grading lets be found
-Case, cases, SETTINGS = _cases.Case, _cases.cases, _cases.SETTINGS
+Case, cases, diagnosis, SETTINGS = _cases.Case, _cases.cases, _cases.diagnosis, _cases.SETTINGS
+DECOYS = _cases.DECOYS
 NUM_STEPS, UPDATES = _cases.NUM_STEPS, _cases.UPDATES
 
 EVIDENCE = ROOT / "benchmarks" / "results" / "clinic.json"
 MOMENTS = (100, 300, 600)  # updates after which points are drawn
 DRAWN = 200  # points
+SQUARE = ((-1, 1, 1, -1, -1), (-1, -1, 1, 1, -1))  # the range of the data, x and y of its corners
+LAST = "mean of the last 100 losses"  # as it is called in the report, the chart and its words
+LEAST = {"points": 2, "updates": 1, "batch": 1, "steps of the walk": 2}  # of what is counted
 SHAPE = "moons"
 
 
@@ -121,8 +125,11 @@ def start(case: Case | None = None, **changes) -> Run:
     Args:
         case: whose fault is in the run.
         changes: settings that replace those of the case, as `{"updates": 300}`.
+
+    Raises:
+        CourseError: for a setting that there is not, or a number that cannot be.
     """
-    settings = {**(case.shown if case else SETTINGS), **changes}
+    settings = _settings(case, changes)
     parts = _Parts(case, settings)
     asked = torch.arange(DRAWN) % 2
     run = Run(parts.network, parts.average.model, [], [], asked, *data(settings, case))
@@ -132,6 +139,22 @@ def start(case: Case | None = None, **changes) -> Run:
         if len(run.losses) in moments:
             run.drawings.append(draw(run, case, settings))
     return run
+
+
+def _settings(case: Case | None, changes: dict) -> dict:
+    """The settings of a run, each of which there must be."""
+    settings = {**(case.shown if case else SETTINGS), **changes}
+    if unknown := set(settings) - set(SETTINGS):
+        raise CourseError(
+            f"there is no setting {', '.join(map(repr, sorted(unknown)))}; there are "
+            f"{', '.join(SETTINGS)}"
+        )
+    for counted, least in LEAST.items():
+        if not isinstance(settings[counted], int) or settings[counted] < least:
+            raise CourseError(
+                f"{counted} must be a whole number from {least}, got {settings[counted]!r}"
+            )
+    return settings
 
 
 def stop_and_go_on(case: Case | None = None, halfway: int = 300) -> tuple[Run, Run]:
@@ -249,10 +272,10 @@ def chart(number: int | None) -> Figure:
     axes = figure.subplots(1, 4, width_ratios=(1.5, 1, 1, 1))
     axes[0].plot(kept["at"], kept["losses"], color=COLOURS[0])
     if "losses without a stop" in kept:
-        axes[0].plot(kept["at"], kept["losses without a stop"], "--", color=COLOURS[1])
-        axes[0].set_title("loss; dashed: without a stop", fontsize=10)
-    else:
-        axes[0].set_title("training loss", fontsize=10)
+        dashed = dict(linestyle="--", color=COLOURS[1], label="without a stop")
+        axes[0].plot(kept["at"], kept["losses without a stop"], **dashed)
+        axes[0].legend(fontsize=8)
+    axes[0].set_title(f"loss; {LAST}: {kept['numbers'][LAST]:g}", fontsize=10)
     axes[0].set_xlabel("update")
     if max(kept["losses"]) > 3:
         axes[0].set_yscale("log")
@@ -261,18 +284,54 @@ def chart(number: int | None) -> Figure:
     asked = torch.arange(DRAWN) % 2
     for place, after, points in zip(axes[1:], kept["moments"], kept["drawings"]):
         cloud(place, torch.tensor(points).view(-1, 2, 1, 1), asked, f"after {after} updates")
+        place.plot(*SQUARE, color="0.7", linewidth=0.8, zorder=0)
     return figure
 
 
 def words(number: int | None) -> str:
     """The chart in words, for those who cannot see it."""
     kept = stored()["sound" if number is None else str(number)]
-    first, last = kept["losses"][0], kept["losses"][-1]
-    inside = torch.tensor(kept["drawings"][-1]).abs().amax(dim=1).le(1.2).float().mean()
+    asked = torch.arange(DRAWN) % 2
+    texts = [
+        _words_of_loss(kept),
+        f"{DRAWN} points are drawn, blue ones asked for as the upper moon and orange ones as the "
+        "lower; a grey square goes from -1 to 1.",
+    ]
+    texts += [
+        f"After {after} updates {_words_of_points(torch.tensor(points), asked)}."
+        for after, points in zip(kept["moments"], kept["drawings"])
+    ]
+    return " ".join(texts)
+
+
+def _words_of_loss(kept: dict) -> str:
+    losses, size = torch.tensor(kept["losses"]), kept["at"][0]
+    jump = losses[len(losses) // 2 :].diff().abs().mean()
+    text = (
+        f"The loss begins at {losses[0]:,.2f}, the mean of the first {size}, and ends at "
+        f"{kept['numbers'][LAST]:g}, the {LAST}. In the second half, from one mean of {size} to "
+        f"the next, it changes by {jump:.3f} on average."
+    )
+    if "losses without a stop" in kept:
+        apart = (losses - torch.tensor(kept["losses without a stop"])).abs()
+        same = kept["at"][int(apart.nonzero()[0])] - size
+        text += (
+            f" A dashed curve is the run without a stop. Up to update {same} the two are the same, "
+            f"and after it {apart[same // size :].mean():.3f} apart on average."
+        )
+    return text
+
+
+def _words_of_points(points: Tensor, asked: Tensor) -> str:
+    off, furthest = from_moon(points, asked).median(), points.abs().amax(dim=1)
+    outside, edge = furthest > 1, (furthest >= 0.99) & (furthest <= 1)
+    spread = torch.stack([points[asked == moon].std(dim=0) for moon in (0, 1)]).mean(dim=0)
+    beyond, cells = int((furthest > 2).sum()), len((points / 0.1).floor().unique(dim=0))
     return (
-        f"Loss from {first:.2f} to {last:.2f}; points drawn at three moments, blue where the "
-        f"upper moon was asked for and orange for the lower. {100 * inside:.0f} % of the last "
-        "drawing lie in the square of the data."
+        f"half of them are within {off:.2f} of their moon; {int(outside.sum())} are out of the "
+        f"square{f', {beyond} of these out of the picture' if beyond else ''}, and "
+        f"{int(edge.sum())} at its edge; a moon's points spread by {spread[0]:.2f} in width and "
+        f"{spread[1]:.2f} in height; all lie in {cells} cells of size 0.1"
     )
 
 
@@ -287,9 +346,9 @@ def report(number: int) -> str:
     )
     lines = [
         f"Case {number}. “{case.complaint}”",
-        f"settings    {', '.join(changed) or 'as in the sound run'}",
+        f"settings: {', '.join(changed) or 'as in the sound run'}",
     ]
-    lines += [f"{name:<11} {value:g}" for name, value in kept["numbers"].items()]
+    lines += [f"{name}: {value:g}" for name, value in kept["numbers"].items()]
     code = case.code
     if case.exercise and Workspace().status(find_exercise(case.exercise)) != PASSED:
         code = f"the code that is ill is shown here once your exercise {case.exercise} passes"
@@ -299,10 +358,18 @@ def report(number: int) -> str:
 # Tools
 
 
+def from_moon(points: Tensor, asked: Tensor) -> Tensor:
+    """How far each point is from the line of the moon that was asked for: (N,)."""
+    places, moons = points_on(SHAPES[SHAPE], 4000, spread=0)
+    apart = torch.cdist(points.flatten(1), places.flatten(1))  # (N, 4000)
+    return apart.masked_fill(asked[:, None] != moons, torch.inf).amin(dim=1)
+
+
 def error_by_level(run: Run, levels: int = 5) -> list[float]:
-    """The network's squared error in eps at equally wide bands of t, the cleanest first.
+    """The average's squared error in eps at equally wide bands of t, the cleanest first.
 
     On fresh points of the shape, that it was not trained on. A network that always answers 0 has 1.
+    The average is the network with the averaged weights, with which is drawn.
     """
     points, groups = points_on(SHAPES[SHAPE], 1000, seed=7)
     schedule, generator = make_schedule(), torch.Generator().manual_seed(7)
@@ -320,7 +387,8 @@ def error_by_level(run: Run, levels: int = 5) -> list[float]:
 def gradient_norm(run: Run) -> float:
     """The joint norm of the gradients in one batch of what the run was trained on."""
     network = copy.deepcopy(run.network).train()
-    _loss(network, run, torch.Generator().manual_seed(3)).backward()
+    batch = run.points[:128], run.groups[:128]
+    _loss(network, *batch, torch.Generator().manual_seed(3)).backward()
     return float(
         torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm()
     )
@@ -329,13 +397,15 @@ def gradient_norm(run: Run) -> float:
 def overfit_one_batch(run: Run, updates: int = 200) -> list[float]:
     """Losses of a fresh network that sees one batch with one noise, again and again.
 
-    If they do not fall towards 0, the loop itself is ill; if they do, it can learn.
+    The batch is the run's; network, loss, loop and learning rate are the tool's own. If the losses
+    fall quickly towards 0, the points can be learned, and nothing is said of the run's loop. If
+    they do not, look at the points.
     """
-    network = Network(num_groups=2, width=64)
+    network, batch = Network(num_groups=2, width=64), (run.points[:128], run.groups[:128])
     optimizer, losses = torch.optim.AdamW(network.parameters(), lr=3e-3), []
     for _ in range(updates):
         optimizer.zero_grad()
-        loss = _loss(network, run, torch.Generator().manual_seed(3))
+        loss = _loss(network, *batch, torch.Generator().manual_seed(3))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -354,23 +424,38 @@ def guess_at(run: Run, t: int) -> Tensor:
     return ch02.predict_x0(x_t, steps, seen, schedule.alpha_bars)
 
 
-def effect_of_label(run: Run) -> float:
-    """How far the answer for one group is from that for the other, as a share of its size."""
-    x = torch.randn(500, 2, 1, 1, generator=torch.Generator().manual_seed(7))
-    t = torch.arange(500) % NUM_STEPS
+def error_by_label(run: Run) -> dict[str, float]:
+    """The average's squared error in eps with the right label, the other one and none.
+
+    On the points that the run was trained on, with the same noise for each. A network that has
+    learned its labels errs less with the right one than with none, and far less than with the
+    other.
+    """
+    some = torch.arange(1000) % len(run.points)
+    points, groups = run.points[some], run.groups[some]
+    told = {"right": groups, "other": 1 - groups, "none": torch.full_like(groups, 2)}
     with torch.no_grad():
-        one, other = (run.average.eval()(x, t, torch.full((500,), g)) for g in (0, 1))
-    return float((one - other).norm() / one.norm())
+        return {
+            name: float(_loss(run.average.eval(), points, labels, torch.Generator().manual_seed(7)))
+            for name, labels in told.items()
+        }
 
 
 def nearest(run: Run) -> float:
-    """How far the last drawing's points are from the points trained on, in the median."""
-    drawn, known = run.drawings[-1].flatten(1), run.points.flatten(1)
-    return float(torch.cdist(drawn, known).amin(dim=1).median())
+    """How near the last drawing's points are to the nearest point trained on, in the median.
+
+    As a share of the distance to the second nearest. A copy, says chapter 08, has 1/3 or less.
+    """
+    return float((_two_nearest(run)[:, 0] / _two_nearest(run)[:, 1]).median())
 
 
-def _loss(network: nn.Module, run: Run, generator: torch.Generator) -> Tensor:
-    points, groups = run.points[:128], run.groups[:128]
+def _two_nearest(run: Run) -> Tensor:
+    """Each point's distances to its two nearest points trained on: chapter 08's `two_nearest`."""
+    two_nearest = reference().chapter("ch08_evaluation").two_nearest
+    return two_nearest(run.drawings[-1].flatten(1), run.points.flatten(1))
+
+
+def _loss(network: nn.Module, points: Tensor, groups: Tensor, generator: torch.Generator) -> Tensor:
     t = torch.randint(0, NUM_STEPS, (len(points),), generator=generator)
     eps = torch.randn(points.shape, generator=generator)
     q_sample = reference().chapter("ch02_forward_process").q_sample
@@ -382,21 +467,21 @@ def _loss(network: nn.Module, run: Run, generator: torch.Generator) -> Tensor:
 
 
 def diagnoses() -> list[str]:
-    """All that there is to choose from, in the alphabet's order; one fits no case."""
-    decoy = "the images are flipped, which turns digits round"
-    return sorted([*(case.name for case in cases()), decoy])
+    """All that there is to choose from, in the alphabet's order; some fit no case."""
+    return sorted([*map(diagnosis, cases()), *DECOYS])
 
 
 def name(number: int, choice: int) -> None:
     """Say what ails a case, by the number of the diagnosis in `diagnoses()`, from 1."""
     known = diagnoses()
-    if not 1 <= choice <= len(known):
+    if choice not in range(1, len(known) + 1):
         raise CourseError(f"choose a number from 1 to {len(known)}, got {choice!r}")
-    right = known[choice - 1] == case_of(number).name
-    print(
-        f"{'✔' if right else '✘'} case {number}: {known[choice - 1]}"
-        + ("" if right else ". What would you see if it were so? Test that, and look again.")
-    )
+    chosen = known[choice - 1]
+    if chosen == diagnosis(case_of(number)):
+        print(f"✔ case {number}: {chosen}")
+        return
+    shows = DECOYS.get(chosen, "What would you see if it were so?")
+    print(f"✘ case {number}: {chosen}. {shows} Test that, and look again.")
 
 
 def mend(number: int, mended: Any) -> Card | None:
@@ -407,6 +492,9 @@ def mend(number: int, mended: Any) -> Card | None:
         mended: the function or class of the case's code, made right; or a dict of settings.
     """
     case = case_of(number)
+    if isinstance(mended, dict) and number - 1 not in SETTINGS_MENDED:
+        print(f"✘ case {number}: other settings can only hide the fault. Mend the code.")
+        return None
     if not case.exercise:
         problem = _own_problem(case, mended)
         print(f"✘ case {number}: {problem}" if problem else f"✔ case {number} is mended.")
@@ -443,10 +531,16 @@ def _problem_of_settings(number: int, settings: Any) -> str:
     if not isinstance(settings, dict) or set(settings) - set(SETTINGS):
         return f"hand in a dict of settings, of {', '.join(SETTINGS)}"
     run = start(None, **{**cases()[number].settings, **settings})
-    fresh, _ = points_on(SHAPES[SHAPE], 1000, seed=7)
-    apart, close = distance(run.drawings[-1], fresh), nearest_share(run)
+    drawn, (fresh, _) = run.drawings[-1], points_on(SHAPES[SHAPE], 1000, seed=7)
+    apart, off = distance(drawn, fresh), float(from_moon(drawn.flatten(1), run.asked).median())
+    close = nearest_share(run)
     if not apart < 0.05:
         return f"after training, the drawing is {apart:.3f} from the shape; wanted below 0.05"
+    if not off < SHARP:
+        return (
+            f"after training, half of the points are {off:.2f} or more from the moon asked for; "
+            f"wanted below {SHARP}"
+        )
     if close > 0.3:
         return f"{100 * close:.0f} % of what is drawn is still a point trained on"
     return ""
@@ -454,9 +548,7 @@ def _problem_of_settings(number: int, settings: Any) -> str:
 
 def nearest_share(run: Run) -> float:
     """The share of the last drawing that copies a point: chapter 08's `is_copy`."""
-    ch08 = reference().chapter("ch08_evaluation")
-    drawn, known = run.drawings[-1].flatten(1), run.points.flatten(1)
-    return float(ch08.is_copy(ch08.two_nearest(drawn, known)).double().mean())
+    return float(reference().chapter("ch08_evaluation").is_copy(_two_nearest(run)).double().mean())
 
 
 def _problem_of_range(prepare: Callable) -> str:
@@ -499,11 +591,15 @@ def _problem_of_mode(predict: Callable) -> str:
         if not torch.equal(one, other):
             return "two calls with the same input still differ"
         if any(part.training != mode for part in network.modules()):
-            return f"a network in {'training' if mode else 'eval'} mode is left in the other"
+            return (
+                f"a network in {'training' if mode else 'eval'} mode is left in the other; leave "
+                "it in the mode in which you found it"
+            )
         if one.requires_grad:
             return "the result hangs on a graph"
     return ""
 
 
 SETTINGS_MENDED = (0, 11)  # cases that are mended by settings, from 0
+SHARP = 0.06  # half of the points are nearer to their moon; some 0.04 in a sound run
 OWN_CHECKS = {2: _problem_of_range, 5: _problem_of_guidance, 7: _problem_of_mode}
