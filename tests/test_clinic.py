@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from course import CourseError
+from course import ROOT, CourseError
 from course.grading.answers import reference_code
 from course.grading.code import reference
 from course.learner.workspace import Workspace
@@ -274,3 +274,11 @@ def test_in_the_case_of_the_label_the_network_hears_the_null_label_only():
         drop = clinic.of_case(ill, "3.4").drop_labels
         labels = drop(torch.arange(100) % 2, p, 2, torch.Generator().manual_seed(0))
         assert set(labels.tolist()) == heard
+
+
+def test_the_notebook_says_the_settings_of_the_sound_run():
+    text = (ROOT / "chapters" / "clinic.ipynb").read_text(encoding="utf-8")
+    shown = text[text.index("Its settings:") : text.index("A case names what differs")]
+    for value in clinic.SETTINGS.values():
+        said = f"{value:,}" if isinstance(value, int) else f"{value:g}"
+        assert said in shown or value == 0, said
