@@ -50,7 +50,8 @@ class TimeMLP(nn.Module):
     """Turn the fixed waves into features that the network can learn.
 
     A feature need not be a straight line over the waves: training can bend it. All bends of this
-    network are those of SiLU, z * sigmoid(z). And a feature can be as negative as positive.
+    network are those of SiLU, z * sigmoid(z). And a feature can be as negative as positive: it is
+    what the second linear layer gives, and nothing is added to it.
 
     Source: Ho et al. 2020, appendix B, and its published code.
 

@@ -95,8 +95,8 @@ def distillation_loss(
 
     The teacher walks from x_t to t_mid, and on from there to t_next. `jump_x0` says which x_0 would
     have led there at once. The student sees x_t, and is asked for v, as in chapter 05: for the v
-    that belongs to this x_0 and to x_t. The loss is the mean of the squared error, over batch and
-    pixels.
+    that belongs to this x_0 and to x_t. x_0 is taken as it comes, outside of [-1, 1] as well. The
+    loss is the mean of the squared error, over batch and pixels.
 
     The teacher is an oracle, not a pupil: no gradient flows into it, or through where it went.
 

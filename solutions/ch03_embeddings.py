@@ -53,7 +53,8 @@ class TimeMLP(nn.Module):
     """Turn the fixed waves into features that the network can learn.
 
     A feature need not be a straight line over the waves: training can bend it. All bends of this
-    network are those of SiLU, z * sigmoid(z). And a feature can be as negative as positive.
+    network are those of SiLU, z * sigmoid(z). And a feature can be as negative as positive: it is
+    what the second linear layer gives, and nothing is added to it.
 
     Equation:
         out = W_2 SiLU( W_1 e + b_1 ) + b_2

@@ -276,3 +276,13 @@ def test_it_asks_in_a_notebook(workspace, monkeypatch):
 
 def test_a_chapter_can_be_named(workspace):
     assert set(Deck(workspace, "02").exercises) == {e.id for e in find_chapter("02").exercises}
+
+
+def test_an_item_shows_what_holds_for_the_whole_chapter():
+    """Inputs that are changed, or results on another device, break no sentence of the function."""
+    for exercise_id, rule in (
+        ("6.1", "No function changes a tensor"),
+        ("11.4", "lie on one device"),
+    ):
+        item = next(filter(None, (items.make(key, 0) for key in items.keys_of(exercise_id))))
+        assert rule in " ".join(item.promise.split())

@@ -464,7 +464,7 @@ answers.edit(
 
 answers.edit(
     "1.3",
-    "a running sum",
+    "a running sum of what is kept",
     "What one step keeps is multiplied by what the next one keeps. Use a product, not a sum.",
     ("cumprod", "cumsum"),
 )

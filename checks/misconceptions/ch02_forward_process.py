@@ -624,7 +624,7 @@ def q_sample(x0, t, eps, alpha_bars):
 
 answers.edit(
     "2.3",
-    "the joint noise not brought to variance 1",
+    "the joint noise not divided by its standard deviation",
     "What the walk from an empty image gathers has variance 1 - alpha_bar_t, and q_sample shrinks "
     "its eps to that. So divide by the root of it.",
     (" / torch.sqrt(1 - kept)", ""),

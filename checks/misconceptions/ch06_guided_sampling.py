@@ -418,7 +418,7 @@ answers.edit(
 
 answers.edit(
     "6.2",
-    "w times the conditional one",
+    "w instead of 1 + w for the conditional one",
     "The conditional prediction gets the weight 1 + w. Only then do the weights add up to 1, and "
     "w = 0 leaves just the conditional prediction.",
     ("(1 + guidance_scale)", "guidance_scale"),
@@ -1181,7 +1181,7 @@ answers.edit(
 
 answers.edit(
     "6.4",
-    "no images accepted",
+    "the number of images not checked",
     "A picture without images, or without columns, is a mistake of the caller, who should hear of "
     "it at once: raise the ValueError.",
     (
@@ -1194,7 +1194,7 @@ answers.edit(
 
 answers.edit(
     "6.4",
-    "no columns accepted",
+    "the number of columns not checked",
     "0 columns are refused as well as 0 images, and so is a number below 0.",
     ("if len(images) == 0 or num_columns < 1:", "if len(images) == 0:"),
 )

@@ -1323,7 +1323,7 @@ answers.edit(
 answers.edit(
     "7.5",
     "one noise for all steps",
-    "Drawn before the loop, the same noise enters in every step and adds up. Draw inside.",
+    "Drawn only once, the same noise enters in every step and adds up. Draw anew in each.",
     ("if generator is not None", "if generator is not None and noise is None"),
 )
 

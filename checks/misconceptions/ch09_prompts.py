@@ -112,7 +112,7 @@ answers.edit(
 
 answers.edit(
     "9.1",
-    "the mask forgets the first token",
+    "the mask one token too short",
     "A caption of n words makes n + 1 tokens. With <bos> in front, the last word is in place n, "
     "and the mask reaches as far.",
     (
@@ -1756,7 +1756,7 @@ answers.edit(
 
 answers.edit(
     "9.6",
-    "w times what is wanted",
+    "w instead of 1 + w for what is wanted",
     "What is wanted has the weight 1 + w, so that w = 0 leaves just that.",
     ("(1 + guidance_scale)", "guidance_scale"),
 )

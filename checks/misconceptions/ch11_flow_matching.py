@@ -771,9 +771,9 @@ answers.edit(
 
 answers.edit(
     "11.4",
-    "the mean of two places instead of two directions",
-    "The place one Euler step ahead is only looked at. What is averaged are the directions "
-    "there and here, and x_t goes along their mean.",
+    "the first direction counted whole",
+    "The weights of the two directions add up to 1: half of each, so that x_t goes along their "
+    "mean.",
     ("return x_t + h * (v_1 + v_2) / 2", "return x_t + h * v_1 + h * v_2 / 2"),
 )
 

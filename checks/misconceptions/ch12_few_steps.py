@@ -535,7 +535,7 @@ answers.edit(
 
 answers.edit(
     "12.3",
-    "the teacher told no labels",
+    "the teacher told label 0 for every image",
     "Teacher and student have to speak of the same digit: hand both the labels.",
     (
         "x_mid = teacher_step(x_t, t, t_mid, labels)",

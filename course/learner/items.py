@@ -14,7 +14,7 @@ import json
 import random
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from course import ROOT
@@ -160,7 +160,7 @@ def _of_look(key: Key, look: Look, pick: random.Random) -> Item | None:
     return Item(
         key,
         (look.symbol,),
-        promise(key.exercise, look.symbol),
+        _promises(key.exercise, (look.symbol,)),
         "",
         shown,
         _choices(key.mistake or NOTHING, others, pick),
@@ -197,7 +197,7 @@ def _of_code(key: Key, pick: random.Random) -> Item | None:
     return Item(
         key,
         symbols,
-        "\n\n".join(promise(key.exercise, symbol) for symbol in symbols),
+        _promises(key.exercise, symbols),
         code,
         None,
         _choices(key.mistake or NOTHING, others, pick),
@@ -264,6 +264,13 @@ def _skeleton(chapter: str) -> ast.Module:
 
 
 @functools.cache
+def _promises(exercise_id: str, symbols: Iterable[str]) -> str:
+    """What these functions or classes are to do, and what holds for all of the chapter's."""
+    docstring = ast.get_docstring(_skeleton(find_exercise(exercise_id).chapter)) or ""
+    rules = [part for part in docstring.split("\n\n") if part.startswith("Unless a docstring")]
+    return "\n\n".join([*(promise(exercise_id, symbol) for symbol in symbols), *rules])
+
+
 def promise(exercise_id: str, symbol: str) -> str:
     """A function's or class's signature and docstring, and its methods', as learners read them."""
     definition = find_definition(_skeleton(find_exercise(exercise_id).chapter), symbol)
