@@ -892,7 +892,7 @@ answers.edit(
 
 answers.edit(
     "4.3",
-    "query and key from one matrix",
+    "the query used as the key, too",
     "With W_q = W_k whatever looks at a pixel is looked at in return. They are two matrices.",
     ("to_k = nn.Linear(channels, channels)", "to_k = self.to_q"),
 )
@@ -934,7 +934,7 @@ answers.edit(
     ("self.to_v(n)", "self.to_v(x.flatten(2).transpose(1, 2))"),
 )
 
-answers.again("4.3", "query and key from one matrix", ("self.to_k(n)", "self.to_q(n)"))
+answers.again("4.3", "the query used as the key, too", ("self.to_k(n)", "self.to_q(n)"))
 
 answers.again("4.3", "W_v or W_o left out", ("self.to_out(weights @ v)", "weights @ v"))
 

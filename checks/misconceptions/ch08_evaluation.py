@@ -73,7 +73,7 @@ answers.edit(
 
 answers.edit(
     "8.1",
-    "wrong ones counted as right",
+    "the wrong ones counted, and not the right ones",
     "== is true where both agree, != where they do not.",
     ("argmax(dim=1) == labels", "argmax(dim=1) != labels"),
 )

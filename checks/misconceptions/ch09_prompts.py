@@ -178,8 +178,8 @@ answers.edit(
 answers.edit(
     "9.1",
     "each word once",
-    "A set has each word once, and in no order. 'A red three left of a blue seven' has two of "
-    "'a', each in its own place.",
+    "Each word is kept only where it first stands. 'A red three left of a blue seven' has two "
+    "of 'a', each in its own place.",
     ("split_words(caption)", "dict.fromkeys(split_words(caption))"),
 )
 
@@ -1248,9 +1248,8 @@ answers.edit(
 
 answers.edit(
     "9.4",
-    "a new generator in every call",
-    "A generator that is made and seeded inside begins afresh each time, so the same places are "
-    "dropped in every batch.",
+    "a new seed in every call",
+    "What is seeded inside begins afresh each time, so the same places are dropped in every batch.",
     ("    uniform", "    torch.manual_seed(0)\n    uniform"),
     ("generator=generator, ", ""),
 )

@@ -1154,7 +1154,7 @@ answers.edit(
 answers.edit(
     "12.5",
     "t on the CPU",
-    "Make t and the noise with device=x.device: on a graphics card two devices would meet.",
+    "Make t with device=x.device: on a graphics card two devices would meet.",
     ("dtype=torch.int64, device=x.device)", "dtype=torch.int64)"),
 )
 
@@ -1394,7 +1394,7 @@ answers.edit(
 answers.edit(
     "12.6",
     "t on the CPU",
-    "Make t and the noise with device=picture.device: on a graphics card two devices would meet.",
+    "Make t with device=picture.device: on a graphics card two devices would meet.",
     ("dtype=torch.int64, device=picture.device)", "dtype=torch.int64)"),
 )
 

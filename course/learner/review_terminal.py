@@ -164,4 +164,5 @@ def picture_lines(picture: Picture) -> list[str]:
     level = ((image - picture.low) / (picture.high - picture.low)).clamp(0, 1)
     numbers = (level * (len(SHADES) - 1)).round().long().tolist()
     size = f"{picture.image.shape[0]} x {picture.image.shape[1]} pixels"
+    size += f", from {picture.low:g} or less (blank) to {picture.high:g} or more ({SHADES[-1]})"
     return [size, *("".join(2 * SHADES[n] for n in row) for row in numbers)]
