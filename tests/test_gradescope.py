@@ -137,7 +137,9 @@ def test_setup_installs_into_its_own_environment(unpacked):
 
 def test_the_extra_for_grading_is_a_part_of_what_the_course_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(gradescope.packages_to_grade()) < set(project["dependencies"])
+    packages = set(gradescope.packages_to_grade())
+    editables = {"editables>=0.5"}  # which the course, put in place as it is, needs at each start
+    assert editables < packages and packages - editables < set(project["dependencies"])
 
 
 # The run
