@@ -71,10 +71,12 @@ def measure(chapter: Chapter, wanted: set[str], show: bool) -> Counter:
     for exercise in sorted({entry.exercise for entry in entries}):
         warm_up(exercise)
     for entry in tqdm(entries, leave=False, disable=None):
-        kind, name = fate(entry, chapter)
-        counts[kind] += kind != RIGHT
         counts[RIGHT if entry.right else WRONG] += 1
-        if show and kind != RIGHT:
+        kind, name = fate(entry, chapter)
+        if kind == RIGHT:
+            continue
+        counts[kind] += 1
+        if show:
             print(f"{entry.exercise} {kind} {name!r}: {entry.thought}", flush=True)
     return counts
 
@@ -110,6 +112,13 @@ def main() -> int:
 
     torch.set_num_threads(1)
     wanted = {exercise.id for exercise in select_all(options.only)}
+    part = [
+        c for c in chapters() if 0 < len({e.id for e in c.exercises} & wanted) < len(c.exercises)
+    ]
+    if options.write and part:
+        parser.error(
+            "--write takes whole chapters: a part would take the place of a chapter's figures"
+        )
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     records = {}
     for chapter in chapters():
