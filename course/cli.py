@@ -853,6 +853,7 @@ def require_room(out: Path, count: int, columns: int, size: int) -> None:
 
 def evaluate(options) -> int:
     from course.model import evaluation as of_digits
+    from course.model import photograph_evaluation as of_photographs
     from course.model import prompt_evaluation as of_prompts
     from course.model.models import SHIPPED, read_config
     from course.model.rehearsal import rehearse_evaluation
@@ -873,7 +874,12 @@ def evaluate(options) -> int:
 
     impl = code_for(options.impl, rehearse, network_of=model_file)
     out = options.out or folder / "evaluation.json"
-    kind = of_digits.Evaluation if config.text is None else of_prompts.PromptEvaluation
+    if of_photographs.of_photographs(config.data):
+        module, kind = of_photographs, of_photographs.PhotographEvaluation
+    elif config.text is None:
+        module, kind = of_digits, of_digits.Evaluation
+    else:
+        module, kind = of_prompts, of_prompts.PromptEvaluation
     evaluation = kind(
         impl,
         model_file,
@@ -895,7 +901,7 @@ def evaluate(options) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; {out} holds what was finished")
         return 130
-    for table in (of_digits if config.text is None else of_prompts).tables(evaluation):
+    for table in module.tables(evaluation):
         console.print(table)
     for row in evaluation.report["generated"]:
         for text in row["flags"]:

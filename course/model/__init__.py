@@ -8,6 +8,6 @@ SAMPLERS = ("ancestral", "ddim", "2m", "flow-euler", "flow-heun")
 PRESET_NAMES = (
     "smoke", "laptop", "seed",
     "prompts", "prompts-pooled", "prompts-bag", "flow", "flow-logit", "pairs",
-    "folder", "cifar10", "celeba",
+    "folder", "cifar10", "celeba", "celeba-prompts",
 )  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling

@@ -16,7 +16,8 @@ class Images:
     pixels: (N, C, H, W), uint8, grey or RGB; of digits (N, 1, 28, 28), where 0 is background;
     labels: (N,), int64; name: where from; classes: what the labels stand for, in their order, and
     none for digits; may_flip: does an image that is mirrored still show what its label says?
-    captions: a sentence for each image, or none at all; notes: what has to be said of the set.
+    captions: a sentence for each image, or none at all, where the class says everything; notes:
+    what has to be said of the set.
     """
 
     pixels: Tensor
@@ -33,6 +34,11 @@ class Images:
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Images scaled to [-1, 1], (B, C, H, W) float32, and their labels, (B,)."""
         return self.pixels[index].float() / 127.5 - 1, self.labels[index]
+
+
+def captions_of(images: Images) -> list[str]:
+    """A sentence for each image: its caption, or the name of its class."""
+    return list(images.captions) or [images.classes[label] for label in images.labels.tolist()]
 
 
 def data_folder() -> Path:

@@ -246,9 +246,16 @@ def read_picture(path: Path, size: int) -> tuple[np.ndarray, bool]:
                 f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million"
             )
         image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded at about that size: quick
-        picture = to_rgb(_upright(image))
-    square = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-    return np.array(square), min(width, height) < size
+        picture = square(to_rgb(_upright(image)), size)
+    return np.array(picture), min(width, height) < size
+
+
+def square(image: Image.Image, size: int) -> Image.Image:
+    """The square in the middle of a picture, brought to this size; smaller by averaging."""
+    side = min(image.size)
+    left, top = ((whole - side) // 2 for whole in image.size)
+    middle = image.crop((left, top, left + side, top + side))
+    return middle.resize((size, size), Image.Resampling.BICUBIC)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -19,19 +19,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from course import CourseError
 from course.files import replacing
 from course.model.images import Images, cache_folder, data_folder
+from course.model.own_pictures import square
 
 PHOTOGRAPHS = ("cifar10", "celeba")
 CIFAR, CIFAR_JPEG, CELEBA = "cifar-10-batches-py", "cifar10-jpeg", "celeba"  # in the data folder
 FACES = "img_align_celeba"  # CelebA's folder of pictures; its archive has the same name and .zip
 CELEBA_SIZE = 64  # pixels, in height and width
-SMOOTHLY = Image.Resampling.BICUBIC
 CELEBA_PAGE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 GIGABYTES = {"CIFAR-10": 0.4, "CelebA": 3.5}  # on the disk while it is fetched and unpacked
 FACE_CLASSES = ("woman", "smiling woman", "man", "smiling man")
@@ -174,7 +174,7 @@ def _celeba(train: bool, download: bool) -> Images:
 def _unpack_faces(archive: Path, whole: bool) -> None:
     """Unpack an archive that was fetched by hand, all of it or nothing."""
     if not whole:
-        what = "Google Drive's quota page" if _is_page(archive) else "damaged, or only half of it"
+        what = "a web page" if _is_page(archive) else "damaged, or only half of it"
         raise CourseError(
             f"{archive} is {what}: its checksum is another than the set's. Delete it, and fetch it "
             f"again from {CELEBA_PAGE}."
@@ -227,7 +227,7 @@ def _decode(folder: Path, names: list[str], into: np.ndarray) -> None:
     for place, name in enumerate(tqdm(names, "reading CelebA, once", disable=len(names) < 1000)):
         try:
             with Image.open(folder / name) as image:
-                face = ImageOps.fit(image.convert("RGB"), into.shape[2:], SMOOTHLY)
+                face = square(image.convert("RGB"), CELEBA_SIZE)
         except OSError as error:
             raise CourseError(
                 f"{folder / name} is damaged ({error}). Delete {folder}, and unpack it again."

@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from course.model.distilling import Distilling, Recipe
 from course.model.evaluation import Evaluation
 from course.model.models import Implementation, ModelConfig, build_model, save_model
+from course.model.own_pictures import PREFIX
+from course.model.photograph_evaluation import PhotographEvaluation, of_photographs
 from course.model.prompt_evaluation import PromptEvaluation
 from course.model.sampling import draw
-from course.model.training import Preset, Processes, Run
+from course.model.training import LEARNS_FROM, Preset, Processes, Run
 
 
 def small(config: ModelConfig) -> ModelConfig:
@@ -41,10 +44,19 @@ def rehearse_training(impl: Implementation, preset: Preset) -> None:
         num_scenes=2,
     )
     with tempfile.TemporaryDirectory() as folder:
+        data, place = "mnist5k", Path(folder) / "run"
+        if preset.pictures in LEARNS_FROM and preset.pictures != "digits":
+            preset, data = replace(preset, pictures="folder"), few_pictures(Path(folder) / "few")
         for _ in ("from the start", "from the last checkpoint"):
-            Run(
-                Path(folder), preset, impl, "mnist5k", "cpu", quiet=True, processes=Processes()
-            ).train()
+            Run(place, preset, impl, data, "cpu", quiet=True, processes=Processes()).train()
+
+
+def few_pictures(folder: Path) -> str:
+    """A folder with ten small pictures of one class, as --data names it."""
+    (folder / "class").mkdir(parents=True)
+    for shade in range(10):
+        Image.new("RGB", (8, 8), (20 * shade, 0, 0)).save(folder / "class" / f"{shade}.png")
+    return f"{PREFIX}{folder}"
 
 
 def rehearse_distilling(impl: Implementation, recipe: Recipe) -> None:
@@ -80,9 +92,11 @@ def rehearse_drawing(
 def rehearse_evaluation(
     impl: Implementation, config: ModelConfig, sampler: str, guidances: list[float]
 ) -> None:
-    """Ten digits, or captions, in two steps, measured."""
-    kind, of, _ = config.data.rpartition(" of ")
-    config = replace(small(config), data=f"{kind}{of}mnist5k")
+    """Ten digits, or captions, in two steps, measured; of photographs the error alone."""
+    photographs, (kind, of, _) = of_photographs(config.data), config.data.rpartition(" of ")
+    config = replace(small(config), data=PREFIX if photographs else f"{kind}{of}mnist5k")
+    if photographs:
+        config = replace(config, num_classes=1, classes=("class",) if config.classes else ())
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "model.safetensors", Path(folder) / "evaluation.json"
         save_model(file, build_model(impl, config), config)
@@ -94,4 +108,6 @@ def rehearse_evaluation(
             "quiet": True,
         }
         evaluation = Evaluation if config.text is None else PromptEvaluation
+        if photographs:
+            evaluation, options["data"] = PhotographEvaluation, few_pictures(Path(folder) / "few")
         evaluation(impl, file, out, **options).run(guidances)

@@ -20,7 +20,7 @@ from course.files import locked, replacing, write_whole
 from course.model import PRESET_NAMES
 from course.model.data import kind_of, load_images
 from course.model.held_out import eps_mse
-from course.model.images import Images, fingerprint
+from course.model.images import Images, captions_of, fingerprint
 from course.model.models import (
     Implementation,
     ModelConfig,
@@ -160,6 +160,9 @@ PRESETS["celeba"] = replace(
     model=replace(PRESETS["cifar10"].model, image_size=64),
     pictures="celeba",
 )
+PRESETS["celeba-prompts"] = replace(
+    PRESETS["celeba"], model=replace(PRESETS["celeba"].model, attention=False, text=TextConfig())
+)
 
 
 def get_preset(name: str) -> Preset:
@@ -201,14 +204,15 @@ def for_photographs(impl: Implementation, model: ModelConfig, images: Images) ->
     """A network's configuration with what has to be known to draw such images.
 
     Raises:
-        CourseError: if the network is told captions, and the images have none.
+        CourseError: if the network is told captions, and these have no word.
     """
     model = replace(model, image_channels=images.pixels.shape[1], image_size=images.pixels.shape[2])
     if model.text is None:
         return replace(model, num_classes=len(images.classes), classes=images.classes)
-    if not images.captions:
-        raise CourseError(f"{images.name} has no captions for a network that is told captions")
-    return replace(model, text=text_of(impl, list(images.captions), model.text))
+    text = text_of(impl, captions_of(images), model.text)
+    if not text.words:
+        raise CourseError(f"no caption of {images.name} has a word, in letters from a to z")
+    return replace(model, text=text)
 
 
 @dataclass(frozen=True)
@@ -402,10 +406,8 @@ class Run:
         return train, test, model
 
     def _with_captions(self, model: ModelConfig, images: Images) -> Captioned:
-        captions = list(images.captions)
-        return with_captions(
-            self.impl, model.text, images.pixels.__getitem__, captions, images.name
-        )
+        pictures = images.pixels.__getitem__
+        return with_captions(self.impl, model.text, pictures, captions_of(images), images.name)
 
     def _check_sizes(self) -> None:
         if self.preset.batch_size % self.processes.count:
@@ -547,7 +549,7 @@ class Run:
         little = f"; only {free / 1e6:,.0f} MB are free" if free < room else ""
         return (
             f"cost: {self.num_steps:,} steps of {self.preset.batch_size} images, {weights:,} "
-            f"weights, and {max(1, room // 10**6):,} MB in {self.folder}{little}"
+            f"weights, and {-(-room // 10**6):,} MB in {self.folder}{little}"
         )
 
     def duration(self, ends: list[float], left: int) -> str:
