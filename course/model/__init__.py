@@ -8,5 +8,6 @@ SAMPLERS = ("ancestral", "ddim", "2m", "flow-euler", "flow-heun")
 PRESET_NAMES = (
     "smoke", "laptop", "seed",
     "prompts", "prompts-pooled", "prompts-bag", "flow", "flow-logit", "pairs",
+    "large-pixels", "large-patches", "large-latent",
 )  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling

@@ -30,6 +30,7 @@ from course.files import require_writable, write_whole
 from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
 from course.model.exported import load_exported
+from course.model.forms import Form, Formed
 from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import (
     Implementation,
@@ -444,9 +445,10 @@ class Measuring(ABC):
         alpha_bars = build_schedule(self.impl, self.config).alpha_bars.to(device)
         network = eps_network(self.impl, self.model, self.config, alpha_bars)
         progress = None if self.quiet else "held-out error"
-        bands = eps_mse_by_band(network, alpha_bars, self.test_set, MSE_IMAGES, 0, progress)
-        images = min(MSE_IMAGES, len(self.test_set))
-        return {"mean": sum(bands) / len(bands), "bands": bands, "images": images}
+        images = Formed(self.test_set, Form(self.impl, self.config, self.model))
+        bands = eps_mse_by_band(network, alpha_bars, images, MSE_IMAGES, 0, progress)
+        count = min(MSE_IMAGES, len(self.test_set))
+        return {"mean": sum(bands) / len(bands), "bands": bands, "images": count}
 
     @abstractmethod
     def row(self, guidance: float) -> dict:
