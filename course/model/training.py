@@ -138,8 +138,8 @@ PRESETS["pairs"] = replace(
     images_per_epoch=32_000,
     pictures="pairs",
 )
-# What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them for
-# the network to work on. Each makes as many steps as two cores do in about 20 minutes.
+# What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them
+# for the network to work on. Each makes as many steps as two cores do in about 20 minutes.
 PRESETS["large-pixels"] = replace(
     PRESETS["prompts"],
     model=replace(PRESETS["prompts"].model, channel_mults=(1, 2, 4, 4)),
