@@ -37,10 +37,10 @@ from tqdm.auto import tqdm
 from benchmarks.kept import load, save
 from course import ROOT
 from course.learner.workspace import home
-from course.model.data import Images
 from course.model.digit_networks import Residual, conv, quantise
 from course.model.evaluation import data_of
 from course.model.forms import Form, Stored
+from course.model.images import Images
 from course.model.models import load_model, read_config
 from course.model.pictures import save_picture
 from course.model.prompt_evaluation import as_dict, shares_of

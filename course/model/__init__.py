@@ -9,5 +9,6 @@ PRESET_NAMES = (
     "smoke", "laptop", "seed",
     "prompts", "prompts-pooled", "prompts-bag", "flow", "flow-logit", "pairs",
     "large-pixels", "large-patches", "large-latent",
+    "folder", "cifar10", "celeba",
 )  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling

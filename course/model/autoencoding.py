@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from course import CourseError
 from course.files import replacing
-from course.model.data import Images
 from course.model.forms import Stored
+from course.model.images import Images
 from course.model.models import Implementation, LatentConfig, device_of
 from course.model.prompts import Captioned
 from course.model.weights import fill, read_weights, write_weights

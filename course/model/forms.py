@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from course.model.data import Images
+from course.model.images import Images
 from course.model.models import Implementation, InLatents, ModelConfig, device_of
 from course.model.prompts import Captioned
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course.model.data import Images
 from course.model.forms import Formed
+from course.model.images import Images
 
 BANDS = 10  # of noise levels
 

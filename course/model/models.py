@@ -73,6 +73,7 @@ class ModelConfig:
     attention: bool = False
     groups: int = 8
     num_classes: int = 10
+    classes: tuple[str, ...] = ()  # their names, in the order of the labels; none for digits
     prediction: str = "eps"  # what the network predicts: one of PREDICTIONS
     num_steps: int = 1000  # of the cosine schedule
     data: str = "mnist"  # what it was trained on
@@ -125,6 +126,7 @@ TEXT_BOUNDS = {"length": (2, 256), "dim": (1, 1024), "heads": (1, 64)}
 MAX_WORDS = 10_000
 MAX_WIDTH = 1024  # channels
 MAX_LEVELS = 6
+MAX_NAME = 255  # characters, of a class
 LATENT_BOUNDS = {
     "latent_channels": (1, 64),
     "groups": (1, 1024),
@@ -325,6 +327,8 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
     try:
         given = dict(json.loads(text))
         given["channel_mults"] = tuple(given["channel_mults"])
+        if "classes" in given:
+            given["classes"] = _parse_classes(given["classes"])
         if given.get("text") is not None:
             given["text"] = _parse_text(dict(given["text"]))
         if given.get("latent") is not None:
@@ -335,6 +339,8 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
         _check_fields(config, like, BOUNDS)
         if config.prediction not in PREDICTIONS:
             raise ValueError(f"prediction should be in {PREDICTIONS}, not {config.prediction!r}")
+        if config.classes and len(config.classes) != config.num_classes:
+            raise ValueError(f"{len(config.classes)} names for {config.num_classes} classes")
         if config.time_dim % 2:
             raise ValueError(f"time_dim should be even, not {config.time_dim}")
         widths = _check_widths(config)
@@ -385,6 +391,14 @@ def _parse_latent(given: dict) -> LatentConfig:
     _check_fields(latent, LatentConfig(), LATENT_BOUNDS)
     _check_widths(latent)
     return latent
+
+
+def _parse_classes(given: list) -> tuple[str, ...]:
+    if type(given) is not list or any(type(name) is not str for name in given):
+        raise ValueError("classes should be a list of names")
+    if any(not 1 <= len(name) <= MAX_NAME for name in given) or len(set(given)) < len(given):
+        raise ValueError(f"classes should be different names of 1 ... {MAX_NAME} characters")
+    return tuple(given)
 
 
 def _parse_text(given: dict) -> TextConfig:

@@ -234,7 +234,8 @@ def labelled(
     """
     for label in labels:
         if label is not None and not 0 <= label < config.num_classes:
-            raise CourseError(f"digits run from 0 to {config.num_classes - 1}, got {label}")
+            what = "classes" if config.classes else "digits"
+            raise CourseError(f"{what} run from 0 to {config.num_classes - 1}, got {label}")
     null = config.null_label
     wanted = torch.tensor([null if label is None else label for label in labels], device=device)
 
