@@ -30,6 +30,7 @@ from course.files import require_writable, write_whole
 from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
 from course.model.exported import load_exported
+from course.model.forms import Form, Formed
 from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import (
     Implementation,
@@ -445,8 +446,9 @@ class Measuring(ABC):
         alpha_bars = build_schedule(self.impl, self.config).alpha_bars.to(device)
         network = eps_network(self.impl, self.model, self.config, alpha_bars)
         progress = None if self.quiet else "the network's error"
-        bands = eps_mse_by_band(network, alpha_bars, images, MSE_IMAGES, 0, progress)
         count = min(MSE_IMAGES, len(images))
+        images = Formed(images, Form(self.impl, self.config, self.model))
+        bands = eps_mse_by_band(network, alpha_bars, images, MSE_IMAGES, 0, progress)
         return {"mean": sum(bands) / len(bands), "bands": bands, "images": count}
 
     @abstractmethod

@@ -21,14 +21,16 @@ from course.model.training import LEARNS_FROM, Preset, Processes, Run
 def small(config: ModelConfig) -> ModelConfig:
     """The same network with few channels."""
     heads = config.text.heads if config.text else 1
-    return replace(config, base_channels=math.lcm(config.groups, heads), time_dim=16)
+    latent = config.latent and replace(config.latent, base_channels=config.latent.groups)
+    base = math.lcm(config.groups, heads)
+    return replace(config, base_channels=base, time_dim=16, latent=latent)
 
 
 def rehearse_network(impl: Implementation, config: ModelConfig) -> None:
     """The network alone: what the weights in a file have to fit."""
     config = small(config)
     asked = torch.zeros(1, dtype=torch.int64) if config.text is None else torch.ones(1, 2).long()
-    x = torch.zeros(1, *config.image_shape)
+    x = torch.zeros(1, *config.network_shape)
     build_model(impl, config)(x, torch.zeros(1, dtype=torch.int64), asked)
 
 
@@ -42,6 +44,7 @@ def rehearse_training(impl: Implementation, preset: Preset) -> None:
         images_per_epoch=2,
         sample_steps=2,
         num_scenes=2,
+        autoencoder=preset.autoencoder and replace(preset.autoencoder, steps=1, batch_size=1),
     )
     with tempfile.TemporaryDirectory() as folder:
         data, place = "mnist5k", Path(folder) / "run"

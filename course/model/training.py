@@ -18,11 +18,23 @@ from tqdm.auto import tqdm
 from course import CourseError
 from course.files import locked, replacing, write_whole
 from course.model import PRESET_NAMES
+from course.model.autoencoding import (
+    Autoencoding,
+    encoded,
+    fetch_autoencoder,
+    keep_autoencoder,
+    measured,
+    reconstruction_mse,
+    train_autoencoder,
+)
 from course.model.data import kind_of, load_images
+from course.model.forms import Form, Formed, Stored
 from course.model.held_out import eps_mse
 from course.model.images import Images, captions_of, fingerprint
 from course.model.models import (
     Implementation,
+    InLatents,
+    LatentConfig,
     ModelConfig,
     TextConfig,
     build_model,
@@ -64,10 +76,11 @@ class Preset:
     sample_steps: int = 100  # of the sample grids
     seed: int = 0
     spread: str = "uniform"  # of a flow's times: "uniform" or "logit_normal"
-    pictures: str = "digits"  # or, with captions, "scenes" or "pairs" of them; or PHOTOGRAPHS
+    pictures: str = "digits"  # or, with captions, a set of scenes.py; or PHOTOGRAPHS
     num_scenes: int = 60_000  # how many of these are made, to be gone through again and again
     precision: str = "float32"  # of the network's products in training, or "bfloat16"
     flip: bool = False  # mirror half of the images, each time they are seen
+    autoencoder: Autoencoding | None = None  # how it is trained, if the network works on latents
 
 
 PRESETS = {
@@ -134,6 +147,26 @@ PRESETS["pairs"] = replace(
     epochs=9,
     images_per_epoch=32_000,
     pictures="pairs",
+)
+# What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them
+# for the network to work on. Each makes as many steps as two cores do in about 20 minutes.
+PRESETS["large-pixels"] = replace(
+    PRESETS["prompts"],
+    model=replace(PRESETS["prompts"].model, channel_mults=(1, 2, 4, 4)),
+    epochs=4,
+    images_per_epoch=16_000,
+    pictures="large scenes",
+)
+PRESETS["large-patches"] = replace(
+    PRESETS["large-pixels"],
+    model=replace(PRESETS["prompts"].model, patch=2),
+    images_per_epoch=48_000,
+)
+PRESETS["large-latent"] = replace(
+    PRESETS["large-pixels"],
+    model=replace(PRESETS["prompts"].model, latent=LatentConfig()),
+    images_per_epoch=80_000,
+    autoencoder=Autoencoding(steps=1000),
 )
 # Photographs, by class: wider, because there is more to see. Lengths are for two cores.
 PRESETS["folder"] = Preset(
@@ -274,6 +307,7 @@ def _flat(config: dict) -> dict:
         "spread": Preset.spread,
         "pictures": "digits",
         "num_scenes": Preset.num_scenes,
+        "autoencoder": None,
         "flip": Preset.flip,
     }
     rest = {key: config[key] for key in config if key != "model"}
@@ -316,7 +350,8 @@ class Run:
 
     DIR/config.json            preset, data and implementation, exactly
     DIR/metrics.json           every step's loss; every epoch's held-out loss and seconds
-    DIR/models/                last.pt to go on from, epoch_N.pt, model.safetensors at the end
+    DIR/models/                last.pt to go on from, epoch_N.pt, model.safetensors at the end;
+                               autoencoder.safetensors of a network that works on latents
     DIR/generated_samples/     a grid of samples for each epoch
     DIR/denoising_steps/       the reverse process, frame by frame
     DIR/progress.png           the epochs side by side
@@ -359,6 +394,10 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(self.preset.seed)
             self.model = build_model(impl, self.config).to(self.device)
+        self.autoencoder: nn.Module | None = None
+        if isinstance(self.model, InLatents):
+            self.model, self.autoencoder = self.model.network, self.model.autoencoder
+        self.stored: Stored | None = None  # the latents of the training part
         self.ema = self.ch05.EMA(self.model, self.preset.ema_decay)
         self.parallel = self.model  # what is trained
         if self.preset.precision == "bfloat16":
@@ -441,7 +480,7 @@ class Run:
         passes = [torch.randperm(there, generator=order) for _ in range(0, wanted, there)]
         parts = torch.cat(passes)[:wanted].split(self.preset.batch_size)
         for number, index in enumerate(parts[skip:], start=skip):
-            x, asked = self.train_set.batch(index)
+            x, asked = (self.stored or self.train_set).batch(index)
             if self.preset.flip:
                 x = self._flipped(x, asked, torch.Generator().manual_seed(seed + 7919 * number))
             yield x, asked
@@ -452,9 +491,24 @@ class Run:
         may_flip = torch.ones(self.config.num_classes, dtype=torch.bool)
         return self.impl.chapter("ch10_colour_and_size").flip_some(x, labels, may_flip, coins)
 
+    @property
+    def averaged(self) -> nn.Module:
+        """The averaged network; if it works on latents, in one with its autoencoder."""
+        if self.autoencoder is None:
+            return self.ema.model
+        return InLatents(self.ema.model, self.autoencoder)
+
+    @property
+    def form(self) -> Form:
+        """What the network works on."""
+        return Form(self.impl, self.config, self.averaged)
+
     def steps(self, batches: Iterable[tuple[Tensor, Tensor]], first_step: int) -> Iterator[float]:
         """The training loop of chapter 05, or a flow's, over these batches, wired to this run."""
         preset, ch05 = self.preset, self.ch05
+        if self.stored is None:
+            form = self.form
+            batches = ((form.of(x), asked) for x, asked in batches)
         rank, count = self.processes.rank, self.processes.count
 
         def drop_labels(labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -513,6 +567,8 @@ class Run:
 
     def _train(self) -> None:
         done = self._begin()
+        if self.autoencoder is not None:
+            self._make_latents(needed=done < self.num_steps)
         per_epoch, losses = self.steps_per_epoch, self.metrics["losses"]
         if self.main:
             self.say(self.price())
@@ -623,6 +679,50 @@ class Run:
         self.say(f"going on after step {done} of {self.num_steps}")
         return done
 
+    def _make_latents(self, needed: bool) -> None:
+        """Train the autoencoder, or take the one that is kept; encode what is trained on.
+
+        Args:
+            needed: are the latents of the training part needed?
+        """
+        path, latent = self.folder / "models" / "autoencoder.safetensors", self.config.latent
+        if self.main and not path.is_file():
+            self._train_autoencoder(path)
+        if self.processes.count > 1:
+            dist.barrier()
+        latent = fetch_autoencoder(path, self.autoencoder, latent)
+        self.autoencoder.eval().requires_grad_(False)
+        self.config = replace(self.config, latent=latent)
+        if needed and not self.preset.flip:  # mirrored pictures have latents of their own
+            self.stored = encoded(self.form.of, self.train_set, self.quiet)
+
+    def _train_autoencoder(self, path: Path) -> None:
+        started, checkpoint = time.monotonic(), path.with_name("autoencoder.pt")
+        autoencoder = train_autoencoder(
+            self.impl,
+            self.autoencoder,
+            self.train_set,
+            self.preset.autoencoder,
+            self.preset.seed,
+            checkpoint,
+            self.save_every,
+            self.quiet,
+        )
+        self.autoencoder.load_state_dict(autoencoder.state_dict())
+        latents = encoded(self.form.of, self.train_set, self.quiet).x
+        latent = measured(self.impl, self.config.latent, latents)
+        record = {
+            "seconds": round(time.monotonic() - started, 1),
+            "held_out_mse": reconstruction_mse(autoencoder, self.test_set),
+        }
+        keep_autoencoder(path, autoencoder, latent, record)
+        checkpoint.unlink(missing_ok=True)
+        self.say(
+            f"autoencoder: held-out MSE {record['held_out_mse']:.4f}, {record['seconds']:.0f} s; "
+            f"latents times {latent.scale:.3f} have standard deviation 1, the furthest number is "
+            f"{latent.furthest:.1f}"
+        )
+
     def _load(self, path: Path) -> int:
         """Put back what a checkpoint holds; the number of steps done."""
         done = self.ch05.load_checkpoint(path, self.model, self.ema, self.optimizer, self.generator)
@@ -705,7 +805,7 @@ class Run:
         ch06 = self.impl.chapter("ch06_guided_sampling")
         images, _ = draw(
             self.impl,
-            self.ema.model,
+            self.averaged,
             self.config,
             self._asked(NUM_SAMPLES // COLUMNS * self.columns),
             num_steps=self.preset.sample_steps,
@@ -727,11 +827,11 @@ class Run:
     def _finish(self) -> None:
         if not self.main:
             return
-        save_model(self.folder / "models" / "model.safetensors", self.ema.model, self.config)
+        save_model(self.folder / "models" / "model.safetensors", self.averaged, self.config)
         ch06 = self.impl.chapter("ch06_guided_sampling")
         _, film = draw(
             self.impl,
-            self.ema.model,
+            self.averaged,
             self.config,
             self._asked(self.columns),
             num_steps=self.preset.sample_steps,
@@ -776,4 +876,5 @@ class Run:
     def held_out_eps_mse(self) -> float:
         """Mean squared error of the averaged network's eps on a few held-out images."""
         network = eps_network(self.impl, self.ema.model, self.config, self.schedule.alpha_bars)
-        return eps_mse(network, self.schedule.alpha_bars, self.test_set, MSE_IMAGES)
+        images = Formed(self.test_set, self.form)
+        return eps_mse(network, self.schedule.alpha_bars, images, MSE_IMAGES)
