@@ -201,6 +201,12 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="mirror half of your own pictures each time they are seen; cifar10 and celeba do so",
     )
+    sub.add_argument(
+        "--size",
+        type=int,
+        choices=(32, 64, 128),
+        help="pixels a side, to which your own pictures are brought (default 32)",
+    )
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--impl", default="solutions", help=WHOSE)
     sub.add_argument("--epochs", type=int, help="another number of epochs than the preset's")
@@ -620,7 +626,7 @@ def demo(options) -> int:
 def train(options) -> int:
     from course.model.prompts import like
     from course.model.rehearsal import rehearse_training
-    from course.model.training import Run, get_preset
+    from course.model.training import Run, get_preset, with_size
 
     preset = get_preset(options.preset)
     if options.epochs is not None:
@@ -631,6 +637,8 @@ def train(options) -> int:
         preset = replace(preset, precision=options.precision)
     if options.flip:
         preset = replace(preset, flip=True)
+    if options.size:
+        preset = with_size(preset, options.size)
     folder = run_folder(options.name or options.preset)
     impl = code_for(options.impl, lambda trial: rehearse_training(trial, preset))
     yours = sorted(getattr(impl, "yours", ()))
