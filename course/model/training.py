@@ -159,8 +159,8 @@ PRESETS["large-pixels"] = replace(
     images_per_epoch=312 * 32,
     pictures="large scenes",
 )
-# 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and the noise in what
-# does not fit stays in the picture.
+# 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and the noise in
+# what does not fit stays in the picture.
 PRESETS["large-patches"] = replace(
     PRESETS["large-pixels"],
     model=replace(PRESETS["prompts"].model, patch=2),
