@@ -248,16 +248,17 @@ class Autoencoder(nn.Module):
                          ConvBlock  norm, SiLU, conv ... conv  ConvBlock
                                                   latents
 
-    The encoder's last convolution gives 2 D channels: the first D are the mean, the last D are
-    log_var. Neither is squeezed or cut off, for a mean may be any number, and so may the logarithm
-    of a variance. The decoder's last convolution gives the image, which is not squeezed either: it
-    is to lie in [-1, 1] because it has learned to, and a tanh would hold up the gradients at the
-    very ends, where most of a picture's white and black is.
+    Halve leads to the channels of the level below, Double to those of the level above. What is
+    called conv has kernel 3 and padding 1, and each norm is a GroupNorm of `config.groups` groups.
+    The encoder's conv gives 2 D channels: the first D are the mean, the last D are log_var. Neither
+    is squeezed or cut off, for a mean may be any number, and so may the logarithm of a variance.
+    The image is not squeezed either: it is to lie in [-1, 1] because it has learned to, and a tanh
+    would hold up the gradients at the very ends, where a picture's white and black is.
 
     What becomes of an image depends on this image alone: not on the others in its batch, not on
-    chance, not on whether the network is in training. So every norm is a GroupNorm. The decoder is
-    told the latents and nothing else: no skip leads from the encoder into it, for when a diffusion
-    model draws latents, there is no encoder.
+    chance, not on whether the network is in training. The decoder is told the latents and nothing
+    else: no skip leads from the encoder into it, for when a diffusion model draws latents, there is
+    no image that could be encoded.
 
     Source: Kingma & Welling 2014, section 3; Rombach et al. 2022, section 3.1, without its
     adversarial loss; Wu & He 2018 for GroupNorm.

@@ -96,10 +96,10 @@ def shift_betas(betas: Tensor, s: float) -> Tensor:
     SNR that `betas` gave to one pixel. s = 1 changes nothing.
 
     Equation:
-        SNR_t       = alpha_bar_t / (1 - alpha_bar_t)
-        SNR'_t      = SNR_t / s^2
+        SNR_t        = alpha_bar_t / (1 - alpha_bar_t)
+        SNR'_t       = SNR_t / s^2
         alpha_bar'_t = SNR'_t / (1 + SNR'_t) = alpha_bar_t / (alpha_bar_t + s^2 (1 - alpha_bar_t))
-        beta'_t     = 1 - alpha_bar'_t / alpha_bar'_{t-1},   with alpha_bar'_{-1} = 1
+        beta'_t      = 1 - alpha_bar'_t / alpha_bar'_{t-1},   with alpha_bar'_{-1} = 1
 
     Source: Hoogeboom et al. 2023, section 3.1, where s = d / 64 and log SNR' = log SNR - 2 log s.
 
@@ -281,29 +281,29 @@ class Autoencoder(nn.Module):
                          ConvBlock  norm, SiLU, conv ... conv  ConvBlock
                                                   latents
 
-    The encoder's last convolution gives 2 D channels: the first D are the mean, the last D are
-    log_var. Neither is squeezed or cut off, for a mean may be any number, and so may the logarithm
-    of a variance. The decoder's last convolution gives the image, which is not squeezed either: it
-    is to lie in [-1, 1] because it has learned to, and a tanh would hold up the gradients at the
-    very ends, where most of a picture's white and black is.
+    Halve leads to the channels of the level below, Double to those of the level above. What is
+    called conv has kernel 3 and padding 1, and each norm is a GroupNorm of `config.groups` groups.
+    The encoder's conv gives 2 D channels: the first D are the mean, the last D are log_var. Neither
+    is squeezed or cut off, for a mean may be any number, and so may the logarithm of a variance.
+    The image is not squeezed either: it is to lie in [-1, 1] because it has learned to, and a tanh
+    would hold up the gradients at the very ends, where a picture's white and black is.
 
     What becomes of an image depends on this image alone: not on the others in its batch, not on
-    chance, not on whether the network is in training. So every norm is a GroupNorm. The decoder is
-    told the latents and nothing else: no skip leads from the encoder into it, for when a diffusion
-    model draws latents, there is no encoder.
+    chance, not on whether the network is in training. The decoder is told the latents and nothing
+    else: no skip leads from the encoder into it, for when a diffusion model draws latents, there is
+    no image that could be encoded.
 
     Equation:
         encode: h = conv_in(x)                                     c_0 channels
                 for level i = 0 ... L-1:
                     h = ConvBlock(h)
                     h = Halve(h)    to c_{i+1} channels, except on the last level
-                mean, log_var = halves of conv_mid( SiLU( GroupNorm(h) ) ) along the channels
-        decode: h = conv_z(z)                                      c_{L-1} channels
+                mean, log_var = halves of conv( SiLU( GroupNorm(h) ) ) along the channels
+        decode: h = conv(z)                                        c_{L-1} channels
                 for level i = L-1 ... 0:
                     h = ConvBlock(h)
                     h = Double(h)   to c_{i-1} channels, except on level 0
                 x = conv_out( SiLU( GroupNorm(h) ) )
-        The four convolutions that are named have kernel 3 and padding 1.
 
     Source: Kingma & Welling 2014, section 3; Rombach et al. 2022, section 3.1, without its
     adversarial loss; Wu & He 2018 for GroupNorm.
