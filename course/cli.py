@@ -204,7 +204,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--size",
         type=int,
-        choices=(32, 64, 128),
+        choices=(32, 64),
         help="pixels a side, to which your own pictures are brought (default 32)",
     )
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")

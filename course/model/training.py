@@ -211,7 +211,9 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-FOLDER_SIZES = (32, 64, 128)  # pixels, to which pictures of one's own may be brought
+# Pixels, to which pictures of one's own may be brought. In patches of 4 x 4, as 128 would need, a
+# pixel has 48 numbers, too many for the network's 32 channels.
+FOLDER_SIZES = (32, 64)
 
 
 def with_size(preset: Preset, size: int) -> Preset:
