@@ -295,7 +295,7 @@ def an_average_that_follows(impl, pick):
 
 @look("6.2", "guided_eps")
 def guided_numbers(impl, pick):
-    w, answers = pick.choice((1, 2, 3)), torch.tensor([1.0, 3.0, 2.0])  # of labels 0, 1 and null
+    w, answers = pick.choice((2, 3)), torch.tensor([1.0, 3.0, 2.0])  # of labels 0, 1 and null
     found = impl.guided_eps(
         lambda x, t, labels: answers[labels].view(-1, 1, 1, 1) + 0 * x,
         grey(0, 0),
@@ -359,10 +359,11 @@ def a_step_without_dice(impl, pick):
             (x - (1 - a[t]).sqrt().view(-1, 1, 1, 1) * eps) / a[t].sqrt().view(-1, 1, 1, 1)
         ),
     )
-    where = "t_next = -1" if last else "alpha_bar = 0.64 at t_next"
-    call = f"ddim_step, eta = 0, from alpha_bar = 0.36 (roots 0.6 and 0.8) to {where}"
-    if not last:
-        call += " (roots 0.8 and 0.6)"
+    end = "t_next = -1" if last else "t_next = 0, alpha_bar = 0.64 (roots 0.8 and 0.6)"
+    call = (
+        "ddim_step, eta = 0, of three images of one pixel, from t = 1, alpha_bar = 0.36 (roots 0.6 "
+        f"and 0.8), to {end}"
+    )
     return Numbers(call, {"x_t": [0.6, 0.8, 2.0], "eps": [0, 1, 0], "x_next": listed(found)})
 
 
@@ -406,13 +407,21 @@ def radii_on_a_line(impl, pick):
     return Numbers(f"neighbour_radii of the points {points} on a line, k = {k}", {"radii": found})
 
 
+@look("8.5", "recall")
+def recall_on_a_line(impl, pick):
+    return share_on_a_line("recall", impl.recall, pick)
+
+
 @look("8.5", "coverage")
-def shares_on_a_line(impl, pick):
+def coverage_on_a_line(impl, pick):
+    return share_on_a_line("coverage", impl.coverage, pick)
+
+
+def share_on_a_line(name, function, pick):
     real, made = pick.choice((((0, 1, 2, 3), (0, 1, 50)), ((0, 1, 10, 11), (0, 1, 2))))
     rows = [torch.tensor(p).float().view(-1, 1) for p in (real, made)]
     return Numbers(
-        f"recall and coverage with k = 1 on a line: real {real}, generated {made}",
-        {"recall": impl.recall(*rows, 1), "coverage": impl.coverage(*rows, 1)},
+        f"{name} with k = 1 on a line: real {real}, generated {made}", {name: function(*rows, 1)}
     )
 
 

@@ -131,7 +131,7 @@ answers.edit(
 
 @answers.wrong(
     "7.1",
-    "the clean image counted as a step of the grid",
+    "the grid ends with -1, the clean image",
     "The grid holds the steps at which the network is asked, n of them. The step from the last of "
     "them to the clean image belongs to the walk.",
 )

@@ -1479,9 +1479,9 @@ answers.edit(
 
 answers.edit(
     "8.5",
-    "each radius compared with the wrong axis",
-    "Distances (N, M) and radii (N,) meet along M. Make the radii (N, 1), or take the minimum over "
-    "the generated images first.",
+    "each radius compared with another image's distance",
+    "Radius i belongs to real image i, and so does row i of the distances. Keep both in the order "
+    "of the images.",
     (".amin(dim=1)", ".amin(dim=1).sort().values"),
 )
 

@@ -441,8 +441,9 @@ answers.edit(
 
 answers.edit(
     "11.2",
-    "the times on the CPU",
-    "Make new tensors with device=generator.device, where the rest of the batch is drawn.",
+    "the generator left out on any device but the CPU",
+    "Hand the generator over on every device, and make the times where it is: "
+    "device=generator.device.",
     (
         "torch.rand(count, generator=generator, device=generator.device)",
         'torch.rand(count, generator=generator, device=generator.device).to("cpu")'

@@ -175,8 +175,8 @@ def require_close(
         index = tuple(int(i) for i in torch.unravel_index(where, value.shape))
         raise Wrong(
             expected,
-            f"{name} with {int(wrong.sum())} of {value.numel()} values off; the worst is "
-            f"{float(value.flatten()[where]):.6g} at index {index}",
+            f"{name} with {int(wrong.sum())} of {value.numel()} values off; the one "
+            f"furthest off came back as {float(value.flatten()[where]):.6g}, at index {index}",
         )
 
 
