@@ -98,7 +98,8 @@ def one_step(impl, pick):
     betas = torch.tensor([0.5, 1 - alpha])
     found = impl.q_step(grey(1, 0, 1), torch.tensor([1, 1, 1]), grey(0, 1, 1), betas)
     call = (
-        f"q_step(x_prev, t, eps, betas) with beta = {1 - alpha:g} at t, three images of one pixel"
+        f"q_step(x_prev, t, eps, betas) of three images of one pixel, t = 1 for each, betas = "
+        f"[0.5, {1 - alpha:g}]"
     )
     return Numbers(call, {"x_prev": [1, 0, 1], "eps": [0, 1, 1], "x_t": listed(found)})
 
@@ -110,7 +111,8 @@ def one_jump(impl, pick):
         grey(1, 0, 1), torch.tensor([1, 1, 1]), grey(0, 1, 1), torch.tensor([0.9, alpha_bar])
     )
     call = (
-        f"q_sample(x0, t, eps, alpha_bars) with alpha_bar = {alpha_bar} at t, images of one pixel"
+        f"q_sample(x0, t, eps, alpha_bars) of three images of one pixel, t = 1 for each, "
+        f"alpha_bars = [0.9, {alpha_bar}]"
     )
     return Numbers(call, {"x0": [1, 0, 1], "eps": [0, 1, 1], "x_t": listed(found)})
 
@@ -124,8 +126,8 @@ def ring_in_stripes(impl, pick):
     alpha_bar = pick.choice((0.64, 0.36))
     x_t = impl.q_sample(ring, torch.tensor([1]), eps.clone(), torch.tensor([0.99, alpha_bar]))
     call = (
-        f"q_sample(x0, t, eps, alpha_bars), alpha_bar = {alpha_bar} at t: x0 is a white ring (1) "
-        "on black (-1), eps is 0 in the left half and 1 in the right"
+        f"q_sample(x0, t, eps, alpha_bars), t = 1, alpha_bars = [0.99, {alpha_bar}]: x0 is a white "
+        "ring (1) on black (-1), eps is 0 in the left half and 1 in the right"
     )
     return Picture(call, x_t[0, 0], -2.0, 2.0)
 
@@ -149,7 +151,7 @@ def the_way_back(impl, pick):
     found = impl.predict_x0(
         grey(*x_t), torch.tensor([1, 1, 1]), grey(0, 1, 1), torch.tensor([0.9, alpha_bar])
     )
-    call = f"predict_x0(x_t, t, eps, alpha_bars) with alpha_bar = {alpha_bar} at t"
+    call = f"predict_x0(x_t, t, eps, alpha_bars), t = 1 for each, alpha_bars = [0.9, {alpha_bar}]"
     return Numbers(call, {"x_t": list(x_t), "eps": [0, 1, 1], "x0": listed(found)})
 
 
@@ -231,7 +233,7 @@ def a_thousand_draws(impl, pick):
             **shares,
             "mean of eps": round(float(eps.double().mean()), 1) + 0.0,
             "variance of eps": round(float(eps.double().var()), 1),
-            "two images with the same noise": torch.equal(eps[0], eps[1]),
+            "the first two images with the same noise": torch.equal(eps[0], eps[1]),
         },
     )
 
@@ -249,8 +251,8 @@ def loss_of_two_errors(impl, pick):
         lambda x0, t, eps, alpha_bars: x0,
     )
     call = (
-        f"diffusion_loss of two images of two pixels; the network is off by {off[0]:g} in each "
-        f"pixel of the first, and by {off[1]:g} in each of the second"
+        f"diffusion_loss of two images of two pixels; the network answers {off[0]:g} more than is "
+        f"right in each pixel of the first, and {off[1]:g} more in each of the second"
     )
     return Numbers(call, {"loss": found.detach()})
 
@@ -261,7 +263,7 @@ def quarter_turn(impl, pick):
     found = impl.v_target(
         grey(1, 0), grey(0, 1), torch.tensor([1, 1]), torch.tensor([0.9, alpha_bar])
     )
-    call = f"v_target(x0, eps, t, alpha_bars) with alpha_bar = {alpha_bar} at t"
+    call = f"v_target(x0, eps, t, alpha_bars), t = 1 for each, alpha_bars = [0.9, {alpha_bar}]"
     return Numbers(call, {"x0": [1, 0], "eps": [0, 1], "v": listed(found)})
 
 
@@ -271,7 +273,7 @@ def back_from_v(impl, pick):
     found = impl.eps_from_v(
         grey(1, 0), grey(0, 1), torch.tensor([1, 1]), torch.tensor([0.9, alpha_bar])
     )
-    call = f"eps_from_v(x_t, v, t, alpha_bars) with alpha_bar = {alpha_bar} at t"
+    call = f"eps_from_v(x_t, v, t, alpha_bars), t = 1 for each, alpha_bars = [0.9, {alpha_bar}]"
     return Numbers(call, {"x_t": [1, 0], "v": [0, 1], "eps": listed(found)})
 
 

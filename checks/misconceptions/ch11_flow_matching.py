@@ -226,8 +226,8 @@ answers.again(
 answers.edit(
     "11.2",
     "exp instead of the sigmoid",
-    "That makes log t Gaussian, and t has no upper end. Here it is log( t / (1 - t) ): solve "
-    "that for t.",
+    "That makes log t Gaussian, and nothing keeps t below 1 unless it is cut off there. Here it is "
+    "log( t / (1 - t) ): solve that for t.",
     ("torch.sigmoid(mean + std * z)", "(mean + std * z).exp().clamp(max=1.0)"),
 )
 

@@ -171,7 +171,7 @@ def require_close(
     if wrong.any():
         if value.ndim == 0:
             raise Wrong(expected, f"{name} = {float(value):.6g}")
-        where = (error / allowed).argmax()
+        where = torch.where(wrong, error, 0).argmax()
         index = tuple(int(i) for i in torch.unravel_index(where, value.shape))
         raise Wrong(
             expected,

@@ -84,9 +84,11 @@ class Item:
         return _code_with(answer, self.symbols) if answer.text else None
 
     def consequence(self, mistake: str) -> list[tuple[str, str]]:
-        """What the first check that this mistake fails calls, expects and gets."""
-        answer = _named(self.key.exercise, mistake)
-        check = checks_of(self.key.exercise)[min(_caught_by(answer))]
+        """What a check calls, expects and gets that this mistake fails, and few others do."""
+        exercise = self.key.exercise
+        answer = _named(exercise, mistake)
+        failed = [number for other in _mistakes(exercise) for number in _caught_by(other)]
+        check = checks_of(exercise)[min(sorted(_caught_by(answer)), key=failed.count)]
         wrong = failure_of(check, answer_code(answer).observe(check, 0), 0)
         called = check.call.format(**draw_inputs(check, 0))
         return [("called", called), ("expected", wrong.expected), ("came back", wrong.got)]
@@ -216,7 +218,8 @@ def changed_lines(sound: str, code: str) -> set[int]:
             found |= {max(first, 1), min(first + 1, len(after))}
         elif kind != "equal":
             found |= set(range(first + 1, last + 1))
-    return found
+    between = {n for n in range(1, len(after)) if {n - 1, n + 1} <= found}  # often an order
+    return found | between
 
 
 def _without_shapes(code: str) -> str:
