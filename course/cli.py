@@ -190,7 +190,23 @@ def make_parser() -> argparse.ArgumentParser:
         "--preset", default="laptop", help=f"{', '.join(PRESET_NAMES)} (default laptop)"
     )
     sub.add_argument("--name", help="name of the run, in runs/; the preset's if left out")
-    sub.add_argument("--data", default="auto", help="auto (default), mnist or mnist5k")
+    sub.add_argument(
+        "--data",
+        default="auto",
+        help="auto (default: what the preset is for), mnist, mnist5k, cifar10, celeba, or "
+        "folder:PATH for your own pictures",
+    )
+    sub.add_argument(
+        "--flip",
+        action="store_true",
+        help="mirror half of your own pictures each time they are seen; cifar10 and celeba do so",
+    )
+    sub.add_argument(
+        "--size",
+        type=int,
+        choices=(32, 64),
+        help="pixels a side, to which your own pictures are brought (default 32)",
+    )
     sub.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     sub.add_argument("--impl", default="solutions", help=WHOSE)
     sub.add_argument("--epochs", type=int, help="another number of epochs than the preset's")
@@ -213,6 +229,13 @@ def make_parser() -> argparse.ArgumentParser:
 
     sub = command("sample", sample, "draw digits, or what prompts say, and save a picture")
     sub.add_argument("--digit", type=int, help="0 ... 9; all ten if left out")
+    sub.add_argument(
+        "--class",
+        dest="classes",
+        nargs="+",
+        metavar="NAME",
+        help="of a model of photographs: which classes; all if left out",
+    )
     sub.add_argument(
         "--prompt",
         nargs="+",
@@ -603,7 +626,7 @@ def demo(options) -> int:
 def train(options) -> int:
     from course.model.prompts import like
     from course.model.rehearsal import rehearse_training
-    from course.model.training import Run, get_preset
+    from course.model.training import Run, get_preset, with_size
 
     preset = get_preset(options.preset)
     if options.epochs is not None:
@@ -612,6 +635,10 @@ def train(options) -> int:
         preset = replace(preset, epochs=options.epochs)
     if options.precision:
         preset = replace(preset, precision=options.precision)
+    if options.flip:
+        preset = replace(preset, flip=True)
+    if options.size:
+        preset = with_size(preset, options.size)
     folder = run_folder(options.name or options.preset)
     impl = code_for(options.impl, lambda trial: rehearse_training(trial, preset))
     yours = sorted(getattr(impl, "yours", ()))
@@ -624,8 +651,10 @@ def train(options) -> int:
     if run.main:
         report_calls(impl)
         console.print(f"samples in {folder / 'generated_samples'}, side by side in progress.png")
-        text = run.config.text
+        text, classes = run.config.text, run.config.classes
         asked = "--digit 7" if text is None else f"--prompt {like(text)}"
+        if text is None and classes:
+            asked = f"--class {shlex.quote(classes[0])}"
         console.print(f"draw with it: course sample --run {folder.name} {asked}")
     return 0
 
@@ -688,21 +717,21 @@ def sample(options) -> int:
         raise CourseError(f"--count must be at least 1, got {options.count}")
     if options.out and options.out.suffix.lower() not in PICTURES:
         raise CourseError(f"--out must end in {' or '.join(PICTURES)}, got {str(options.out)!r}")
-    asked, name = wanted(options)
+    path = model_of(options.run_name) or (SHIPPED_PROMPTS if options.prompt else SHIPPED)
+    config = read_config(path)
+    require_kind(config, options)
+    asked, name = wanted(config, options)
     count = options.count or 1
     if len(asked) * count > MAX_PICTURES:
         raise CourseError(
             f"--count {count:,} asks for {len(asked) * count:,} pictures; {MAX_PICTURES:,} at most"
         )
-    # A row for each prompt, where there are several and each has more than one picture.
-    by_prompt = bool(options.prompt) and len(asked) > 1 and count > 1
-    asked = [one for one in asked for _ in range(count)] if by_prompt else asked * count
-    columns = count if by_prompt else min(10, len(asked))
+    # A row for each prompt or class, where there are several and each has more than one picture.
+    in_rows = bool(options.prompt or config.classes) and len(asked) > 1 and count > 1
+    asked = [one for one in asked for _ in range(count)] if in_rows else asked * count
+    columns = count if in_rows else min(10, len(asked))
     out = options.out or pictures_folder() / f"{name}.png"
     strip, moving = (out.with_name(f"{out.stem}_film{kind}") for kind in (".png", ".gif"))
-    path = model_of(options.run_name) or (SHIPPED_PROMPTS if options.prompt else SHIPPED)
-    config = read_config(path)
-    require_kind(config, options)
     require_room(out, len(asked), columns, config.image_size)
     require_writable(out, *([strip, moving] if options.film else []))
     sampler, num_steps, guidance, eta = (
@@ -744,8 +773,8 @@ def sample(options) -> int:
     image_grid = impl.chapter("ch06_guided_sampling").image_grid
     save_picture(image_grid(images, columns), out, zoom=16 if len(images) == 1 else 3)
     console.print(f"{len(images)} drawn ({config.data} model): {out}")
-    if by_prompt:
-        console.print("a row for each prompt")
+    if in_rows:
+        console.print(f"a row for each {'prompt' if options.prompt else 'class'}")
     if options.film:
         moments = torch.linspace(0, len(film) - 1, min(10, len(film))).round().int().tolist()
         frames = torch.cat([film[moment][:columns] for moment in moments])
@@ -765,7 +794,7 @@ def told_of_calls(config) -> str:
     )
 
 
-def wanted(options) -> tuple[list[int | None] | list[str], str]:
+def wanted(config, options) -> tuple[list[int | None] | list[str], str]:
     """What `sample` is asked to draw once or more often, and the picture's name."""
     if options.prompt:
         words = re.findall(r"[a-z0-9]+", options.prompt[0].lower())
@@ -776,13 +805,34 @@ def wanted(options) -> tuple[list[int | None] | list[str], str]:
         return [None], "any"
     if options.digit is not None:
         return [options.digit], f"digit_{options.digit}"
-    return list(range(10)), "all_digits"
+    if options.classes:
+        names = re.findall(r"[a-z0-9]+", options.classes[0].lower())
+        labels = [label_of(name, config.classes) for name in options.classes]
+        return labels, "classes" if len(labels) > 1 else "_".join(names)[:60] or "class"
+    return list(range(config.num_classes)), "all_classes" if config.classes else "all_digits"
+
+
+def label_of(name: str, classes: tuple[str, ...]) -> int:
+    """The label of a class of this name."""
+    if name in classes:
+        return classes.index(name)
+    shown = f"{', '.join(classes[:20])}{' and others' if len(classes) > 20 else ''}"
+    raise CourseError(f"this model knows no class {name!r}; it knows: {shown}")
 
 
 def require_kind(config, options) -> None:
     """Refuse a digit asked of a model that reads prompts, and a prompt of one that does not."""
     from course.model.prompts import like
 
+    if config.text is None and config.classes and (options.prompt or options.digit is not None):
+        raise CourseError(
+            f"this model draws classes by their names: --class {shlex.quote(config.classes[0])}, "
+            "without --prompt and --digit"
+        )
+    if options.classes and (options.any or options.prompt):
+        raise CourseError("--class says what to draw; leave out --any and --prompt")
+    if config.text is None and options.classes and not config.classes:
+        raise CourseError("this model draws digits by their numbers: --digit 7, without --class")
     if config.text is None and options.prompt:
         raise CourseError("this model draws digits by their numbers: --digit 7, without --prompt")
     if config.text and not options.prompt:
@@ -811,6 +861,7 @@ def require_room(out: Path, count: int, columns: int, size: int) -> None:
 
 def evaluate(options) -> int:
     from course.model import evaluation as of_digits
+    from course.model import photograph_evaluation as of_photographs
     from course.model import prompt_evaluation as of_prompts
     from course.model.models import SHIPPED, read_config
     from course.model.rehearsal import rehearse_evaluation
@@ -831,7 +882,12 @@ def evaluate(options) -> int:
 
     impl = code_for(options.impl, rehearse, network_of=model_file)
     out = options.out or folder / "evaluation.json"
-    kind = of_digits.Evaluation if config.text is None else of_prompts.PromptEvaluation
+    if of_photographs.of_photographs(config.data):
+        module, kind = of_photographs, of_photographs.PhotographEvaluation
+    elif config.text is None:
+        module, kind = of_digits, of_digits.Evaluation
+    else:
+        module, kind = of_prompts, of_prompts.PromptEvaluation
     evaluation = kind(
         impl,
         model_file,
@@ -853,7 +909,7 @@ def evaluate(options) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; {out} holds what was finished")
         return 130
-    for table in (of_digits if config.text is None else of_prompts).tables(evaluation):
+    for table in module.tables(evaluation):
         console.print(table)
     for row in evaluation.report["generated"]:
         for text in row["flags"]:

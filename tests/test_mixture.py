@@ -37,7 +37,7 @@ def own_code(tmp_path):
 
 def test_an_exercise_says_so_if_no_run_calls_it():
     trial = Mixture(ROOT / "solutions")
-    for preset in ("laptop", "seed", "prompts", "flow"):
+    for preset in ("laptop", "seed", "prompts", "flow", "large-patches", "large-latent", "cifar10"):
         rehearse_training(trial, PRESETS[preset])
     for sampler in SAMPLERS:
         rehearse_drawing(trial, CONFIG, sampler, guidance=1.0)

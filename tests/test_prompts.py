@@ -27,7 +27,7 @@ from course.model.prompt_evaluation import PromptEvaluation, as_dict, flags
 from course.model.prompts import for_scenes, read_prompts, text_of, with_captions
 from course.model.rehearsal import rehearse_network, small
 from course.model.sampling import draw
-from course.model.scenes import ALONE, PARTS, make_scenes
+from course.model.scenes import ALONE, PARTS, SIZES, make_scenes
 from course.model.training import PRESETS, Run
 from course.model.word_maps import word_maps
 from course.pages.explorer import COUNT, Explorer
@@ -349,7 +349,7 @@ def test_a_model_of_digits_reads_no_prompt(capsys, monkeypatch):
 # Figures
 
 
-@pytest.mark.parametrize("kind", ["scenes", "pairs"])
+@pytest.mark.parametrize("kind", SIZES)
 def test_pictures_that_show_what_was_asked_are_right_and_others_are_flagged(
     kind, solutions, tmp_path, monkeypatch
 ):
@@ -406,7 +406,7 @@ def test_evaluate_measures_each_part_of_a_caption(saved, capsys, monkeypatch):
 def test_a_model_whose_pictures_cannot_be_read_is_not_measured(tmp_path, solutions, tiny):
     config = replace(CONFIG, data="photographs")
     save_model(tmp_path / "m.safetensors", tiny, config)
-    with pytest.raises(CourseError, match="measured are models of scenes and pairs"):
+    with pytest.raises(CourseError, match="measured are models of scenes, pairs, large scenes"):
         PromptEvaluation(solutions, tmp_path / "m.safetensors", tmp_path / "e.json", count=10)
 
 

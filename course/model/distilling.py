@@ -96,10 +96,12 @@ class Distilling:
             raise CourseError(f"--steps must be at least 1, got {recipe.steps}")
         self.device = choose_device(device)
         self.first, self.config = load_model(model_file, impl)
-        if self.config.text is not None or self.config.calls or self.config.prediction != "v":
+        config = self.config
+        in_pixels = config.network_shape == config.image_shape
+        if config.text is not None or config.calls or config.prediction != "v" or not in_pixels:
             raise CourseError(
-                f"{model_file} cannot be distilled: it has to be a model that draws digits, "
-                "predicts v, and has not been distilled already"
+                f"{model_file} cannot be distilled: it has to be a model that draws digits in "
+                "pixels, predicts v, and has not been distilled already"
             )
         self.model_file = Path(model_file)
         self.train_set = load_images(data, train=True, download=True)

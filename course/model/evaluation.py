@@ -30,6 +30,7 @@ from course.files import require_writable, write_whole
 from course.model.data import NAMES, Images, load_images
 from course.model.digit_networks import extract, load_network, logits, quantise
 from course.model.exported import load_exported
+from course.model.forms import Form, Formed
 from course.model.held_out import BANDS, eps_mse_by_band
 from course.model.models import (
     Implementation,
@@ -430,7 +431,7 @@ class Measuring(ABC):
         for guidance in guidances:
             require_guidance(guidance)
         self._write()
-        self.report["held_out_eps_mse"] = self.eps_mse()
+        self.report["held_out_eps_mse"] = self.eps_mse(self.test_set)
         self._write()
         for guidance in dict.fromkeys(guidances):
             self.report["generated"].append(self.row(guidance))
@@ -439,14 +440,16 @@ class Measuring(ABC):
         self._write()
         return self.report
 
-    def eps_mse(self) -> dict:
+    def eps_mse(self, images: Images | Captioned) -> dict:
+        """The network's own error on these images."""
         device = device_of(self.model)
         alpha_bars = build_schedule(self.impl, self.config).alpha_bars.to(device)
         network = eps_network(self.impl, self.model, self.config, alpha_bars)
-        progress = None if self.quiet else "held-out error"
-        bands = eps_mse_by_band(network, alpha_bars, self.test_set, MSE_IMAGES, 0, progress)
-        images = min(MSE_IMAGES, len(self.test_set))
-        return {"mean": sum(bands) / len(bands), "bands": bands, "images": images}
+        progress = None if self.quiet else "the network's error"
+        count = min(MSE_IMAGES, len(images))
+        images = Formed(images, Form(self.impl, self.config, self.model))
+        bands = eps_mse_by_band(network, alpha_bars, images, MSE_IMAGES, 0, progress)
+        return {"mean": sum(bands) / len(bands), "bands": bands, "images": count}
 
     @abstractmethod
     def row(self, guidance: float) -> dict:

@@ -115,6 +115,11 @@ def export(model_file: Path, impl: Implementation) -> tuple[Path, float]:
     """
     _require("onnx", "onnxscript", "onnxruntime")
     model, config = load_model(model_file, impl)
+    if config.latent:
+        raise CourseError(
+            f"{model_file} works on latents, and its autoencoder makes the pictures; what can be "
+            "exported is a network that works on pixels or on patches"
+        )
     names = ["x", "t", "labels"] if config.text is None else ["x", "t", "tokens", "mask"]
     batch = torch.export.Dim("batch")  # may be of any size
     try:
@@ -151,7 +156,7 @@ def export(model_file: Path, impl: Implementation) -> tuple[Path, float]:
 
 def _example(config: ModelConfig) -> tuple[Tensor, ...]:
     """Inputs of the network, of which only the shapes and types matter."""
-    x, t = torch.zeros(2, *config.image_shape), torch.zeros(2, dtype=torch.int64)
+    x, t = torch.zeros(2, *config.network_shape), torch.zeros(2, dtype=torch.int64)
     if config.text is None:
         return x, t, torch.zeros_like(t)
     tokens = torch.zeros(2, config.text.length, dtype=torch.int64)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course.model.data import Images
+from course.model.forms import Formed
+from course.model.images import Images
 
 BANDS = 10  # of noise levels
 
@@ -14,7 +15,7 @@ BANDS = 10  # of noise levels
 def eps_mse(
     predict_eps: Callable[[Tensor, Tensor, Tensor], Tensor],
     alpha_bars: Tensor,
-    images: Images,
+    images: Images | Formed,
     num_images: int,
 ) -> float:
     """Mean squared error of eps over all noise levels: the mean of `eps_mse_by_band`."""
@@ -25,7 +26,7 @@ def eps_mse(
 def eps_mse_by_band(
     predict_eps: Callable[[Tensor, Tensor, Tensor], Tensor],
     alpha_bars: Tensor,
-    images: Images,
+    images: Images | Formed,
     num_images: int = 512,
     seed: int = 0,
     progress: str | None = None,
@@ -39,7 +40,7 @@ def eps_mse_by_band(
     Args:
         predict_eps: called as predict_eps(x_t, t, labels).
         alpha_bars: (T,), on the device of the network.
-        images: held-out images; the first `num_images` are used.
+        images: held-out images, as the network works on them; the first `num_images` are used.
 
     Returns:
         BANDS numbers, from the least noise to the most.

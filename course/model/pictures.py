@@ -1,6 +1,7 @@
 """Pictures that a run and a sample leave behind: grids, films and the progress of training."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from course.files import replacing, write_whole
+
+NAME_SHOWN = 24  # characters of a class's name beside its pictures
 
 
 def to_image(picture: Tensor, zoom: int = 1) -> Image.Image:
@@ -57,5 +60,23 @@ def save_progress(grids: list[Path], path: Path, title: str) -> None:
         if position < len(grids):
             axes.imshow(Image.open(grids[position]), cmap="gray", vmin=0, vmax=255)
             axes.set_title(grids[position].stem.replace("_", " "), fontsize=10)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png", bbox_inches="tight")
+
+
+def save_classes(rows: list[Tensor], names: Sequence[str], path: Path, title: str) -> None:
+    """Pictures, each (1 or 3, H, W) in [0, 1], one below the other, with a name beside each."""
+    _, height, width = rows[0].shape
+    panel = 6.4  # inches
+    figure = Figure(
+        figsize=(panel + 1.6, len(rows) * panel * height / width + 0.6), dpi=100, layout="tight"
+    )
+    figure.suptitle(title)
+    for axes, row, name in zip(figure.subplots(len(rows), squeeze=False).flat, rows, names):
+        axes.imshow(to_image(row), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        short = name if len(name) <= NAME_SHOWN else name[: NAME_SHOWN - 1] + "…"
+        axes.set_ylabel(short, rotation=0, ha="right", va="center", parse_math=False)
     with replacing(path) as unfinished:
         figure.savefig(unfinished, format="png", bbox_inches="tight")

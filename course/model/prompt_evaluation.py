@@ -35,6 +35,7 @@ from course.model.scenes import ALONE, PARTS, SIZES, Facts, Reader, make_scenes
 ATTRIBUTES = {  # what is measured
     "scenes": ("digit", "colour", "ground", "all"),
     "pairs": ("digit", "colour", "ground", "binding", "relation", "size", "place", "all"),
+    "large scenes": ("digit", "colour", "ground", "all"),
 }
 OF_TWO, OF_ONE = ("binding", "relation"), ("size", "place")  # and of how many digits, if not of all
 FACTORS = ("digit", "colour", "ground")  # of the product
@@ -43,7 +44,7 @@ Shares = dict[str, dict[str, Share]]  # of each part, "seen" or "held out", of e
 
 
 class PromptEvaluation(Measuring):
-    """A model of scenes or pairs, asked with captions and judged by what its pictures show."""
+    """A model of one of these sets, asked with captions and judged by what its pictures show."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class PromptEvaluation(Measuring):
         if self.kind not in SIZES:
             raise CourseError(
                 f"this model was trained on {self.config.data}, and what such pictures show cannot "
-                f"be read; measured are models of {' and '.join(SIZES)}"
+                f"be read; measured are models of {', '.join(SIZES)}"
             )
         if data == "auto":
             data = data_at_hand(digits)

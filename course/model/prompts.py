@@ -16,7 +16,7 @@ from torch import Tensor
 from course import CourseError
 from course.model.data import Images
 from course.model.models import Implementation, ModelConfig, TextConfig
-from course.model.scenes import LENGTHS, SIZES, VOCABULARIES, make_scenes
+from course.model.scenes import LENGTHS, SIZES, VOCABULARIES, make_scenes, require_kind
 
 MAX_STRENGTH = 100.0  # of a word; a caption has a handful of words, so one such drowns the others
 
@@ -63,13 +63,12 @@ def text_of(impl: Implementation, captions: list[str], text: TextConfig) -> Text
 
 
 def for_scenes(config: ModelConfig, kind: str) -> ModelConfig:
-    """A network's configuration with what has to be known to draw scenes or pairs.
+    """A network's configuration with what has to be known to draw such pictures.
 
     Raises:
         CourseError: if there is no such kind.
     """
-    if kind not in SIZES:
-        raise CourseError(f"there is no set {kind!r}; there are {' and '.join(SIZES)}")
+    require_kind(kind)
     text = replace(config.text or TextConfig(), words=VOCABULARIES[kind], length=LENGTHS[kind])
     return replace(config, text=text, image_channels=3, image_size=SIZES[kind])
 
@@ -83,7 +82,7 @@ def load_scenes(
     seed: int,
     part: str = "seen",
 ) -> Captioned:
-    """So many scenes or pairs, painted with these digits; the same seed gives the same ones."""
+    """So many such pictures, painted with these digits; the same seed gives the same ones."""
     scenes = make_scenes(kind, images, count, torch.Generator().manual_seed(seed), part)
     return with_captions(impl, text, scenes.pixels, scenes.captions, scenes.name)
 

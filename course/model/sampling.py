@@ -1,6 +1,5 @@
 """Draw images with a model: the chapters' samplers, wired together."""
 
-import functools
 import itertools
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from tqdm.auto import tqdm
 
 from course import CourseError
 from course.model import SAMPLERS
+from course.model.forms import Form
 from course.model.models import Implementation, ModelConfig, build_schedule, device_of
 from course.model.prompts import prompted
 
@@ -81,8 +81,47 @@ def velocity_network(
     return velocity
 
 
+def within(
+    predict_x0: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], bound: float
+) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """A `predict_x0` for steps that are taken with everything divided by `bound`.
+
+    The chapters' steps clip x_0 to [-1, 1], where pixels lie. Latents lie farther from 0. But a
+    step is linear in x_t, x_0 and the noise. So it may be taken with all three divided by a number,
+    its result multiplied by it, and what is clipped is what lies beyond that number.
+    """
+
+    def predict(x_t: Tensor, t: Tensor, eps: Tensor, alpha_bars: Tensor) -> Tensor:
+        return predict_x0(bound * x_t, t, eps, alpha_bars) / bound
+
+    return predict
+
+
+def reverse_walk(impl: Implementation, bound: float = 1.0) -> Callable[..., Tensor]:
+    """Chapter 06's step, to be called as (x_t, t, eps, noise, schedule).
+
+    Args:
+        bound: how far from 0 the numbers of a finished image may lie.
+    """
+    ch02, ch06 = impl.chapter("ch02_forward_process"), impl.chapter("ch06_guided_sampling")
+    predict_x0 = within(ch02.predict_x0, bound)
+
+    def step(x_t, t, eps, noise, schedule):
+        return bound * ch06.p_sample(
+            x_t / bound, t, eps, noise / bound, schedule,
+            predict_x0=predict_x0, q_posterior=ch02.q_posterior,
+        )  # fmt: skip
+
+    return step
+
+
 def fast_walk(
-    impl: Implementation, sampler: str, alpha_bars: Tensor, timesteps: Tensor, eta: float = 0.0
+    impl: Implementation,
+    sampler: str,
+    alpha_bars: Tensor,
+    timesteps: Tensor,
+    eta: float = 0.0,
+    bound: float = 1.0,
 ) -> Callable:
     """Chapter 07's walk with one of its steps, to be called as (predict_eps, x_T, generator, film).
 
@@ -91,15 +130,19 @@ def fast_walk(
         alpha_bars: the full schedule, shape (T,), on the device of the images.
         timesteps: the grid.
         eta: how much noise DDIM adds; 0 draws none.
+        bound: how far from 0 the numbers of a finished image may lie.
     """
     ch07 = impl.chapter("ch07_fast_sampling")
-    predict_x0 = impl.chapter("ch02_forward_process").predict_x0
+    predict_x0 = within(impl.chapter("ch02_forward_process").predict_x0, bound)
 
     def ddim(x, t, t_next, eps, noise, memory):
-        return ch07.ddim_step(x, t, t_next, eps, noise, alpha_bars, predict_x0, eta), None
+        noise = None if noise is None else noise / bound
+        x = ch07.ddim_step(x / bound, t, t_next, eps, noise, alpha_bars, predict_x0, eta)
+        return bound * x, None
 
     def second_order(x, t, t_next, eps, noise, memory):
-        return ch07.dpm_2m_step(x, t, t_next, eps, alpha_bars, predict_x0, memory)
+        x, memory = ch07.dpm_2m_step(x / bound, t, t_next, eps, alpha_bars, predict_x0, memory)
+        return bound * x, memory
 
     step = ddim if sampler == "ddim" else second_order
 
@@ -191,7 +234,8 @@ def labelled(
     """
     for label in labels:
         if label is not None and not 0 <= label < config.num_classes:
-            raise CourseError(f"digits run from 0 to {config.num_classes - 1}, got {label}")
+            what = "classes" if config.classes else "digits"
+            raise CourseError(f"{what} run from 0 to {config.num_classes - 1}, got {label}")
     null = config.null_label
     wanted = torch.tensor([null if label is None else label for label in labels], device=device)
 
@@ -237,6 +281,7 @@ def draw(
 
     Returns:
         (images, film): (N, *config.image_shape) in about [-1, 1], and the frames, of that shape.
+        Of latents a frame is what the decoder makes of them, noise and all.
 
     Raises:
         CourseError: if a label or a prompt, the number of steps, guidance or eta is out of range,
@@ -259,7 +304,7 @@ def draw(
         raise CourseError(f"steps must be between 2 and {config.num_steps}, got {num_steps}")
     device = device_of(model)
     ch02, ch06 = impl.chapter("ch02_forward_process"), impl.chapter("ch06_guided_sampling")
-    full = build_schedule(impl, config)
+    full, form = build_schedule(impl, config), Form(impl, config, model)
     alpha_bars = full.alpha_bars.to(device)
     network, guided = eps_network(impl, model, config, alpha_bars), ch06.guided_eps
     if sampler.startswith("flow"):
@@ -271,16 +316,14 @@ def draw(
     if sampler == "ancestral":
         betas, timesteps = ch06.respace(full.betas, num_steps)
         schedule = ch02.make_schedule(betas).to(device)
-        reverse_step = functools.partial(
-            ch06.p_sample, predict_x0=ch02.predict_x0, q_posterior=ch02.q_posterior
-        )
+        reverse_step = reverse_walk(impl, config.bound)
         timesteps = timesteps.to(device)
     elif sampler in ("ddim", "2m"):
         if config.calls:
             timesteps = few_steps_grid(impl, full.alpha_bars, config.calls)
         else:
             timesteps = impl.chapter("ch07_fast_sampling").time_grid(full.alpha_bars, num_steps)
-        walk = fast_walk(impl, sampler, alpha_bars, timesteps, eta)
+        walk = fast_walk(impl, sampler, alpha_bars, timesteps, eta, config.bound)
     else:
         walk = flow_walk(impl, sampler, num_steps)
 
@@ -301,7 +344,7 @@ def draw(
             return told(x, t, part)
 
         count = len(asked[part])
-        x_T = torch.randn(count, *config.image_shape, generator=generator, device=device)
+        x_T = torch.randn(count, *config.network_shape, generator=generator, device=device)
         if sampler == "ancestral":
             x0, film = ch06.ancestral_sample(
                 # The walk counts its own steps; the network knows those of the full schedule.
@@ -317,7 +360,7 @@ def draw(
             x0, film = walk(predict, x_T, generator, film_steps)
         else:
             x0, film = walk(predict, x_T, [num_steps - 1 - place for place in places])
-        finished.append(x0.cpu())
-        films.append([frame.cpu() for frame in film])
+        finished.append(form.pictures(x0).cpu())
+        films.append([form.pictures(frame).cpu() for frame in film])
     bar.close()
     return torch.cat(finished), [torch.cat(frames) for frames in zip(*films)]

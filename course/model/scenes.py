@@ -1,11 +1,12 @@
-"""The sets `scenes` and `pairs`: coloured digits with captions, and a reader of such pictures.
+"""The sets `scenes`, `pairs` and `large scenes`: coloured digits with captions, and their reader.
 
 A scene is a real MNIST digit in one colour on a ground of another: "a red seven on blue". The set
 `pairs` has larger pictures, most of them with two digits in a relation: "a red three left of a blue
 seven on white". The others have one digit, of one of two sizes, at one of five places: "a small red
-seven on grey at the top left". Digits, colours, sizes and places are drawn with a generator; a
-picture is painted when it is asked for. Some combinations are kept from training, so that a network
-can be asked for what it has not seen.
+seven on grey at the top left". A large scene has a scene's caption and more than twice its pixels a
+side. Digits, colours, sizes and places are drawn with a generator; a picture is painted
+when it is asked for. Some combinations are kept from training, so that a network can be asked for
+what it has not seen.
 """
 
 from dataclasses import dataclass
@@ -37,11 +38,15 @@ VOCABULARIES = {
     "scenes": SCENE_WORDS,
     "pairs": (*SCENE_WORDS, "left", "right", "of", "above", "below", "grey", "small",
               "at", "the", "top", "bottom"),
+    "large scenes": SCENE_WORDS,
 }  # fmt: skip
 NOTHING = -1  # in place of the second digit and colour where there is one digit
 
-SIZES = {"scenes": 28, "pairs": 40}  # pixels
-LENGTHS = {"scenes": 6, "pairs": 11}  # words of the longest caption, and a first token
+SIZES = {"scenes": 28, "pairs": 40, "large scenes": 64}  # pixels
+# Pixels a side that become of one of a digit's. What is enlarged has no finer detail than before.
+ENLARGED = {"scenes": 1, "pairs": 1, "large scenes": 2}
+# Words of the longest caption, and a first token.
+LENGTHS = {"scenes": 6, "pairs": 11, "large scenes": 6}
 PARTS = ("seen", "held out")
 # While training, digit d is never seen in colour d mod 6. And the digit d is never left of or
 # above the digit d + 3; the other way round it is.
@@ -53,6 +58,7 @@ SHARE_ALONE = 0.3  # of the set `pairs`
 # is, only both together, and a network does not begin to learn it.
 SHARE_TURNED = 0.2
 JITTER = 3  # pixels, of each digit of a pair, across the direction in which the two stand
+DRIFT = 4  # pixels, of the digit of a large scene, down and across: all of it stays in the picture
 ASIDE = 9  # pixels between the middle and a place in a corner, down and across
 FULL, SHRUNK = 28, 20  # pixels: a digit's image, and what becomes of it if it is small
 
@@ -128,9 +134,9 @@ def in_order(pairs: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Scenes:
-    """A set of scenes or pairs: what each shows, with which digit images, and where they are."""
+    """A set of such pictures: what each shows, with which digit images, and where they are."""
 
-    kind: str  # "scenes" or "pairs"
+    kind: str  # one of SIZES
     images: Images  # the digits to paint with
     index: Tensor  # (N, 2), int64, the digits' places among the images, or NOTHING
     centre: Tensor  # (N, 2, 2), int64, row and column of the digits' centres
@@ -148,7 +154,7 @@ class Scenes:
         """The pictures, (B, 3, H, W), uint8."""
         palette = palette_of(GROUNDS, 0, 255)  # begins with the digits' colours
         picture = palette[self.facts.ground[index]][:, :, None, None]  # (B, 3, 1, 1)
-        for which in range(2):
+        for which in range(2 if self.kind == "pairs" else 1):
             colour = palette[self.facts.colour[index][:, which]][:, :, None, None]
             ink = self.ink(index, which)  # (B, 1, H, W)
             picture = picture + ink * (colour - picture)
@@ -156,15 +162,17 @@ class Scenes:
 
     def ink(self, index: Tensor | slice, which: int) -> Tensor:
         """How much one of the two digits covers of each pixel, (B, 1, H, W), 0 to 1."""
-        side, margin = SIZES[self.kind], FULL // 2  # half a digit image may stand out
+        side, full = SIZES[self.kind], FULL * ENLARGED[self.kind]
+        margin = full // 2  # half a digit image may stand out
         chosen, centre = self.index[index][:, which], self.centre[index][:, which]
         small = self.facts.size[index] == SMALL
         digits = self.images.pixels[chosen.clamp(min=0)].float() / 255  # (B, 1, 28, 28)
         digits[small] = shrink(digits[small])
+        digits = magnify(digits, full)
         ink = torch.zeros(len(chosen), 1, side + 2 * margin, side + 2 * margin)
         for plane, digit, image, (row, column) in zip(ink, digits, chosen, centre.tolist()):
             if image != NOTHING:
-                plane[:, row : row + FULL, column : column + FULL] = digit
+                plane[:, row : row + full, column : column + full] = digit
         return ink[:, :, margin:-margin, margin:-margin]
 
 
@@ -178,6 +186,13 @@ def enlarge(digits: Tensor) -> Tensor:
     """What `shrink` made small, as large as before: (B, 1, 28, 28) -> the same."""
     rim = (FULL - SHRUNK) // 2
     return nn.functional.interpolate(digits[:, :, rim:-rim, rim:-rim], FULL, mode="bilinear")
+
+
+def magnify(digits: Tensor, side: int) -> Tensor:
+    """Digits on images `side` pixels high and wide: (B, 1, 28, 28) -> (B, 1, side, side)."""
+    if side == FULL:
+        return digits
+    return nn.functional.interpolate(digits, side, mode="bicubic").clamp(0, 1)
 
 
 def palette_of(colours: dict[str, tuple[int, int, int]], low: float, high: float) -> Tensor:
@@ -199,10 +214,10 @@ def is_held_out(facts: Facts) -> Tensor:
 def make_scenes(
     kind: str, images: Images, count: int, generator: torch.Generator, part: str = "seen"
 ) -> Scenes:
-    """Draw scenes or pairs; all that the part allows are equally likely.
+    """Draw such pictures; all that the part allows are equally likely.
 
     Args:
-        kind: "scenes" or "pairs".
+        kind: one of SIZES.
         images: the digits to paint with.
         count: how many.
         generator: the source of randomness.
@@ -211,8 +226,7 @@ def make_scenes(
     Raises:
         CourseError: if there is no such kind or part.
     """
-    if kind not in SIZES:
-        raise CourseError(f"there is no set {kind!r}; there are {' and '.join(SIZES)}")
+    require_kind(kind)
     if part not in PARTS:
         raise CourseError(f"{kind} are {' or '.join(PARTS)}, not {part!r}")
     facts = _draw_facts(kind, count, generator)
@@ -227,7 +241,19 @@ def make_scenes(
         index[places] = there[torch.randint(len(there), (int(places.sum()),), generator=generator)]
     turned = torch.rand(count, generator=generator) < SHARE_TURNED
     centre = _centres(facts, SIZES[kind], generator)
+    if kind == "large scenes":
+        centre += torch.randint(-DRIFT, DRIFT + 1, (count, 1, 2), generator=generator)
     return Scenes(kind, images, index, centre, facts, facts.captions(turned))
+
+
+def require_kind(kind: str) -> None:
+    """Refuse a set that there is not.
+
+    Raises:
+        CourseError: if `kind` is none of SIZES.
+    """
+    if kind not in SIZES:
+        raise CourseError(f"there is no set {kind!r}; there are {', '.join(SIZES)}")
 
 
 def _draw_facts(kind: str, count: int, generator: torch.Generator) -> Facts:
@@ -241,7 +267,7 @@ def _draw_facts(kind: str, count: int, generator: torch.Generator) -> Facts:
         torch.randint(BESIDE, STACKED + 1, (count,), generator=generator),
     )
     size, place = torch.full_like(layout, LARGE), torch.full_like(layout, MIDDLE)
-    if kind == "scenes":
+    if kind != "pairs":
         layout[:] = ALONE
     else:
         alone = layout == ALONE
@@ -284,7 +310,8 @@ class Reader:
     The ground is the colour at the rim. The digits' colours are the two that most other pixels
     have. Every pixel is then taken for a mixture of ground and digits, which gives the ink of each
     digit. Its centre of mass says where it is, its longer side how large, and the judge which digit
-    it is.
+    it is. Of a large scene it reads the means of 2 x 2 pixels, in which digits are as large as the
+    judge knows them.
     """
 
     def __init__(self, judge: nn.Module | None = None):
@@ -295,7 +322,10 @@ class Reader:
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Facts:
         """Pictures (N, 3, H, W), in [-1, 1] -> what they show."""
-        pixels = quantise(pictures.float().cpu()).flatten(2).transpose(1, 2)  # (N, P, 3)
+        pictures = quantise(pictures.float().cpu())
+        if pictures.shape[2] == SIZES["large scenes"]:
+            pictures = nn.functional.avg_pool2d(pictures, ENLARGED["large scenes"])
+        pixels = pictures.flatten(2).transpose(1, 2)  # (N, P, 3)
         size = pictures.shape[2:]
         rim_rgb = pixels[:, rim(size)].median(dim=1).values  # (N, 3)
         ground = torch.cdist(rim_rgb, self.grounds).argmin(dim=1)  # (N,)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,10 +18,23 @@ from tqdm.auto import tqdm
 from course import CourseError
 from course.files import locked, replacing, write_whole
 from course.model import PRESET_NAMES
-from course.model.data import Images, load_images
+from course.model.autoencoding import (
+    Autoencoding,
+    encoded,
+    fetch_autoencoder,
+    keep_autoencoder,
+    measured,
+    reconstruction_mse,
+    train_autoencoder,
+)
+from course.model.data import kind_of, load_images
+from course.model.forms import Form, Formed, Stored
 from course.model.held_out import eps_mse
+from course.model.images import Images, captions_of, fingerprint
 from course.model.models import (
     Implementation,
+    InLatents,
+    LatentConfig,
     ModelConfig,
     TextConfig,
     build_model,
@@ -28,13 +42,20 @@ from course.model.models import (
     choose_device,
     save_model,
 )
-from course.model.pictures import save_picture, save_progress
-from course.model.prompts import Captioned, for_scenes, load_scenes
+from course.model.own_pictures import PREFIX
+from course.model.photographs import PHOTOGRAPHS
+from course.model.pictures import save_classes, save_picture, save_progress
+from course.model.prompts import Captioned, for_scenes, load_scenes, text_of, with_captions
 from course.model.sampling import draw, eps_network
+from course.model.scenes import SIZES
 
 NUM_SAMPLES = 40  # in the grid of an epoch
 FILM_FRAMES = 10
 MSE_IMAGES = 64  # held-out images, each at ten noise levels; `course evaluate` takes more
+COLUMNS = 10  # at most, in a grid
+OF_A_CLASS = 8  # samples at the end of a run, of each of the first CLASSES_SHOWN classes
+CLASSES_SHOWN = 20
+TIMED = 20  # steps, from which the length of a run is estimated
 
 
 @dataclass(frozen=True)
@@ -55,9 +76,11 @@ class Preset:
     sample_steps: int = 100  # of the sample grids
     seed: int = 0
     spread: str = "uniform"  # of a flow's times: "uniform" or "logit_normal"
-    pictures: str = "digits"  # or, with captions, "scenes" or "pairs" of them
+    pictures: str = "digits"  # or, with captions, a set of scenes.py; or PHOTOGRAPHS
     num_scenes: int = 60_000  # how many of these are made, to be gone through again and again
     precision: str = "float32"  # of the network's products in training, or "bfloat16"
+    flip: bool = False  # mirror half of the images, each time they are seen
+    autoencoder: Autoencoding | None = None  # how it is trained, if the network works on latents
 
 
 PRESETS = {
@@ -125,12 +148,128 @@ PRESETS["pairs"] = replace(
     images_per_epoch=32_000,
     pictures="pairs",
 )
+# What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them
+# for the network to work on. Their steps take the same time, about 20 minutes on two cores; of the
+# latents' share the autoencoder takes a third. In pixels there is a level more, so that the lowest
+# has 8 x 8 pixels, as with patches.
+PRESETS["large-pixels"] = replace(
+    PRESETS["prompts"],
+    model=replace(PRESETS["prompts"].model, channel_mults=(1, 2, 4, 4)),
+    epochs=4,
+    images_per_epoch=312 * 32,
+    pictures="large scenes",
+)
+# 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and the noise in
+# what does not fit stays in the picture.
+PRESETS["large-patches"] = replace(
+    PRESETS["large-pixels"],
+    model=replace(PRESETS["prompts"].model, patch=2),
+    images_per_epoch=900 * 32,
+)
+PRESETS["large-latent"] = replace(
+    PRESETS["large-pixels"],
+    model=replace(PRESETS["prompts"].model, latent=LatentConfig()),
+    images_per_epoch=1950 * 32,
+    autoencoder=Autoencoding(steps=800),
+)
+# Photographs, by class: wider, because there is more to see. Steps for two cores, in about 20
+# minutes for a folder and in about an hour for the others.
+PRESETS["folder"] = Preset(
+    ModelConfig(base_channels=32, channel_mults=(1, 2, 2), image_size=32, prediction="v"),
+    epochs=5,
+    batch_size=32,
+    images_per_epoch=25_600,
+    lr=1e-3,
+    warmup=100,
+    lr_decay=True,
+    sample_steps=50,
+    pictures="folder",
+)
+PRESETS["cifar10"] = replace(
+    PRESETS["folder"],
+    model=replace(PRESETS["folder"].model, attention_levels=(1, 2)),
+    epochs=7,
+    images_per_epoch=50_000,
+    pictures="cifar10",
+    flip=True,
+)
+# In patches of 2 x 2 pixels, a picture of 64 costs what one of 32 does.
+PRESETS["celeba"] = replace(
+    PRESETS["cifar10"],
+    model=replace(PRESETS["cifar10"].model, image_size=64, patch=2),
+    pictures="celeba",
+)
+PRESETS["celeba-prompts"] = replace(
+    PRESETS["celeba"],
+    model=replace(PRESETS["celeba"].model, attention_levels=(), text=TextConfig()),
+)
 
 
 def get_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise CourseError(f"there is no preset {name!r}; choose one of {', '.join(PRESET_NAMES)}")
     return PRESETS[name]
+
+
+# Pixels, to which pictures of one's own may be brought. In patches of 4 x 4, as 128 would need, a
+# pixel has 48 numbers, too many for the network's 32 channels.
+FOLDER_SIZES = (32, 64)
+
+
+def with_size(preset: Preset, size: int) -> Preset:
+    """A preset for pictures of one's own with so many pixels a side, in patches if they are many.
+
+    Raises:
+        CourseError: if the preset's pictures have a size of their own.
+    """
+    if preset.pictures != "folder":
+        raise CourseError("--size is for a folder of your own pictures; others have their own size")
+    patch = size // preset.model.image_size
+    return replace(preset, model=replace(preset.model, image_size=size, patch=patch))
+
+
+LEARNS_FROM = {  # what a preset's `pictures` may be, beside scenes, which are made of digits
+    "digits": "digits",
+    "cifar10": "CIFAR-10",
+    "celeba": "CelebA",
+    "folder": "a folder of pictures",
+}
+
+
+def set_for(preset: Preset, data: str) -> str:
+    """The name of the set that a preset learns from, where --data says `data`.
+
+    Raises:
+        CourseError: if the preset learns from another kind of set.
+    """
+    wanted = preset.pictures if preset.pictures in LEARNS_FROM else "digits"
+    kind = wanted if data == "auto" else kind_of(data)
+    if kind != wanted:
+        right = "laptop, or another preset of digits" if kind == "digits" else kind
+        raise CourseError(
+            f"--data {data} and this preset, which learns from {LEARNS_FROM[wanted]}, do not go "
+            f"together. For {data} take --preset {right}; or leave the preset and choose other data"
+        )
+    if data == "auto" and wanted == "folder":
+        raise CourseError(
+            "this preset learns from your own pictures: say which, --data folder:PATH"
+        )
+    return wanted if data == "auto" and wanted != "digits" else data
+
+
+def for_photographs(impl: Implementation, model: ModelConfig, images: Images) -> ModelConfig:
+    """A network's configuration with what has to be known to draw such images.
+
+    Raises:
+        CourseError: if the network is told captions, and these have no word.
+    """
+    model = replace(model, image_channels=images.pixels.shape[1], image_size=images.pixels.shape[2])
+    if model.text is None:
+        return replace(model, num_classes=len(images.classes), classes=images.classes)
+    text = text_of(impl, captions_of(images), model.text)
+    if not text.words:
+        raise CourseError(f"no caption of {images.name} has a word, in letters from a to z")
+    return replace(model, text=text)
 
 
 @dataclass(frozen=True)
@@ -192,6 +331,8 @@ def _flat(config: dict) -> dict:
         "spread": Preset.spread,
         "pictures": "digits",
         "num_scenes": Preset.num_scenes,
+        "autoencoder": None,
+        "flip": Preset.flip,
     }
     rest = {key: config[key] for key in config if key != "model"}
     return {**older, **config.get("model", {}), **rest}
@@ -233,10 +374,12 @@ class Run:
 
     DIR/config.json            preset, data and implementation, exactly
     DIR/metrics.json           every step's loss; every epoch's held-out loss and seconds
-    DIR/models/                last.pt to go on from, epoch_N.pt, model.safetensors at the end
+    DIR/models/                last.pt to go on from, epoch_N.pt, model.safetensors at the end;
+                               autoencoder.safetensors of a network that works on latents
     DIR/generated_samples/     a grid of samples for each epoch
     DIR/denoising_steps/       the reverse process, frame by frame
     DIR/progress.png           the epochs side by side
+    DIR/samples_by_class.png   of photographs, at the end: a row for each class
     DIR/lock                   held while a process trains here
     """
 
@@ -260,11 +403,10 @@ class Run:
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         self.main = self.processes.rank == 0
         self.quiet = quiet or not self.main
-        model = preset.model
-        self.captions = preset.pictures != "digits"
-        if self.captions:
-            model = for_scenes(model, preset.pictures)
-        self.train_set, self.test_set = self._load_data(data, preset, model)
+        self.of_photographs = preset.pictures in (*PHOTOGRAPHS, "folder")
+        self.found: dict[str, str] = {}  # of pictures that may change from one day to the next
+        self.train_set, self.test_set, model = self._load_data(set_for(preset, data), preset)
+        self.captions = model.text is not None
         self.preset = replace(preset, model=replace(model, data=self.train_set.name))
         self._check_sizes()
 
@@ -276,6 +418,10 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(self.preset.seed)
             self.model = build_model(impl, self.config).to(self.device)
+        self.autoencoder: nn.Module | None = None
+        if isinstance(self.model, InLatents):
+            self.model, self.autoencoder = self.model.network, self.model.autoencoder
+        self.stored: Stored | None = None  # the latents of the training part
         self.ema = self.ch05.EMA(self.model, self.preset.ema_decay)
         self.parallel = self.model  # what is trained
         if self.preset.precision == "bfloat16":
@@ -289,21 +435,44 @@ class Run:
         self.metrics: dict[str, list] = {"losses": [], "epochs": []}
 
     def _load_data(
-        self, name: str, preset: Preset, model: ModelConfig
-    ) -> tuple[Images, Images] | tuple[Captioned, Captioned]:
-        if self.main:
-            load_images(name, train=True, download=True)  # one process fetches, the others wait
+        self, name: str, preset: Preset
+    ) -> tuple[Images | Captioned, Images | Captioned, ModelConfig]:
+        """Both parts of the set, and the configuration of a network for it."""
+        model, size = preset.model, preset.model.image_size
+        if self.main:  # one process fetches, the others wait
+            load_images(name, train=True, download=True, size=size)
         if self.processes.count > 1:
             dist.barrier()
-        train, test = load_images(name, train=True), load_images(name, train=False)
-        if self.captions:
-            kind, counts = preset.pictures, (preset.num_scenes, max(MSE_IMAGES, NUM_SAMPLES))
+        images = [load_images(name, train=train, size=size) for train in (True, False)]
+        if preset.flip and not images[0].may_flip:
+            raise CourseError(f"a mirrored digit is none: {images[0].name} is not to be flipped")
+        if preset.flip and model.latent:
+            raise CourseError("latents are made once, of pictures as they are: leave --flip out")
+        if self.of_photographs:
+            model = for_photographs(self.impl, model, images[0])
+            train, test = images
+            if model.text is not None:
+                train, test = (self._with_captions(model, part) for part in images)
+            if preset.pictures == "folder":
+                folder = os.path.abspath(os.path.expanduser(name.removeprefix(PREFIX)))
+                self.found = {"folder": folder, "fingerprint": fingerprint(*images)}
+        elif preset.pictures in SIZES:
+            model = for_scenes(model, preset.pictures)
+            counts = preset.num_scenes, max(MSE_IMAGES, NUM_SAMPLES)
             train, test = (
-                load_scenes(self.impl, model.text, kind, images, count, preset.seed)
-                for images, count in zip((train, test), counts)
+                load_scenes(self.impl, model.text, preset.pictures, part, count, preset.seed)
+                for part, count in zip(images, counts)
             )
+        else:
+            train, test = images
         self.say(f"data: {train.name}, {len(train):,} images")
-        return train, test
+        for note in images[0].notes:
+            self.say(f"  {note}")
+        return train, test, model
+
+    def _with_captions(self, model: ModelConfig, images: Images) -> Captioned:
+        pictures = images.pixels.__getitem__
+        return with_captions(self.impl, model.text, pictures, captions_of(images), images.name)
 
     def _check_sizes(self) -> None:
         if self.preset.batch_size % self.processes.count:
@@ -331,15 +500,41 @@ class Run:
 
         A set that has fewer images than the epoch is gone through again, each time in a new order.
         """
-        order = torch.Generator().manual_seed(1_000_003 * (self.preset.seed + 1) + epoch)
+        seed = 1_000_003 * (self.preset.seed + 1) + epoch
+        order = torch.Generator().manual_seed(seed)
         wanted, there = self.steps_per_epoch * self.preset.batch_size, len(self.train_set)
         passes = [torch.randperm(there, generator=order) for _ in range(0, wanted, there)]
-        for index in torch.cat(passes)[:wanted].split(self.preset.batch_size)[skip:]:
-            yield self.train_set.batch(index)
+        parts = torch.cat(passes)[:wanted].split(self.preset.batch_size)
+        for number, index in enumerate(parts[skip:], start=skip):
+            x, asked = (self.stored or self.train_set).batch(index)
+            if self.preset.flip:
+                x = self._flipped(x, asked, torch.Generator().manual_seed(seed + 7919 * number))
+            yield x, asked
+
+    def _flipped(self, x: Tensor, asked: Tensor, coins: torch.Generator) -> Tensor:
+        """Half of the images mirrored, whatever their label or caption."""
+        labels = torch.zeros(len(x), dtype=torch.int64) if self.captions else asked
+        may_flip = torch.ones(self.config.num_classes, dtype=torch.bool)
+        return self.impl.chapter("ch10_colour_and_size").flip_some(x, labels, may_flip, coins)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The averaged network; if it works on latents, in one with its autoencoder."""
+        if self.autoencoder is None:
+            return self.ema.model
+        return InLatents(self.ema.model, self.autoencoder)
+
+    @property
+    def form(self) -> Form:
+        """What the network works on."""
+        return Form(self.impl, self.config, self.averaged)
 
     def steps(self, batches: Iterable[tuple[Tensor, Tensor]], first_step: int) -> Iterator[float]:
         """The training loop of chapter 05, or a flow's, over these batches, wired to this run."""
         preset, ch05 = self.preset, self.ch05
+        if self.stored is None:
+            form = self.form
+            batches = ((form.of(x), asked) for x, asked in batches)
         rank, count = self.processes.rank, self.processes.count
 
         def drop_labels(labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -398,7 +593,12 @@ class Run:
 
     def _train(self) -> None:
         done = self._begin()
+        if self.autoencoder is not None:
+            self._make_latents(needed=done < self.num_steps)
         per_epoch, losses = self.steps_per_epoch, self.metrics["losses"]
+        if self.main:
+            self.say(self.price())
+        ends = [time.monotonic()]  # of the first steps
         bar = tqdm(
             total=self.num_steps, initial=done, desc="training", unit="step", disable=self.quiet
         )
@@ -410,6 +610,10 @@ class Run:
                     losses.append(self.processes.mean(loss, self.device))
                     done += 1
                     bar.update()
+                    if len(ends) <= TIMED:
+                        ends.append(time.monotonic())
+                        if len(ends) > TIMED:
+                            self.say(self.duration(ends, self.num_steps - done))
                     recent = losses[-50:]
                     bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
                     # The end of an epoch saves by itself, once the epoch's samples are drawn.
@@ -418,10 +622,33 @@ class Run:
                 self._end_of_epoch(epoch, time.monotonic() - started)
         self._finish()
 
+    def price(self) -> str:
+        """How many steps a run takes, and how much room on the disk."""
+        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        # A checkpoint holds the network, its average and the optimiser's two averages of gradients.
+        room = 4 * weights * (4 * (self.preset.epochs + 1) + 1)
+        free = shutil.disk_usage(self.folder).free
+        little = f"; only {free / 1e6:,.0f} MB are free" if free < room else ""
+        return (
+            f"cost: {self.num_steps:,} steps of {self.preset.batch_size} images, {weights:,} "
+            f"weights, and {-(-room // 10**6):,} MB in {self.folder}{little}"
+        )
+
+    def duration(self, ends: list[float], left: int) -> str:
+        """How long the rest of a run takes, from when its first steps ended."""
+        a_step = sorted(after - before for before, after in zip(ends, ends[1:]))[TIMED // 2]
+        minutes = round(a_step * left / 60)
+        return (
+            f"cost: {a_step:.2f} s for a step, by the first {TIMED} on this machine, so "
+            f"{f'about {minutes:,} minutes' if minutes > 1 else 'a minute or less'} for the "
+            f"{left:,} that are left; the samples after each epoch come on top"
+        )
+
     def _begin(self) -> int:
         """Write or compare the configuration; the number of steps that are already done."""
         config_file, last = self.folder / "config.json", self.folder / "models" / "last.pt"
         config = {**asdict(self.preset), "implementation": self.impl.folder.name}
+        config |= self.found
         if self.yours:
             config["yours"] = self.yours
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
@@ -432,7 +659,17 @@ class Run:
                 "Delete it to go on with this command's settings",
             )
             there, here = _flat(found), _flat(config)
-            different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+            different = [
+                key
+                for key in {**there, **here}
+                if there.get(key) != here.get(key) and key != "folder"  # it may have been moved
+            ]
+            if "fingerprint" in different and there["data"] == here["data"]:
+                raise CourseError(
+                    f"the pictures in {self.found['folder']} are not those that {self.folder} "
+                    "began with: some came, went or were changed. Put them back as they were to "
+                    "go on with it, or choose another --name to begin anew"
+                )
             # Where the learning rate does not fall, nothing before an epoch depends on how many
             # come after it: a longer run goes on with a shorter one.
             longer = different == ["epochs"] and self.preset.epochs > found["epochs"]
@@ -467,6 +704,56 @@ class Run:
         self.metrics["epochs"] = self.metrics["epochs"][: done // self.steps_per_epoch]
         self.say(f"going on after step {done} of {self.num_steps}")
         return done
+
+    def _make_latents(self, needed: bool) -> None:
+        """Train the autoencoder, or take the one that is kept; encode what is trained on.
+
+        Args:
+            needed: are the latents of the training part needed?
+        """
+        path, latent = self.folder / "models" / "autoencoder.safetensors", self.config.latent
+        unscaled = None
+        if self.main and not path.is_file():
+            unscaled = self._train_autoencoder(path)
+        if self.processes.count > 1:
+            dist.barrier()
+        latent = fetch_autoencoder(path, self.autoencoder, latent)
+        self.autoencoder.eval().requires_grad_(False)
+        self.config = replace(self.config, latent=latent)
+        if needed:
+            if unscaled is not None:
+                self.stored = replace(unscaled, x=unscaled.x * latent.scale)
+            else:
+                self.stored = encoded(self.form.of, self.train_set, self.quiet)
+
+    def _train_autoencoder(self, path: Path) -> Stored:
+        """Train and keep the autoencoder; the latents of the training part, not yet scaled."""
+        started, checkpoint = time.monotonic(), path.with_name("autoencoder.pt")
+        autoencoder = train_autoencoder(
+            self.impl,
+            self.autoencoder,
+            self.train_set,
+            self.preset.autoencoder,
+            self.preset.seed,
+            checkpoint,
+            self.save_every,
+            self.quiet,
+        )
+        self.autoencoder.load_state_dict(autoencoder.state_dict())
+        unscaled = encoded(self.form.of, self.train_set, self.quiet)
+        latent = measured(self.impl, self.config.latent, unscaled.x)
+        record = {
+            "seconds": round(time.monotonic() - started, 1),
+            "held_out_mse": reconstruction_mse(autoencoder, self.test_set),
+        }
+        keep_autoencoder(path, autoencoder, latent, record)
+        checkpoint.unlink(missing_ok=True)
+        self.say(
+            f"autoencoder: held-out MSE {record['held_out_mse']:.4f}, {record['seconds']:.0f} s; "
+            f"latents times {latent.scale:.3f} have standard deviation 1, the furthest number is "
+            f"{latent.furthest:.1f}"
+        )
+        return unscaled
 
     def _load(self, path: Path) -> int:
         """Put back what a checkpoint holds; the number of steps done."""
@@ -533,27 +820,35 @@ class Run:
         self._save(f"epoch_{epoch + 1}.pt", step)
         self._save("last.pt", step)
 
+    @property
+    def columns(self) -> int:
+        """Of the grids: as many as let a column show one class, where there are not too many."""
+        classes = self.config.num_classes
+        return COLUMNS if self.captions or classes > COLUMNS else COLUMNS - COLUMNS % classes
+
     def _asked(self, count: int) -> list[int] | list[str]:
-        """What the grids show: the digits in turn, or the first held-out pictures' captions."""
+        """What the grids show: the classes in turn, or the first held-out pictures' captions."""
         if self.captions:
             return self.test_set.captions[:count]
-        return [number % 10 for number in range(count)]
+        return [number % self.config.num_classes for number in range(count)]
 
     def _draw_samples(self, epoch: int) -> None:
         """The sample grid of one epoch, and the picture of all epochs so far side by side."""
         ch06 = self.impl.chapter("ch06_guided_sampling")
         images, _ = draw(
             self.impl,
-            self.ema.model,
+            self.averaged,
             self.config,
-            self._asked(NUM_SAMPLES),
+            self._asked(NUM_SAMPLES // COLUMNS * self.columns),
             num_steps=self.preset.sample_steps,
             sampler="flow-euler" if self.flow else "ancestral",
             seed=self.preset.seed,
             progress=None if self.quiet else f"samples of epoch {epoch + 1}",
         )
         grids = self.folder / "generated_samples"
-        save_picture(ch06.image_grid(images, 10), grids / f"epoch_{epoch + 1}.png", zoom=2)
+        save_picture(
+            ch06.image_grid(images, self.columns), grids / f"epoch_{epoch + 1}.png", zoom=2
+        )
         done = [grids / f"epoch_{n}.png" for n in range(1, epoch + 2)]
         save_progress(
             [path for path in done if path.is_file()],
@@ -564,13 +859,13 @@ class Run:
     def _finish(self) -> None:
         if not self.main:
             return
-        save_model(self.folder / "models" / "model.safetensors", self.ema.model, self.config)
+        save_model(self.folder / "models" / "model.safetensors", self.averaged, self.config)
         ch06 = self.impl.chapter("ch06_guided_sampling")
         _, film = draw(
             self.impl,
-            self.ema.model,
+            self.averaged,
             self.config,
-            self._asked(10),
+            self._asked(self.columns),
             num_steps=self.preset.sample_steps,
             sampler="flow-euler" if self.flow else "ancestral",
             seed=self.preset.seed,
@@ -579,11 +874,39 @@ class Run:
         )
         steps = self.folder / "denoising_steps"
         for number, frame in enumerate(film):
-            save_picture(ch06.image_grid(frame, 10), steps / f"frame_{number:02d}.png", zoom=2)
-        save_picture(ch06.image_grid(torch.cat(film), 10), steps / "film.png", zoom=2)
+            save_picture(
+                ch06.image_grid(frame, self.columns), steps / f"frame_{number:02d}.png", zoom=2
+            )
+        save_picture(ch06.image_grid(torch.cat(film), self.columns), steps / "film.png", zoom=2)
+        if self.config.classes and not self.captions:
+            self._draw_classes()
         self.say(f"finished: {self.folder / 'models' / 'model.safetensors'}")
+
+    def _draw_classes(self) -> None:
+        """A row of samples for each of the first classes, with their names."""
+        names = self.config.classes[:CLASSES_SHOWN]
+        images, _ = draw(
+            self.impl,
+            self.ema.model,
+            self.config,
+            [label for label in range(len(names)) for _ in range(OF_A_CLASS)],
+            num_steps=self.preset.sample_steps,
+            sampler="flow-euler" if self.flow else "ancestral",
+            seed=self.preset.seed,
+            progress=None if self.quiet else "samples by class",
+        )
+        image_grid = self.impl.chapter("ch06_guided_sampling").image_grid
+        rows = [image_grid(part, OF_A_CLASS) for part in images.split(OF_A_CLASS)]
+        path = self.folder / "samples_by_class.png"
+        of_all = f" (the first {len(names)} of {len(self.config.classes)})"
+        shown = of_all if len(names) < len(self.config.classes) else ""
+        save_classes(
+            rows, names, path, f"samples by class{shown}, w = 1, trained on {self.config.data}"
+        )
+        self.say(f"samples by class{shown}: {path}")
 
     def held_out_eps_mse(self) -> float:
         """Mean squared error of the averaged network's eps on a few held-out images."""
         network = eps_network(self.impl, self.ema.model, self.config, self.schedule.alpha_bars)
-        return eps_mse(network, self.schedule.alpha_bars, self.test_set, MSE_IMAGES)
+        images = Formed(self.test_set, self.form)
+        return eps_mse(network, self.schedule.alpha_bars, images, MSE_IMAGES)

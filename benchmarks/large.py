@@ -1,0 +1,370 @@
+"""Measure three ways to 64 pixels at the same cost: pixels, patches, and latents.
+
+course train --preset large-pixels       and large-patches, large-latent: the runs
+python -m benchmarks.large               a table from those of these runs that are there
+python -m benchmarks.large RUN ...       or from runs of another name
+python -m benchmarks.large --write       and benchmarks/results/large.json with its picture
+
+attributes   how often digit, colour, ground and all of it are what the caption says, of captions
+             whose combinations were in the training and of those that were kept out of it
+Frechet      the distance of drawn pictures to real ones, in the features of a network that has
+             learned to name digit, colour and ground; as a multiple of that of other real pictures
+costs        minutes and steps of the run, seconds and memory of a step, seconds a picture
+autoencoder  what the latents alone lose: the same figures of real pictures that went through them
+
+The network of the features is trained once, in about a minute, and kept in runs/large_features/.
+What was measured is kept: the same command goes on with what is missing, or was trained anew.
+Everything runs on --threads threads. MNIST has to be there if the runs were trained on it.
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from benchmarks.kept import load, save
+from course import ROOT
+from course.learner.workspace import home
+from course.model.digit_networks import Residual, conv, quantise
+from course.model.evaluation import data_of
+from course.model.forms import Form, Stored
+from course.model.images import Images
+from course.model.models import load_model, read_config
+from course.model.pictures import save_picture
+from course.model.prompt_evaluation import as_dict, shares_of
+from course.model.sampling import draw
+from course.model.scenes import COLOURS, GROUNDS, PARTS, Facts, Reader, Scenes, make_scenes
+from course.model.training import PRESETS, Processes, Run
+from course.model.weights import fill, read_weights, write_weights
+from course.probing.loading import Implementation
+
+RESULTS = ROOT / "benchmarks" / "results" / "large.json"
+KIND = "large scenes"
+RUNS = ("large-pixels", "large-patches", "large-latent")
+SAMPLER, STEPS, GUIDANCE = "2m", 25, 2.0
+SHOWN = 5  # pictures of seen and of held-out combinations in the picture
+TIMED_STEPS = 30
+FEATURE_STEPS = 1000  # of 64 pictures: about a minute
+FEATURE_SCENES = 30_000  # of seen combinations, and as many of held-out ones
+FACTORS = ("digit", "colour", "ground")
+SOLUTIONS = Implementation("solutions")
+
+
+# Features to compare sets of pictures with
+
+
+class SceneFeatures(nn.Module):
+    """A residual network that names digit, colour and ground; its averaged channels are features.
+
+    It sees the picture in patches, so that it is quick.
+    """
+
+    def __init__(self, channels: int = 64):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.PixelUnshuffle(4),  # (B, 48, 16, 16)
+            conv(48, channels),
+            Residual(channels),
+            conv(channels, channels, stride=2),  # (B, channels, 8, 8)
+            Residual(channels),
+        )
+        self.heads = nn.Linear(channels, 10 + len(COLOURS) + len(GROUNDS))
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [-1, 1] -> (B, channels)."""
+        return self.body(pictures).mean(dim=(2, 3))
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, 64, 64) in [-1, 1] -> the logits of digit, colour and ground."""
+        sizes = (10, len(COLOURS), len(GROUNDS))
+        return self.heads(self.features(pictures)).split(sizes, dim=1)
+
+
+def answers(facts: Facts) -> tuple[Tensor, ...]:
+    return facts.digit[:, 0], facts.colour[:, 0], facts.ground
+
+
+def train_features(images: Images, seed: int = 303) -> SceneFeatures:
+    """On large scenes with these digits, all combinations; one cycle of the learning rate."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = SceneFeatures()
+    generator = torch.Generator().manual_seed(seed)
+    parts = [make_scenes(KIND, images, FEATURE_SCENES, generator, part) for part in PARTS]
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, FEATURE_STEPS)
+    for step in tqdm(range(FEATURE_STEPS), "features", mininterval=5):
+        scenes = parts[step % 2]
+        index = torch.randint(len(scenes), (64,), generator=generator)
+        loss = sum(
+            F.cross_entropy(said, right)
+            for said, right in zip(model(real(scenes, index)), answers(scenes.facts[index]))
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        cycle.step()
+    return model.eval()
+
+
+def features_of(folder: Path, images: Images) -> SceneFeatures:
+    """The network that is kept in this folder, or a new one, which is kept."""
+    file = folder / "model.safetensors"
+    settings = json.dumps({"steps": FEATURE_STEPS, "digits": images.name})
+    model = SceneFeatures().eval()
+    if file.is_file():
+        weights, metadata = read_weights(file, needed=("settings",))
+        if metadata["settings"] == settings:
+            fill(model, weights, f"the weights in {file} do not fit", "Delete it.")
+            return model
+    model = train_features(images)
+    write_weights(file, model, {"settings": settings}, half=False)
+    return model
+
+
+def real(scenes: Scenes, index: Tensor | slice = slice(None)) -> Tensor:
+    """Painted pictures, (B, 3, 64, 64), in [-1, 1]."""
+    return scenes.pixels(index).float() / 127.5 - 1
+
+
+# What is measured
+
+
+class Ruler:
+    """Real pictures to compare with, and how pictures are compared."""
+
+    def __init__(self, digits: str, options: argparse.Namespace):
+        train, test = data_of(digits)
+        count, seed = options.count, options.seed
+        self.ch08, self.reader = SOLUTIONS.chapter("ch08_evaluation"), Reader()
+        self.features = features_of(options.runs_folder / "large_features", train)
+        self.scenes = {
+            part: make_scenes(KIND, test, count, torch.Generator().manual_seed(seed), part)
+            for part in PARTS
+        }
+        self.painted = {part: real(scenes) for part, scenes in self.scenes.items()}
+        # Real pictures with digits of the training part, and with held-out digits, no two of whose
+        # captions have to be the same.
+        generator = torch.Generator().manual_seed(seed + 1)
+        self.reference = self.extract(real(make_scenes(KIND, train, count, generator)))
+        self.between = self.frechet(self.reference, self.extract(self.painted["seen"]))
+
+    @torch.no_grad()
+    def extract(self, pictures: Tensor) -> Tensor:
+        parts = quantise(pictures).split(500)
+        return torch.cat([self.features.features(part) for part in parts]).double()
+
+    def frechet(self, a: Tensor, b: Tensor) -> float:
+        moments = self.ch08.feature_moments
+        return float(self.ch08.frechet_distance(*moments(a), *moments(b)))
+
+    @torch.no_grad()
+    def real(self) -> dict:
+        """The figures of painted pictures, and how often their features say what they show."""
+        said = self.features(self.painted["seen"])
+        right = {
+            name: float((each.argmax(dim=1) == what).double().mean())
+            for name, each, what in zip(FACTORS, said, answers(self.scenes["seen"].facts))
+        }
+        return {**self.measure(self.painted), "named_by_the_features": right}
+
+    def some(self, of: dict) -> Tensor:
+        return torch.cat([of[part][:SHOWN] for part in PARTS])
+
+    def some_captions(self) -> list[str]:
+        return [caption for part in PARTS for caption in self.scenes[part].captions[:SHOWN]]
+
+    def measure(self, pictures: dict[str, Tensor]) -> dict:
+        """Of pictures for the captions of each part: attributes, and distances to real pictures."""
+        shares = {
+            part: shares_of(
+                self.ch08, KIND, self.reader.read(pictures[part]), self.scenes[part].facts
+            )
+            for part in PARTS
+        }
+        distance = self.frechet(self.reference, self.extract(pictures["seen"]))
+        figures = {"frechet": distance, "frechet_ratio": distance / self.between}
+        return {**as_dict(shares), **figures}
+
+
+class Model:
+    """A finished run."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.file = folder, folder / "models" / "model.safetensors"
+        self.sha256 = hashlib.sha256(self.file.read_bytes()).hexdigest()
+        self.model, self.config = load_model(self.file, SOLUTIONS)
+        self.run = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+    def draw(self, captions: list[str], seed: int) -> Tensor:
+        return draw(
+            SOLUTIONS, self.model, self.config, captions, GUIDANCE, STEPS, seed,
+            sampler=SAMPLER, progress=self.folder.name,
+        )[0]  # fmt: skip
+
+    def training(self) -> dict:
+        """What the run has cost, of what it wrote down itself."""
+        metrics = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        minutes = sum(epoch["seconds"] for epoch in metrics["epochs"]) / 60
+        figures = {"steps": len(metrics["losses"]), "batch_size": self.run["batch_size"]}
+        if self.config.latent:
+            kept = self.folder / "models" / "autoencoder.safetensors"
+            record = json.loads(read_weights(kept, needed=("record",))[1]["record"])
+            figures["autoencoder_minutes"] = round(record["seconds"] / 60, 2)
+            figures["autoencoder_steps"] = self.run["autoencoder"]["steps"]
+            figures["held_out_mse_of_autoencoder"] = record["held_out_mse"]
+            minutes += record["seconds"] / 60
+        return {"minutes": round(minutes, 2), **figures}
+
+    def measure(self, ruler: Ruler, seed: int) -> dict:
+        """All figures of pictures that are drawn for the ruler's captions."""
+        started = time.monotonic()
+        drawn = {part: self.draw(scenes.captions, seed) for part, scenes in ruler.scenes.items()}
+        seconds = (time.monotonic() - started) / sum(map(len, drawn.values()))
+        latent = self.config.latent
+        figures = {
+            "works_on": "latents" if latent else "patches" if self.config.patch > 1 else "pixels",
+            "shape": list(self.config.network_shape),
+            "shift": self.config.shift,
+            "parameters": sum(weight.numel() for weight in self.model.parameters()),
+            "training": self.training(),
+            "step": cost_apart(self.file),
+            "seconds_a_picture": round(seconds, 4),
+            **ruler.measure(drawn),
+        }
+        if latent:
+            form = Form(SOLUTIONS, self.config, self.model)
+            through = {
+                part: torch.cat([form.pictures(form.of(x)) for x in pictures.split(100)])
+                for part, pictures in ruler.painted.items()
+            }
+            figures["real_through_autoencoder"] = ruler.measure(through)
+        return figures
+
+
+# What a step costs
+
+
+def cost_of_a_step(model_file: Path) -> dict:
+    """Seconds of a typical step of training such a network, and the process's memory at its peak.
+
+    Run it in a process of its own, for memory that was used before counts, too. What is trained on
+    is ready in the form in which the network works on it.
+    """
+    config = read_config(model_file)
+    preset = replace(PRESETS["large-pixels"], model=config, num_scenes=100)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), preset, SOLUTIONS, "mnist5k", "cpu", True, processes=Processes())
+    run.stored = Stored(torch.randn(100, *config.network_shape), run.train_set.tokens)
+    seconds, started = [], time.monotonic()
+    for _ in itertools.islice(run.steps(run.batches(0), first_step=0), TIMED_STEPS + 5):
+        seconds.append(time.monotonic() - started)
+        started = time.monotonic()
+    typical = sorted(seconds[5:])[TIMED_STEPS // 2]  # the first ones fetch memory, choose kernels
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"seconds": round(typical, 4), "memory_mb": memory}
+
+
+def cost_apart(model_file: Path) -> dict:
+    command = [sys.executable, "-m", "benchmarks.large", "--cost", str(model_file)]
+    command += ["--threads", str(torch.get_num_threads())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+# The record and the picture
+
+
+def measure(folders: list[Path], options: argparse.Namespace, record: dict) -> None:
+    """Add to the record what it lacks of these runs; with --write, write it and the picture."""
+    rulers: dict[str, Ruler] = {}
+    shown: dict[str, Tensor] = {}
+    for folder in folders:
+        if not (folder / "models" / "model.safetensors").is_file():
+            print(f"there is no run {folder.name}; to have it: course train --preset {folder.name}")
+            continue
+        model = Model(folder)
+        digits = model.config.data.partition(" of ")[2]
+        if digits not in rulers:
+            rulers[digits] = Ruler(digits, options)
+        ruler = rulers[digits]
+        if record["measured"].get("real", {}).get("digits") != digits:
+            record["measured"]["real"] = {"digits": digits, **ruler.real()}
+        figures = record["measured"].get(folder.name, {})
+        if figures.get("model_sha256") != model.sha256:
+            figures = {"model_sha256": model.sha256, **model.measure(ruler, options.seed)}
+            record["measured"][folder.name] = figures
+            if options.write:
+                save(RESULTS, record)
+        shown["real"] = ruler.some(ruler.painted)
+        shown[folder.name] = model.draw(ruler.some_captions(), options.seed)
+    if options.write and shown:
+        ch06 = SOLUTIONS.chapter("ch06_guided_sampling")
+        grid = ch06.image_grid(torch.cat(list(shown.values())), 2 * SHOWN)
+        save_picture(grid, RESULTS.with_name("large_grid.png"))
+        record["measured"]["grid"] = {"rows": list(shown), "captions": ruler.some_captions()}
+        save(RESULTS, record)
+
+
+def table(measured: dict) -> list[str]:
+    """The figures as a Markdown table."""
+    names = ("digit", "colour", "ground", "all")
+    lines = ["| | works on | minutes | s a step | MB | s a picture | "
+             + " | ".join(f"{part}: {name}" for part in PARTS for name in names)
+             + " | Fréchet | times real |"]  # fmt: skip
+    lines.append("|---" * (8 + 2 * len(names)) + "|")
+    for run, figures in measured.items():
+        if run == "grid":
+            continue
+        cells = [run, figures.get("works_on", "")]
+        costs = figures.get("training", {}), figures.get("step", {})
+        cells += [str(costs[0].get("minutes", "")), str(costs[1].get("seconds", ""))]
+        cells += [str(costs[1].get("memory_mb", "")), str(figures.get("seconds_a_picture", ""))]
+        cells += [f"{figures[part][name]['value']:.1%}" for part in PARTS for name in names]
+        cells += [f"{figures['frechet']:.3f}", f"{figures['frechet_ratio']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"runs (default {' '.join(RUNS)})")
+    parser.add_argument("--runs-folder", type=Path, help="where the runs are (default runs/)")
+    parser.add_argument("--count", type=int, default=400, help="pictures of each (default 400)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2, help="of the processor (default 2)")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
+    parser.add_argument("--cost", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.cost:
+        print(json.dumps(cost_of_a_step(options.cost)))
+        return
+    settings = {
+        "count": options.count,
+        "seed": options.seed,
+        "sampler": SAMPLER,
+        "steps": STEPS,
+        "guidance": GUIDANCE,
+        "threads": options.threads,
+    }
+    record = load(RESULTS, settings)
+    options.runs_folder = options.runs_folder or home() / "runs"
+    measure([options.runs_folder / run for run in options.runs or RUNS], options, record)
+    print(*table(record["measured"]), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
