@@ -1,4 +1,4 @@
-// Reads prompts with the playground's JavaScript: a request as JSON, and what each is, or its fault.
+// Reads prompts with the playground's JavaScript: each as tokens and mask, or its fault, as JSON.
 import { readFileSync } from "node:fs";
 import { nullPrompt, readPrompt } from "../docs/_static/playground/prompts.mjs";
 

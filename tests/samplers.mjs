@@ -9,7 +9,9 @@ const betas = samplers.cosineBetas(asked.T);
 const alphaBars = samplers.alphaBarsOf(betas);
 const noise = asked.noise.map((row) => Float64Array.from(row));
 const { config, labels, prompts } = asked;
-const told = prompts ? prompted(prompts, config.text) : samplers.labelled(labels, config.num_classes);
+const told = prompts
+  ? prompted(prompts, config.text)
+  : samplers.labelled(labels, config.num_classes);
 const pixels = asked.xT.length / told.asked.length;
 
 // A number for what a picture is told: its label, or its words and their places and strengths.

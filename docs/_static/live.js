@@ -76,7 +76,8 @@
         linear: alphaBarsOf(linearBetas(T, end)),
         cosine: alphaBarsOf(cosineBetas(T, s)),
       };
-      const left = Object.entries(alphaBars).map(([name, a]) => `${name} ${fixed(100 * a[t], 1)} %`);
+      const named = Object.entries(alphaBars);
+      const left = named.map(([name, a]) => `${name} ${fixed(100 * a[t], 1)} %`);
       const moved = Object.keys(CHAPTER).some((name) => settings[name] !== CHAPTER[name]);
       const others = moved ? `; T = ${T}, s = ${s}, beta_end = ${end}` : "";
       const steps = range(T);
@@ -93,7 +94,7 @@
           yRange: [0, 1],
           mark: t,
         },
-        pictures: Object.entries(alphaBars).map(([name, a]) => ({
+        pictures: named.map(([name, a]) => ({
           title: `${name}, t = ${t}`,
           values: qSample(digit, eps, a[t]),
         })),
@@ -138,23 +139,25 @@
     { colour: "#009E7366", dash: [], width: 5 },
   ];
 
+  // One by one at both ends, where much happens, and in tens between them.
+  const DENSE_ENDS = [
+    ...range(50, (i) => i + 1),
+    ...range(90, (i) => 60 + 10 * i),
+    ...range(49, (i) => 951 + i),
+  ];
+
   const posterior = {
-    // One by one where much happens, at both ends.
-    controls: {
-      t: {
-        name: "step t",
-        values: () => [...range(50, (i) => i + 1), ...range(90, (i) => 60 + 10 * i), ...range(49, (i) => 951 + i)],
-      },
-    },
+    controls: { t: { name: "step t", values: () => DENSE_ENDS } },
     drawn({ pixel }, { t }) {
       const bells = witnesses(t, pixel, cosineBetas(CHAPTER.T, CHAPTER.s));
       const [middle, spread] = bells["both: q_posterior"];
       const x = range(401, (i) => middle + 6 * spread * (i / 200 - 1));
-      const spreads = Object.entries(bells).map(([name, [, std]]) => `${name} ${significant(std, 3)}`);
+      const named = Object.entries(bells);
+      const spreads = named.map(([name, [, std]]) => `${name} ${significant(std, 3)}`);
       return {
         words: `t = ${t}, made-up pixel; spread: ${spreads.join(", ")}`,
         plot: {
-          lines: Object.entries(bells).map(([name, [mean, std]], n) => ({
+          lines: named.map(([name, [mean, std]], n) => ({
             name,
             x,
             y: x.map((x) => Math.exp(-0.5 * ((x - mean) / std) ** 2)),
@@ -202,8 +205,9 @@
     const rough = (high - low) / 5;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
-    const first = Math.ceil(low / step - 1e-9);
-    return range(Math.floor(high / step + 1e-9) - first + 1, (i) => Number(((first + i) * step).toPrecision(12)));
+    const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+    const rounded = (value) => Number(value.toPrecision(12)); // 0.1 + 0.2 is 0.3
+    return range(last - first + 1, (i) => rounded((first + i) * step));
   }
 
   // Lines over axes, with their names above; on white, as all figures of the book.
@@ -218,8 +222,9 @@
     context.fillRect(0, 0, width, height);
     context.font = "13px sans-serif";
     const box = { left: ylabel ? 56 : 14, right: width - 14, top: 30, bottom: height - 42 };
-    const across = (x) => box.left + ((x - xRange[0]) / (xRange[1] - xRange[0])) * (box.right - box.left);
-    const up = (y) => box.bottom - ((y - yRange[0]) / (yRange[1] - yRange[0])) * (box.bottom - box.top);
+    const share = (value, [low, high]) => (value - low) / (high - low);
+    const across = (x) => box.left + share(x, xRange) * (box.right - box.left);
+    const up = (y) => box.bottom - share(y, yRange) * (box.bottom - box.top);
     const stroke = (points, { colour, dash, width }) => {
       context.beginPath();
       points.forEach(([x, y]) => context.lineTo(x, y));
@@ -255,7 +260,8 @@
       place += 46 + context.measureText(line.name).width;
     }
     if (mark !== undefined) {
-      stroke([[across(mark), box.top], [across(mark), box.bottom]], { colour: "black", dash: [], width: 1 });
+      const upright = [[across(mark), box.top], [across(mark), box.bottom]];
+      stroke(upright, { colour: "black", dash: [], width: 1 });
     }
   }
 
@@ -273,9 +279,11 @@
     const settings = { ...CHAPTER, t: start };
     const [first, frame] = [figure.querySelector(".control"), figure.querySelector(".frame")];
     const caption = figure.querySelector("figcaption");
-    const boxes = Object.entries(FIGURES[kind].controls).map(([name, { name: words, values }], n) => {
-      const box = n === 0 ? first : control(`${first.querySelector("input").id}-${name}`, words);
-      return { name, values, box, input: box.querySelector("input"), output: box.querySelector("output") };
+    const { id } = first.querySelector("input");
+    const boxes = Object.entries(FIGURES[kind].controls).map(([name, slider], n) => {
+      const box = n === 0 ? first : control(`${id}-${name}`, slider.name);
+      const [input, output] = [box.querySelector("input"), box.querySelector("output")];
+      return { name, values: slider.values, box, input, output };
     });
     first.after(...boxes.slice(1).map(({ box }) => box));
     const plot = document.createElement("canvas");

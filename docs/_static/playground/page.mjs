@@ -20,7 +20,7 @@ const KINDS = {
 
 const part = (name) => document.getElementById(`pg-${name}`);
 const number = (name) => Number(part(name).value);
-const form = document.getElementById("playground");
+const form = document.querySelector("form.playground"); // the page's heading has that id, too
 
 let kind = "digits"; // what is chosen
 let text = null; // the words that the network of prompts knows, once they are here
@@ -34,8 +34,8 @@ const cursor = { row: 14, column: 14 };
 // What is asked for
 
 const labels = () => [...part("digits").value].map((sign) => (sign === "?" ? null : Number(sign)));
-const wanted = () =>
-  kind === "digits" ? labels() : new Array(number("count")).fill(part("prompt").value);
+const prompts = () => Array.from({ length: number("count") }, () => part("prompt").value);
+const wanted = () => (kind === "digits" ? labels() : prompts());
 
 function startNoise() {
   const { side, channels, paint } = KINDS[kind];
@@ -126,7 +126,9 @@ function welcome(network) {
   if (busy()) return;
   part("draw").disabled = false;
   if (kind === "digits" && requests === 0) draw();
-  else if (kind === "prompt") say("The model is here, and draws what you write.");
+  if (kind === "prompt" && network.name === "prompts") {
+    say("The model is here, and draws what you write.");
+  }
 }
 
 const busy = () => !part("stop").disabled;
@@ -295,7 +297,7 @@ function choose(chosen) {
   Object.assign(cursor, { row: KINDS[kind].side / 2, column: KINDS[kind].side / 2 });
   if (kind === "prompt" && text === null) {
     worker.postMessage({ kind: "open", name: "prompts" }); // not before somebody wants it
-    if (!busy()) say("The model that reads prompts is being fetched (1.3 MB).");
+    if (!busy()) say("The model that reads prompts is being fetched (1.5 MB).");
   }
   readThePrompt();
   showSettings();

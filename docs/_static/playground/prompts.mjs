@@ -18,7 +18,7 @@ export const makeVocabulary = (words) =>
 export function tokenize(caption, vocabulary, length) {
   const tokens = [BOS, ...splitWords(caption).map((word) => vocabulary.get(word) ?? UNK)];
   if (tokens.length > length) {
-    throw new Error(`"${caption}" makes ${tokens.length} tokens with its <bos>, a row has ${length}`);
+    throw new Error(`"${caption}" makes ${tokens.length} tokens, and a row has ${length}`);
   }
   while (tokens.length < length) tokens.push(PAD);
   return { tokens, mask: tokens.map((token) => (token === PAD ? 0 : 1)) };
@@ -30,7 +30,8 @@ export function wordsAndStrengths(prompt) {
   return pieces.flatMap((piece) => {
     const colon = piece.indexOf(":");
     const strength = colon < 0 ? 1 : strengthOf(piece.slice(colon + 1), piece);
-    return splitWords(colon < 0 ? piece : piece.slice(0, colon)).map((word) => ({ word, strength }));
+    const words = splitWords(colon < 0 ? piece : piece.slice(0, colon));
+    return words.map((word) => ({ word, strength }));
   });
 }
 
@@ -47,16 +48,17 @@ function strengthOf(number, written) {
 export function readPrompt(prompt, text) {
   const said = wordsAndStrengths(prompt);
   if (said.length === 0) throw new Error("a prompt needs at least one word");
-  const unknown = new Set(said.map(({ word }) => word).filter((word) => !text.words.includes(word)));
+  const words = said.map(({ word }) => word);
+  const unknown = new Set(words.filter((word) => !text.words.includes(word)));
   if (unknown.size > 0) {
     const named = [...unknown].map((word) => `"${word}"`).join(", ");
     throw new Error(`this model does not know ${named}`);
   }
-  if (said.length > text.length - 1) {
-    throw new Error(`this model reads ${text.length - 1} words at most, and here are ${said.length}`);
+  if (words.length > text.length - 1) {
+    const most = text.length - 1;
+    throw new Error(`this model reads ${most} words at most, and here are ${words.length}`);
   }
-  const caption = said.map(({ word }) => word).join(" ");
-  const { tokens, mask } = tokenize(caption, makeVocabulary(text.words), text.length);
+  const { tokens, mask } = tokenize(words.join(" "), makeVocabulary(text.words), text.length);
   said.forEach(({ strength }, place) => (mask[1 + place] = strength));
   return { tokens, mask };
 }
