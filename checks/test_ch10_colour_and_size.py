@@ -813,15 +813,15 @@ def test_decoder_knows_the_latent_alone(got, ref, inputs):
     "10.5",
     probe=probes.autoencoder_range,
     inputs=auto_inputs,
-    call=AUTO_CALL + KNOWN + ", three times as large as in the other checks",
+    call=AUTO_CALL + KNOWN + ", 300 times as large as in the other checks",
 )
 def test_nothing_is_squeezed(got, ref, inputs):
     """mean, log_var and image may be any numbers, on both sides of 0"""
     for name in ("mean", "log_var", "image"):
         low, high = got[name]
         require(
-            low < -1.5 and high > 1.5,
-            f"{name} below -1.5 and above 1.5 somewhere: with these weights nothing else stops it",
+            low < -100 and high > 100,
+            f"{name} below -100 and above 100 somewhere: with these weights nothing else stops it",
             f"{low:.3g} to {high:.3g}",
         )
 

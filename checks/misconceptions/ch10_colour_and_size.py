@@ -871,6 +871,14 @@ answers.edit(
 
 answers.edit(
     "10.5",
+    "log_var cut off",
+    "Beyond a clamp there is no gradient that could lead back. What keeps log_var in its place is "
+    "the KL.",
+    ("        return mean, log_var", "        return mean, log_var.clamp(-30.0, 20.0)"),
+)
+
+answers.edit(
+    "10.5",
     "the mean twice",
     "The first D channels are the mean, the last D are log_var. Here the same ones are used twice.",
     ("        return mean, log_var", "        return mean, mean"),

@@ -156,7 +156,7 @@ def _of_look(key: Key, look: Look, pick: random.Random) -> Item | None:
         return None
     shown = seen[key.mistake] if key.mistake else sound
     others = [name for name in seen if name != key.mistake and seen[name].differs(shown)]
-    if len(others) < 2:
+    if len(others) + bool(key.mistake) < OFFERED:
         return None
     return Item(
         key,
@@ -194,7 +194,7 @@ def _of_code(key: Key, pick: random.Random) -> Item | None:
         if set(other.symbols) <= set(symbols) and _caught_by(other) & passes
         if other.name != key.mistake
     ]
-    if len(code.splitlines()) > MOST_LINES or len(others) < 2:
+    if len(code.splitlines()) > MOST_LINES or len(others) + bool(key.mistake) < OFFERED:
         return None
     return Item(
         key,
