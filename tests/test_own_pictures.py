@@ -16,8 +16,9 @@ from course import CourseError
 from course.cli import main
 from course.model import own_pictures
 from course.model.data import load_images
+from course.model.distilling import Distilling, Recipe
 from course.model.images import fingerprint
-from course.model.models import TextConfig, load_model, read_config
+from course.model.models import SHIPPED, TextConfig, load_model, read_config
 from course.model.own_pictures import read_picture
 from course.model.photograph_evaluation import PhotographEvaluation
 from course.model.rehearsal import few_pictures, rehearse_evaluation, rehearse_training
@@ -612,6 +613,14 @@ def test_other_data_than_the_models_is_refused(copied, solutions, tmp_path):
     (copied / "run" / "config.json").unlink()
     with pytest.raises(CourseError, match="where they are is not noted .*--data folder:PATH"):
         evaluation(copied, solutions, tmp_path)
+
+
+def test_such_a_model_is_not_distilled(trained, solutions, tmp_path):
+    model = trained / "run" / "models" / "model.safetensors"
+    with pytest.raises(CourseError, match="cannot be distilled: it has to be a model that draws"):
+        Distilling(tmp_path, model, Recipe(), solutions, "mnist5k", "cpu", quiet=True)
+    with pytest.raises(CourseError, match="a model of digits is distilled, and cifar10 has none"):
+        Distilling(tmp_path, SHIPPED, Recipe(), solutions, "cifar10", "cpu", quiet=True)
 
 
 def test_an_evaluation_is_rehearsed(trained, solutions):
