@@ -57,6 +57,7 @@ SAMPLER, STEPS, GUIDANCE = "2m", 25, 2.0
 SHOWN = 5  # pictures of seen and of held-out combinations in the picture
 TIMED_STEPS = 30
 FEATURE_STEPS = 1000  # of 64 pictures: about a minute
+FEATURE_SCENES = 30_000  # of seen combinations, and as many of held-out ones
 FACTORS = ("digit", "colour", "ground")
 SOLUTIONS = Implementation("solutions")
 
@@ -101,7 +102,7 @@ def train_features(images: Images, seed: int = 303) -> SceneFeatures:
         torch.manual_seed(seed)
         model = SceneFeatures()
     generator = torch.Generator().manual_seed(seed)
-    parts = [make_scenes(KIND, images, 30_000, generator, part) for part in PARTS]
+    parts = [make_scenes(KIND, images, FEATURE_SCENES, generator, part) for part in PARTS]
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, FEATURE_STEPS)
     for step in tqdm(range(FEATURE_STEPS), "features", mininterval=5):

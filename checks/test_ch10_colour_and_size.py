@@ -358,12 +358,6 @@ def flip_inputs(g: torch.Generator) -> dict:
 FLIP_CALL = TEN_THREE + ", 12 images, 12 columns, may_flip = [True, False, True, False, True]"
 
 
-@check("10.3", probe=probes.flipped_once, inputs=flip_inputs, call=FLIP_CALL)
-def test_flipping_keeps_the_shape(got, ref, inputs):
-    """There are as many images as before, of the same size"""
-    require_tensor(got["pixels"], "the pixels", (12, 2, 5, 12))
-
-
 def require_forms(found: set, where: str) -> None:
     """Fail unless images stayed as they were, or were mirrored."""
     strange = sorted(found - {"as it was", "mirrored left to right"})
@@ -371,6 +365,15 @@ def require_forms(found: set, where: str) -> None:
         not strange,
         f"{where} either as it was or mirrored left to right, and in its own place",
         f"one that was {strange[0]}" if strange else "",
+    )
+
+
+@check("10.3", probe=probes.flipped_once, inputs=flip_inputs, call=FLIP_CALL)
+def test_flipping_gives_the_images_back(got, ref, inputs):
+    """As many images come back as came in, each as it was or mirrored"""
+    pixels = require_tensor(got["pixels"], "the pixels", (12, 2, 5, 12))
+    require_forms(
+        {probes.form_of(x, inputs["pixels"], i) for i, x in enumerate(pixels)}, "every image"
     )
 
 
@@ -906,7 +909,7 @@ TEN_SIX = "autoencoder_loss(autoencoder, x, kl_weight, generator, sample_posteri
 
 
 def taught_inputs(g: torch.Generator, shape=(3, 2, 4, 6), latent=5, kl_weight=0.3) -> dict:
-    """A linear autoencoder, images, and what the draw and the divergence add of their own."""
+    """An affine autoencoder, images, and what the draw and the divergence add of their own."""
     batch, channels, height, width = shape
     normal = {
         "mean": (latent, channels),
@@ -930,7 +933,7 @@ def theory_of(inputs: dict, weights: dict, kl_weight: float | None = None) -> Te
         torch.einsum("dc,bchw->bdhw", weights[name], small) for name in ("mean", "log_var")
     )
     z = 0.7 * mean + 0.3 * log_var + inputs["noise"]
-    image = torch.einsum("cd,bdhw->bchw", weights["image"], z)
+    image = torch.einsum("cd,bdhw->bchw", weights["image"], z) + 0.5
     image = image.repeat_interleave(2, 2).repeat_interleave(2, 3)
     kl = (0.4 * mean**2 - 0.2 * log_var).sum(dim=(1, 2, 3)) + inputs["more"]
     weight = inputs["kl_weight"] if kl_weight is None else kl_weight
@@ -1125,6 +1128,17 @@ def scaling_inputs(g: torch.Generator) -> dict:
     }
 
 
+def mean_of(inputs: dict) -> Tensor:
+    """What the toy's encoder says of the images."""
+    return torch.einsum("dc,bchw->bdhw", inputs["weights"]["mean"], inputs["x"][:, :, ::2, ::2])
+
+
+def decoded(inputs: dict, z: Tensor) -> Tensor:
+    """What the toy's decoder makes of latents."""
+    small = torch.einsum("cd,bdhw->bchw", inputs["weights"]["image"], z) + 0.5
+    return small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
 @check(
     "10.7",
     probe=probes.to_scale,
@@ -1133,7 +1147,7 @@ def scaling_inputs(g: torch.Generator) -> dict:
 )
 def test_latents_are_scaled_means(got, ref, inputs):
     """What the diffusion works on is the mean, times the scale"""
-    mean = torch.einsum("dc,bchw->bdhw", inputs["weights"]["mean"], inputs["x"][:, :, ::2, ::2])
+    mean = mean_of(inputs)
     for scale, z in zip(inputs["scales"], got["latents"]):
         require_close(z, scale * mean, f"mean times scale, for scale = {scale:g}", "the latents",
                       atol=1e-5)  # fmt: skip
@@ -1148,8 +1162,7 @@ def test_latents_are_scaled_means(got, ref, inputs):
 def test_scale_is_taken_out_before_decoding(got, ref, inputs):
     """The decoder is given the latents without the scale, and its image comes back as it is"""
     for scale, x in zip(inputs["scales"], got["images"]):
-        small = torch.einsum("cd,bdhw->bchw", inputs["weights"]["image"], inputs["z"] / scale)
-        right = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        right = decoded(inputs, inputs["z"] / scale)
         require_close(
             x, right, f"decode(z / scale), not clipped, for scale = {scale:g}", "the images",
             atol=1e-4,
@@ -1165,9 +1178,8 @@ def test_scale_is_taken_out_before_decoding(got, ref, inputs):
 def test_latents_of_size_one_lead_back(got, ref, inputs):
     """With the scale that was measured latents have a spread of 1, and lead back to decode(mean)"""
     require_number(got["spread"], 1.0, "latents with a standard deviation of 1", "it", rtol=2e-3)
-    mean = torch.einsum("dc,bchw->bdhw", inputs["weights"]["mean"], inputs["x"][:, :, ::2, ::2])
-    small = torch.einsum("cd,bdhw->bchw", inputs["weights"]["image"], mean)
-    right = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    mean = mean_of(inputs)
+    right = decoded(inputs, mean)
     require_close(got["back"], right, "what decode makes of the mean", "the images", atol=1e-4)
 
 

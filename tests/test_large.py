@@ -21,6 +21,7 @@ from tests.test_forms import FORMS, config_of
 def options(tmp_path, monkeypatch):
     monkeypatch.setattr(large, "RESULTS", tmp_path / "large.json")
     monkeypatch.setattr(large, "FEATURE_STEPS", 2)
+    monkeypatch.setattr(large, "FEATURE_SCENES", 100)
     monkeypatch.setattr(large, "STEPS", 2)
     monkeypatch.setattr(large, "cost_apart", lambda file: {"seconds": 1.0, "memory_mb": 2})
     return argparse.Namespace(count=80, seed=0, write=True, runs_folder=tmp_path)

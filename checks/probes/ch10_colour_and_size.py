@@ -402,7 +402,7 @@ def autoencoder_gradients(impl, inputs):
 
 
 class ToyAutoencoder(nn.Module):
-    """A linear autoencoder whose answers are known, and which writes down what it gets."""
+    """An affine autoencoder whose answers are known, and which writes down what it gets."""
 
     def __init__(self, weights: dict[str, Tensor]):
         super().__init__()
@@ -419,7 +419,7 @@ class ToyAutoencoder(nn.Module):
 
     def decode(self, z):
         self.decoded.append(plain(copied(z)))
-        x = torch.einsum("cd,bdhw->bchw", self.image, z)
+        x = torch.einsum("cd,bdhw->bchw", self.image, z) + 0.5
         return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 

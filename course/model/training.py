@@ -720,7 +720,7 @@ class Run:
         latent = fetch_autoencoder(path, self.autoencoder, latent)
         self.autoencoder.eval().requires_grad_(False)
         self.config = replace(self.config, latent=latent)
-        if needed and not self.preset.flip:  # mirrored pictures have latents of their own
+        if needed:
             if unscaled is not None:
                 self.stored = replace(unscaled, x=unscaled.x * latent.scale)
             else:
