@@ -540,7 +540,7 @@ def to_scale_and_back(impl, inputs):
     scale = impl.latent_scale(latents=mean)
     z = impl.to_latents(autoencoder=toy, x=x, scale=scale)
     back = impl.from_latents(autoencoder=toy, z=z, scale=scale)
-    return {"spread": float(z.std(correction=0)), "z": z, "back": plain(back)}
+    return {"spread": float(plain(z).std(correction=0)), "z": z, "back": plain(back)}
 
 
 def to_scale_without_chance(impl, inputs):
