@@ -221,7 +221,15 @@
     context.fillStyle = "white";
     context.fillRect(0, 0, width, height);
     context.font = "13px sans-serif";
-    const box = { left: ylabel ? 56 : 14, right: width - 14, top: 30, bottom: height - 42 };
+    const box = { left: ylabel ? 56 : 14, right: width - 14, bottom: height - 42 };
+    let [place, row] = [box.left, 0]; // of a line's name: in a new row where there is no room
+    const names = lines.map(({ name }) => {
+      const room = 31 + context.measureText(name).width;
+      if (place > box.left && place + room > box.right) [place, row] = [box.left, row + 1];
+      place += room + 15;
+      return [place - room - 15, 14 + 18 * row];
+    });
+    box.top = 30 + 18 * row;
     const share = (value, [low, high]) => (value - low) / (high - low);
     const across = (x) => box.left + share(x, xRange) * (box.right - box.left);
     const up = (y) => box.bottom - share(y, yRange) * (box.bottom - box.top);
@@ -252,13 +260,12 @@
     context.rotate(-Math.PI / 2);
     write(ylabel, 0, 0);
     context.restore();
-    let place = box.left;
-    for (const line of lines) {
+    lines.forEach((line, n) => {
+      const [left, middle] = names[n];
       stroke(each((x, y) => [across(x), up(y)], line.x, line.y), line);
-      stroke([[place, 14], [place + 26, 14]], line);
-      write(line.name, place + 31, 18, "left");
-      place += 46 + context.measureText(line.name).width;
-    }
+      stroke([[left, middle], [left + 26, middle]], line);
+      write(line.name, left + 31, middle + 4, "left");
+    });
     if (mark !== undefined) {
       const upright = [[across(mark), box.top], [across(mark), box.bottom]];
       stroke(upright, { colour: "black", dash: [], width: 1 });
