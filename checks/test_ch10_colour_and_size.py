@@ -258,7 +258,7 @@ def long_schedules(g: torch.Generator) -> dict:
     linear = torch.linspace(1e-4, 0.02, 1000)
     low = 1e-5 * (1 + torch.rand(3, generator=g))
     short = [low, torch.tensor([0.3]), torch.tensor([0.2, 0.5, 0.9995])]
-    return {"all": [cosine, linear, *short], "sizes": [2, 64 / 28, 16]}
+    return {"all": [cosine, linear, *short], "sizes": [2, 64 / 28, 16, 0.25]}
 
 
 @check(
@@ -1000,8 +1000,8 @@ def test_loss_is_the_error_where_the_leash_is_loose(got, ref, inputs):
 @check(
     "10.6",
     probe=probes.taught_by_weights,
-    inputs=lambda g: {**taught_inputs(g), "kl_weights": [0.3, 1.0, 1000.0]},
-    call=TEN_SIX + ", kl_weight = 0.3, 1 and 1000",
+    inputs=lambda g: {**taught_inputs(g), "kl_weights": [0.004, 0.3, 1.0, 1000.0]},
+    call=TEN_SIX + ", kl_weight = 0.004, 0.3, 1 and 1000",
 )
 def test_loss_weighs_the_divergence(got, ref, inputs):
     """kl_weight times the mean divergence, divided by the numbers in one latent, is added"""
@@ -1046,6 +1046,17 @@ def test_whole_autoencoder_learns(got, ref, inputs):
         require_whole_gradient(
             got["slopes"].get(name), weights[name].grad.float(), f"the weights of the {words}"
         )
+
+
+@check(
+    "10.6",
+    probe=probes.taught_in_both_modes,
+    inputs=taught_inputs,
+    call=TEN_SIX + ", the autoencoder in training, and then in evaluation",
+)
+def test_loss_leaves_the_mode(got, ref, inputs):
+    """Whether the autoencoder is in training or in evaluation is up to the caller"""
+    require(got["kept"], "an autoencoder in the mode that it was in", "it is in the other mode")
 
 
 @check(
@@ -1193,6 +1204,21 @@ def test_latents_are_not_drawn(got, ref, inputs):
     """Nothing is drawn: the same image has the same latents"""
     require(got["same"], "the same latents for the same images", "other ones the second time")
     require(got["untouched"], "torch's own random generator to stay as it was", "it was used")
+
+
+@check(
+    "10.7",
+    probe=probes.to_scale_in_both_modes,
+    inputs=scaling_inputs,
+    call="to_latents and from_latents, the autoencoder in training, and then in evaluation",
+)
+def test_scaling_leaves_the_mode(got, ref, inputs):
+    """Whether the autoencoder is in training or in evaluation is up to the caller"""
+    for name in ("to_latents", "from_latents"):
+        require(
+            got[name], f"the autoencoder after {name} in the mode that it was in",
+            "it is in the other mode",
+        )  # fmt: skip
 
 
 @check(

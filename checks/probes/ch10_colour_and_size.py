@@ -452,6 +452,21 @@ class Lesson:
         )
 
 
+def modes_kept(toy, call) -> bool:
+    """Is the network afterwards in the mode, training or evaluation, that it was in before?"""
+    kept = []
+    for mode in (True, False):
+        toy.train(mode)
+        call()
+        kept.append(toy.training == mode)
+    return all(kept)
+
+
+def taught_in_both_modes(impl, inputs):
+    lesson = Lesson(inputs)
+    return {"kept": modes_kept(lesson.toy, lambda: lesson.loss(impl))}
+
+
 def taught(impl, inputs):
     """One loss, its gradients, and who was asked what."""
     lesson = Lesson(inputs)
@@ -552,6 +567,14 @@ def to_scale_without_chance(impl, inputs):
     return {
         "same": identical(plain(first), plain(again)),
         "untouched": untouched(lambda: impl.to_latents(toy, x, 2.0)),
+    }
+
+
+def to_scale_in_both_modes(impl, inputs):
+    toy = ToyAutoencoder(inputs["weights"])
+    return {
+        "to_latents": modes_kept(toy, lambda: impl.to_latents(toy, inputs["x"], 2.0)),
+        "from_latents": modes_kept(toy, lambda: impl.from_latents(toy, inputs["z"], 2.0)),
     }
 
 
