@@ -258,7 +258,8 @@ def drawn_noise(impl, inputs):
 
 
 def drawn_again(impl, inputs):
-    mean, log_var = inputs["mean"], torch.zeros_like(inputs["mean"])
+    mean = strided(inputs["mean"])
+    log_var = strided(torch.zeros_like(mean))
     found = draws_again(lambda source: impl.sample_posterior(mean, log_var, source))
     call = lambda: impl.sample_posterior(mean, log_var, generator(4))  # noqa: E731
     return {**found, "torch's own untouched": untouched(call)}
