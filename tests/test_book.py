@@ -26,7 +26,7 @@ from course.model.models import (
     load_model,
 )
 from course.model.prompts import prompted
-from course.model.sampling import eps_network, fast_walk, labelled
+from course.model.sampling import eps_network, fast_walk, few_steps_grid, labelled
 from course.pages import book
 from course.pages.book import POSITIONS, build, chosen, glossary, slider_pictures
 from course.syllabus import chapters
@@ -556,10 +556,12 @@ async ({ name, xT, wanted, guidance, sampler, steps }) => {
   const s = await import(new URL('_static/playground/samplers.mjs', location));
   const { network, config } = await openNetwork(name);
   const alphaBars = s.alphaBarsOf(s.cosineBetas(config.num_steps));
+  const T = config.num_steps;
   const told = config.text ? prompted(wanted, config.text) : s.labelled(wanted, config.num_classes);
   const walk = s.walk({
     predictEps: s.guidedEps(network, config.prediction, told, guidance, alphaBars),
-    sampler, xT: Float64Array.from(xT), grid: s.timeGrid(config.num_steps, steps), alphaBars,
+    sampler, xT: Float64Array.from(xT), alphaBars,
+    grid: config.calls ? s.fewStepsGrid(T, config.calls) : s.timeGrid(T, steps),
   });
   let last;
   for await (const { x } of walk) last = [...x];
@@ -587,7 +589,10 @@ def test_the_playground_draws_pytorchs_pictures(
     request |= {"name": model_file.stem, "sampler": sampler, "steps": steps}
     drawn = playground(width=1280).evaluate(WALK, request)
     alpha_bars = build_schedule(solutions, config).alpha_bars.double()
-    timesteps = solutions.chapter("ch07_fast_sampling").time_grid(alpha_bars, steps)
+    if config.calls:
+        timesteps = few_steps_grid(solutions, alpha_bars, config.calls)
+    else:
+        timesteps = solutions.chapter("ch07_fast_sampling").time_grid(alpha_bars, steps)
 
     def single(x, t, *asked):  # the walk is in float64, for rounding is amplified where it begins
         with torch.no_grad():
