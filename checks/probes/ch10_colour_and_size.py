@@ -230,6 +230,8 @@ def drawn(impl, inputs):
         return impl.sample_posterior(mean=mean, log_var=log_var, generator=generator(2))
 
     z = draw(mean, widths.expand_as(mean).clone())
+    if not isinstance(z, Tensor):
+        return {"z": z, "sure": z, "width": None, "rest": None}
     eps = draw(zeros, zeros)
     found = {"z": [list(z.shape), str(z.dtype)], "sure": draw(mean, zeros - 200)}
     if z.shape != mean.shape:
@@ -532,7 +534,7 @@ def scales(impl, inputs):
 
 def _number(value):
     """A number as it is; a tensor by what it is."""
-    return value if isinstance(value, int | float) else f"a {type(value).__name__}"
+    return value if value is None or isinstance(value, int | float) else type(value).__name__
 
 
 def scale_refused(impl, inputs):
@@ -540,13 +542,15 @@ def scale_refused(impl, inputs):
 
 
 def to_scale(impl, inputs):
-    """Latents of images, and images of latents, for several scales; and who was asked what."""
-    found = {"latents": [], "images": []}
-    for scale in inputs["scales"]:
-        toy = ToyAutoencoder(inputs["weights"])
-        found["latents"].append(impl.to_latents(toy, inputs["x"], scale))
-        found["images"].append(impl.from_latents(toy, inputs["z"], scale))
-    return found
+    """Latents of images, for several scales."""
+    toy = ToyAutoencoder(inputs["weights"])
+    return {"latents": [impl.to_latents(toy, inputs["x"], scale) for scale in inputs["scales"]]}
+
+
+def from_scale(impl, inputs):
+    """Images of latents, for several scales."""
+    toy = ToyAutoencoder(inputs["weights"])
+    return {"images": [impl.from_latents(toy, inputs["z"], scale) for scale in inputs["scales"]]}
 
 
 def to_scale_and_back(impl, inputs):
