@@ -12,7 +12,7 @@ Frechet      the distance of drawn pictures to real ones, in the features of a n
 costs        minutes and steps of the run, seconds and memory of a step, seconds a picture
 autoencoder  what the latents alone lose: the same figures of real pictures that went through them
 
-The network of the features is trained once, in about a minute, and kept in runs/large_features/.
+The network of the features is trained once, and kept in runs/large_features/.
 What was measured is kept: the same command goes on with what is missing, or was trained anew.
 Everything runs on --threads threads. MNIST has to be there if the runs were trained on it.
 """
@@ -56,7 +56,7 @@ RUNS = ("large-pixels", "large-patches", "large-latent")
 SAMPLER, STEPS, GUIDANCE = "2m", 25, 2.0
 SHOWN = 5  # pictures of seen and of held-out combinations in the picture
 TIMED_STEPS = 30
-FEATURE_STEPS = 1000  # of 64 pictures: about a minute
+FEATURE_STEPS = 1000  # of 64 pictures
 FEATURE_SCENES = 30_000  # of seen combinations, and as many of held-out ones
 FACTORS = ("digit", "colour", "ground")
 SOLUTIONS = Implementation("solutions")

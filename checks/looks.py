@@ -98,7 +98,8 @@ def one_step(impl, pick):
     betas = torch.tensor([0.5, 1 - alpha])
     found = impl.q_step(grey(1, 0, 1), torch.tensor([1, 1, 1]), grey(0, 1, 1), betas)
     call = (
-        f"q_step(x_prev, t, eps, betas) with beta = {1 - alpha:g} at t, three images of one pixel"
+        f"q_step(x_prev, t, eps, betas) of three images of one pixel, t = 1 for each, betas = "
+        f"[0.5, {1 - alpha:g}]"
     )
     return Numbers(call, {"x_prev": [1, 0, 1], "eps": [0, 1, 1], "x_t": listed(found)})
 
@@ -110,7 +111,8 @@ def one_jump(impl, pick):
         grey(1, 0, 1), torch.tensor([1, 1, 1]), grey(0, 1, 1), torch.tensor([0.9, alpha_bar])
     )
     call = (
-        f"q_sample(x0, t, eps, alpha_bars) with alpha_bar = {alpha_bar} at t, images of one pixel"
+        f"q_sample(x0, t, eps, alpha_bars) of three images of one pixel, t = 1 for each, "
+        f"alpha_bars = [0.9, {alpha_bar}]"
     )
     return Numbers(call, {"x0": [1, 0, 1], "eps": [0, 1, 1], "x_t": listed(found)})
 
@@ -124,8 +126,8 @@ def ring_in_stripes(impl, pick):
     alpha_bar = pick.choice((0.64, 0.36))
     x_t = impl.q_sample(ring, torch.tensor([1]), eps.clone(), torch.tensor([0.99, alpha_bar]))
     call = (
-        f"q_sample(x0, t, eps, alpha_bars), alpha_bar = {alpha_bar} at t: x0 is a white ring (1) "
-        "on black (-1), eps is 0 in the left half and 1 in the right"
+        f"q_sample(x0, t, eps, alpha_bars), t = 1, alpha_bars = [0.99, {alpha_bar}]: x0 is a white "
+        "ring (1) on black (-1), eps is 0 in the left half and 1 in the right"
     )
     return Picture(call, x_t[0, 0], -2.0, 2.0)
 
@@ -149,7 +151,7 @@ def the_way_back(impl, pick):
     found = impl.predict_x0(
         grey(*x_t), torch.tensor([1, 1, 1]), grey(0, 1, 1), torch.tensor([0.9, alpha_bar])
     )
-    call = f"predict_x0(x_t, t, eps, alpha_bars) with alpha_bar = {alpha_bar} at t"
+    call = f"predict_x0(x_t, t, eps, alpha_bars), t = 1 for each, alpha_bars = [0.9, {alpha_bar}]"
     return Numbers(call, {"x_t": list(x_t), "eps": [0, 1, 1], "x0": listed(found)})
 
 
@@ -231,7 +233,7 @@ def a_thousand_draws(impl, pick):
             **shares,
             "mean of eps": round(float(eps.double().mean()), 1) + 0.0,
             "variance of eps": round(float(eps.double().var()), 1),
-            "two images with the same noise": torch.equal(eps[0], eps[1]),
+            "the first two images with the same noise": torch.equal(eps[0], eps[1]),
         },
     )
 
@@ -249,8 +251,8 @@ def loss_of_two_errors(impl, pick):
         lambda x0, t, eps, alpha_bars: x0,
     )
     call = (
-        f"diffusion_loss of two images of two pixels; the network is off by {off[0]:g} in each "
-        f"pixel of the first, and by {off[1]:g} in each of the second"
+        f"diffusion_loss of two images of two pixels; the network answers {off[0]:g} more than is "
+        f"right in each pixel of the first, and {off[1]:g} more in each of the second"
     )
     return Numbers(call, {"loss": found.detach()})
 
@@ -261,7 +263,7 @@ def quarter_turn(impl, pick):
     found = impl.v_target(
         grey(1, 0), grey(0, 1), torch.tensor([1, 1]), torch.tensor([0.9, alpha_bar])
     )
-    call = f"v_target(x0, eps, t, alpha_bars) with alpha_bar = {alpha_bar} at t"
+    call = f"v_target(x0, eps, t, alpha_bars), t = 1 for each, alpha_bars = [0.9, {alpha_bar}]"
     return Numbers(call, {"x0": [1, 0], "eps": [0, 1], "v": listed(found)})
 
 
@@ -271,7 +273,7 @@ def back_from_v(impl, pick):
     found = impl.eps_from_v(
         grey(1, 0), grey(0, 1), torch.tensor([1, 1]), torch.tensor([0.9, alpha_bar])
     )
-    call = f"eps_from_v(x_t, v, t, alpha_bars) with alpha_bar = {alpha_bar} at t"
+    call = f"eps_from_v(x_t, v, t, alpha_bars), t = 1 for each, alpha_bars = [0.9, {alpha_bar}]"
     return Numbers(call, {"x_t": [1, 0], "v": [0, 1], "eps": listed(found)})
 
 
@@ -295,7 +297,7 @@ def an_average_that_follows(impl, pick):
 
 @look("6.2", "guided_eps")
 def guided_numbers(impl, pick):
-    w, answers = pick.choice((1, 2, 3)), torch.tensor([1.0, 3.0, 2.0])  # of labels 0, 1 and null
+    w, answers = pick.choice((2, 3)), torch.tensor([1.0, 3.0, 2.0])  # of labels 0, 1 and null
     found = impl.guided_eps(
         lambda x, t, labels: answers[labels].view(-1, 1, 1, 1) + 0 * x,
         grey(0, 0),
@@ -359,10 +361,11 @@ def a_step_without_dice(impl, pick):
             (x - (1 - a[t]).sqrt().view(-1, 1, 1, 1) * eps) / a[t].sqrt().view(-1, 1, 1, 1)
         ),
     )
-    where = "t_next = -1" if last else "alpha_bar = 0.64 at t_next"
-    call = f"ddim_step, eta = 0, from alpha_bar = 0.36 (roots 0.6 and 0.8) to {where}"
-    if not last:
-        call += " (roots 0.8 and 0.6)"
+    end = "t_next = -1" if last else "t_next = 0, alpha_bar = 0.64 (roots 0.8 and 0.6)"
+    call = (
+        "ddim_step, eta = 0, of three images of one pixel, from t = 1, alpha_bar = 0.36 (roots 0.6 "
+        f"and 0.8), to {end}"
+    )
     return Numbers(call, {"x_t": [0.6, 0.8, 2.0], "eps": [0, 1, 0], "x_next": listed(found)})
 
 
@@ -406,13 +409,21 @@ def radii_on_a_line(impl, pick):
     return Numbers(f"neighbour_radii of the points {points} on a line, k = {k}", {"radii": found})
 
 
+@look("8.5", "recall")
+def recall_on_a_line(impl, pick):
+    return share_on_a_line("recall", impl.recall, pick)
+
+
 @look("8.5", "coverage")
-def shares_on_a_line(impl, pick):
+def coverage_on_a_line(impl, pick):
+    return share_on_a_line("coverage", impl.coverage, pick)
+
+
+def share_on_a_line(name, function, pick):
     real, made = pick.choice((((0, 1, 2, 3), (0, 1, 50)), ((0, 1, 10, 11), (0, 1, 2))))
     rows = [torch.tensor(p).float().view(-1, 1) for p in (real, made)]
     return Numbers(
-        f"recall and coverage with k = 1 on a line: real {real}, generated {made}",
-        {"recall": impl.recall(*rows, 1), "coverage": impl.coverage(*rows, 1)},
+        f"{name} with k = 1 on a line: real {real}, generated {made}", {name: function(*rows, 1)}
     )
 
 

@@ -62,8 +62,8 @@ def require_waves(
     require(
         not wrong.any(),
         "sines and cosines of t * omega_i with the t that came in, computed in float32 or better",
-        f"{int(wrong.sum())} of {wrong.numel()} values off; the worst is {float(e[b, i]):.6g} "
-        f"at t = {float(t[b]):g}, entry {i}",
+        f"{int(wrong.sum())} of {wrong.numel()} values off; the one furthest off came back as "
+        f"{float(e[b, i]):.6g}, at t = {float(t[b]):g}, entry {i}",
     )
 
 

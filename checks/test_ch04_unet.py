@@ -113,7 +113,7 @@ def test_resblock_shape(got, ref, inputs):
         "cond": normal(g, 2, 5),
     },
     call="block(x, cond) from 6 channels to 6, to 4, and from 4 to 6, x in the hundreds, all "
-    "weights zero but for a 1 x 1 shortcut's",
+    "weights zero; where the channels change, all but those of the 1 x 1 shortcut",
 )
 def test_resblock_shortcut(got, ref, inputs):
     """With the convolutions silenced, only the shortcut is left"""

@@ -201,15 +201,17 @@ def test_noise_is_standard_normal(got, ref, inputs):
     # 38400 draws. The standard deviations of mean, variance, fourth moment and correlation are
     # 0.005, 0.007, 0.05 and at most 0.006; the tolerances are six of them or more.
     mean, variance = float(eps.mean()), float(eps.var())
+    shared = {}  # by axis, how much neighbours along it have in common
     for axis, name in enumerate(("image", "channel", "row", "column")):
         n, centred = eps.shape[axis], eps - mean
         products = centred.narrow(axis, 0, n - 1) * centred.narrow(axis, 1, n - 1)
-        correlation = float(products.mean()) / (variance or 1)
-        require(
-            abs(correlation) < 0.04,
-            f"noise that is drawn anew for each {name}",
-            f"noise that each {name} shares with the next (correlation {correlation:.2f})",
-        )
+        shared[name] = float(products.mean()) / (variance or 1)
+    name, correlation = max(shared.items(), key=lambda one: abs(one[1]))
+    require(
+        abs(correlation) < 0.04,
+        f"noise that is drawn anew for each {name}",
+        f"noise that each {name} shares with the next (correlation {correlation:.2f})",
+    )
     for other, name in ((eps[20:], "half a batch further on"), (eps.flip(0)[:20], "from the end")):
         correlation = float((eps[:20] * other).mean()) / (variance or 1)
         require(

@@ -178,7 +178,7 @@ def _require_own_draws(got: dict) -> None:
     require(
         not got["repeated"],
         "any number between 0 and 1 to come up",
-        "the same few numbers again and again",
+        "numbers that come up more often than chance would have it",
     )
     for name, words in (
         ("sorted", "times in the order of their size"),

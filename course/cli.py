@@ -136,7 +136,7 @@ def make_parser() -> argparse.ArgumentParser:
         "for maintainers: a run's model becomes what ships; with --onnx, for all: export a model",
     )
     sub.add_argument(
-        "run_name", metavar="RUN", nargs="?", help="in runs/; with --onnx, else the shipped model"
+        "run_name", metavar="RUN", nargs="?", help="in runs/; with --onnx, else all that ships"
     )
     sub.add_argument(
         "--onnx", action="store_true", help="write the network for ONNX Runtime, beside the model"
@@ -461,19 +461,25 @@ def export_model(options) -> int:
 
 
 def export_onnx(run_name: str | None) -> int:
-    from course.model.exported import export
-    from course.model.models import SHIPPED, read_config
-    from course.model.rehearsal import rehearse_network
+    from course.model.models import ALL_SHIPPED
 
-    model_file = model_of(run_name) or SHIPPED
     if run_name is None:
         require_clone("export-model --onnx without a run")
+    for model_file in [model_of(run_name)] if run_name else ALL_SHIPPED:
+        export_one(model_file)
+    return 0
+
+
+def export_one(model_file: Path) -> None:
+    from course.model.exported import export
+    from course.model.models import read_config
+    from course.model.rehearsal import rehearse_network
+
     config = read_config(model_file)
     impl = code_for(None, lambda trial: rehearse_network(trial, config), network_of=model_file)
     path, change = export(model_file, impl)
     console.print(f"wrote {path} ({path.stat().st_size:,} bytes)")
     console.print(f"for fixed inputs its output differs from PyTorch's by at most {change:.1e}")
-    return 0
 
 
 def require_cpu(options) -> None:

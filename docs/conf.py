@@ -1,6 +1,7 @@
 """Sphinx's settings for the web book, which `course book` builds from a copy of this folder."""
 
 import re
+from pathlib import Path
 
 from course.pages.open_anywhere import repository
 
@@ -33,7 +34,10 @@ LAUNCH_BUTTONS = {
 html_theme = "sphinx_book_theme"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
-html_js_files = [("sliders.js", {"defer": "defer"})]
+# A student edition leaves out live.js, whose formulas are answers.
+html_js_files = [
+    (path.name, {"defer": "defer"}) for path in sorted(Path(__file__).parent.glob("_static/*.js"))
+]
 html_favicon = "_static/icon.svg"
 html_copy_source = False
 html_show_sphinx = False

@@ -217,7 +217,7 @@ def fast_sample(
 
     Returns:
         (x_0, film): the images, shape (B, C, H, W), and the frames kept, each of that shape,
-        from the noisiest to the cleanest.
+        from the noisiest to the cleanest; without a graph for gradients.
     """
     # Exercise 7.5: its code runs, and something in it is wrong.
     x, film = x_T, []

@@ -286,7 +286,7 @@ def fast_sample(
 
     Returns:
         (x_0, film): the images, shape (B, C, H, W), and the frames kept, each of that shape,
-        from the noisiest to the cleanest.
+        from the noisiest to the cleanest; without a graph for gradients.
     """
     x, film = x_T, []
     memory, noise = None, None

@@ -11,6 +11,9 @@ wanted.
     words      vectors of the words, (B, L, D)
     x          image or features, (B, C, H, W)
 
+Unless a docstring says otherwise, all tensors handed in lie on one device, where what comes back
+lies, too.
+
 Sources: Vaswani et al. 2017, "Attention Is All You Need" (encoder, heads);
 Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models" (words reach
 the U-Net by cross-attention); Ho & Salimans 2022, "Classifier-Free Diffusion Guidance" (the null

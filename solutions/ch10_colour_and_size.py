@@ -11,7 +11,8 @@ runs in place of the pixels.
     z            latents, (B, D, h, w): what is drawn around `mean`, or `mean` itself
 
 Unless a docstring says otherwise, images and latents are float32, and all tensors handed in lie on
-one device, where what comes back lies, too. No function changes a tensor that it is handed.
+one device, where what comes back lies, too. No function changes a tensor that it is handed, or the
+mode, training or evaluation, that a network is in.
 
 Sources: Hoogeboom et al. 2023, "simple diffusion: End-to-end diffusion for high resolution images";
 Luhman & Luhman 2022, "Improving Diffusion Model Efficiency Through Patching";

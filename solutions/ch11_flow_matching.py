@@ -130,7 +130,7 @@ def flow_loss(
         t: their times, shape (B,), from 0 to 1.
         labels: their labels, shape (B,), int64.
         eps: the noise at the other end of each line, shape (B, C, H, W).
-        path: `straight_path`, called as path(x0, eps, t), gives the pair (x_t, velocity).
+        path: `straight_path`, called once as path(x0, eps, t), gives the pair (x_t, velocity).
 
     Returns:
         the loss, a tensor without axes, through which gradients flow to the model.

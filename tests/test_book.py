@@ -18,8 +18,15 @@ from playwright.sync_api import expect, sync_playwright
 
 from course import ROOT, CourseError
 from course.cli import main
-from course.model.models import SHIPPED, build_schedule, load_model
-from course.model.sampling import eps_network, fast_walk, labelled
+from course.model.models import (
+    SHIPPED,
+    SHIPPED_FEW,
+    SHIPPED_PROMPTS,
+    build_schedule,
+    load_model,
+)
+from course.model.prompts import prompted
+from course.model.sampling import eps_network, fast_walk, few_steps_grid, labelled
 from course.pages import book
 from course.pages.book import POSITIONS, build, chosen, glossary, slider_pictures
 from course.syllabus import chapters
@@ -28,20 +35,24 @@ from tests.browser import CHROMIUM, FLAGS
 NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
 
 
-# Running every notebook takes minutes. This one, with two sliders, stands for all.
-DRAWN = next(path for path in NOTEBOOKS if path.stem == "02_forward_process")
+# Running every notebook takes minutes. These stand for all: two of sliders that the book computes
+# itself, and one of stored pictures.
+COMPUTED = [path for path in NOTEBOOKS if path.stem[:2] in ("01", "02")]
+DRAWN = next(path for path in NOTEBOOKS if path.stem == "03_embeddings")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the book was built, by the one command, with the sliders of one chapter."""
+    """Where the book was built, by the one command, with the sliders of three chapters."""
     folder, none = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("none")
     (none / "sliders.json").write_text("[]")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             book,
             "slider_pictures",
-            lambda path, cache: slider_pictures(path, cache) if path == DRAWN else none,
+            lambda path, cache: (
+                slider_pictures(path, cache) if path in (*COMPUTED, DRAWN) else none
+            ),
         )
         assert main(["book", "--out", str(folder)]) == 0
     return folder
@@ -82,26 +93,34 @@ def test_a_chapter_has_its_stored_outputs(path, pages):
                 assert output.text.strip().splitlines()[0] in text
 
 
-def test_a_chapter_has_a_slider_for_each_of_the_notebooks(pages, folder):
-    cells = nbformat.read(DRAWN, as_version=4).cells
+@pytest.mark.parametrize("path", [*COMPUTED, DRAWN], ids=lambda path: path.stem)
+def test_a_chapter_has_a_slider_for_each_of_the_notebooks(path, pages, folder):
+    cells = nbformat.read(path, as_version=4).cells
     source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    page = chapter_page(pages, DRAWN)
+    page = chapter_page(pages, path)
     figures = page.select("figure.slider-picture")
     assert len(figures) == source.count("SliderPicture(") > 0
     for figure in figures:
-        frames = json.loads(figure.script.string)
-        slider = figure.input
-        assert 2 <= len(frames) <= POSITIONS and int(slider["max"]) == len(frames) - 1
+        slider, listing = figure.input, json.loads(figure.script.string)
         assert figure.label["for"] == slider["id"]
-        images = {(folder / "html/chapters" / frame["image"]).read_bytes() for frame in frames}
-        assert len(images) == len({frame["caption"] for frame in frames}) == len(frames)
-        first = frames[int(slider["value"])]
-        assert figure.img["src"] == first["image"] and figure.img["alt"] == first["alt"]
-        assert figure.figcaption.get_text() == first["caption"]
+        assert ("live" in figure["class"]) == (path in COMPUTED)
+        assert (folder / "html/chapters" / figure.img["src"]).is_file()
+        start = listing["start"] if path in COMPUTED else frame_of(figure, listing, folder)["value"]
         # It stands below the cell that makes it, and begins where that does.
         code = figure.find_previous(class_="cell_input").get_text()
         assert "SliderPicture(" in code and f'name="{figure.label.get_text()}"' in code
-        assert f"value={first['value']}," in code
+        assert f"value={start}," in code
+
+
+def frame_of(figure, frames, folder):
+    """The stored picture with which a slider begins."""
+    assert 2 <= len(frames) <= POSITIONS and int(figure.input["max"]) == len(frames) - 1
+    images = {(folder / "html/chapters" / frame["image"]).read_bytes() for frame in frames}
+    assert len(images) == len({frame["caption"] for frame in frames}) == len(frames)
+    first = frames[int(figure.input["value"])]
+    assert figure.img["src"] == first["image"] and figure.img["alt"] == first["alt"]
+    assert figure.figcaption.get_text() == first["caption"]
+    return first
 
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.number)
@@ -211,8 +230,10 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    asked = []  # for which paths, in this order
+
     def log_message(self, *args):
-        pass
+        Quiet.asked.append(self.path)
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +338,54 @@ def test_sliders_follow_the_keyboard(visit):
         assert [len(set(column)) for column in zip(*seen)] == [3] * 4
 
 
+# A digest of what a figure's canvases show.
+SHOWN = """
+figure => [...figure.querySelectorAll('canvas')].map(canvas => canvas.toDataURL()).join()
+"""
+
+
+@pytest.mark.parametrize("path", COMPUTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("width, theme", [(390, "dark"), (1280, "light")])
+def test_computed_sliders_follow_the_keyboard(path, width, theme, visit):
+    page = visit(f"chapters/{path.stem}", width=width, theme=theme)
+    figures = page.locator("figure.live").all()
+    assert figures
+    for figure in figures:
+        slider, frame = figure.locator("input").first, figure.locator(".frame")
+        assert figure.locator("img").count() == 0
+        seen = []
+        slider.focus()
+        for key in ("Home", "ArrowRight", "End"):
+            page.keyboard.press(key)
+            value, words = slider.get_attribute("aria-valuetext"), frame.get_attribute("aria-label")
+            assert figure.locator("output").first.inner_text() == value
+            assert figure.locator("figcaption[aria-live]").inner_text() == words
+            assert words.startswith(f"t = {value}")
+            seen.append((value, figure.evaluate(SHOWN)))
+        assert [len(set(column)) for column in zip(*seen)] == [3, 3]
+        for canvas in figure.locator("canvas:visible").all():
+            box = canvas.bounding_box()
+            assert box["width"] > 80 and box["x"] + box["width"] <= width
+
+
+def test_a_schedule_follows_all_its_sliders(visit):
+    figure = visit("chapters/01_noise_schedule", width=1280).locator("figure.live")
+    words = figure.locator("figcaption")
+    for name, key, said in (
+        ("number of steps T", "Home", "t = 49; signal left: linear 60.3 %, cosine 0.0 %; T = 50,"),
+        ("cosine: s", "End", "s = 0.1, "),
+        ("linear: beta_end", "Home", "beta_end = 0.002"),
+    ):
+        before = figure.evaluate(SHOWN)
+        figure.get_by_label(name).press(key)
+        expect(words).to_contain_text(said)
+        assert figure.evaluate(SHOWN) != before
+    # As many steps as there are now, and no more.
+    slider = figure.get_by_label("step t")
+    slider.press("End")
+    assert slider.get_attribute("aria-valuetext") == "49"
+
+
 def test_hints_open_one_by_one(visit):
     page = visit(f"chapters/{DRAWN.stem}", width=390)
     hints = page.locator(".admonition.exercise").first.locator("summary")
@@ -417,15 +486,82 @@ def test_the_noise_can_be_painted_by_the_keyboard_and_by_hand(playground):
     assert {shade(15, 13), shade(0, 0)} != {0, 255}
 
 
+def test_a_prompt_is_drawn_by_the_keyboard(playground):
+    page = playground(width=390)
+    status, prompt = page.locator("#pg-status"), page.locator("#pg-prompt")
+    assert not prompt.is_visible()
+    page.locator("input[value=digits]").focus()
+    page.keyboard.press("ArrowDown")
+    expect(status).to_contain_text("The model is here", timeout=60_000)
+    assert page.locator("#pg-guidance").input_value() == "2"  # what suits prompts
+    expect(page.locator("#pg-words")).to_contain_text("It knows these words: a, on, red,")
+    page.locator("#pg-steps").focus()
+    page.keyboard.press("Home")  # 2 steps
+    prompt.fill("a red seven on blue")
+    prompt.press("Enter")
+    expect(status).to_contain_text("1 picture in 2 steps", timeout=60_000)
+    shown = page.locator("#pg-x")
+    assert shown.get_attribute("aria-label").endswith("asked for: a red seven on blue")
+    colours = page.evaluate(COLOURS, shown.element_handle())
+    assert max(colours) > 50, "all pixels are grey"
+    # Words that the model does not know are named, and nothing is drawn.
+    prompt.fill("a purple cat on blue")
+    prompt.press("Enter")
+    assert page.locator("#pg-prompt:invalid").count() == 1
+    expect(page.locator("#pg-words")).to_contain_text('does not know "purple", "cat". It knows')
+    expect(status).to_contain_text("1 picture in 2 steps")
+    # An example is drawn at once.
+    page.get_by_role("button", name="a small red seven on grey").press("Enter")
+    expect(shown).to_have_attribute("aria-label", re.compile("asked for: a small red seven"))
+    expect(status).to_contain_text("1 picture in 2 steps", timeout=60_000)
+    assert page.locator("#pg-prompt:invalid").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # The digits' settings are as they were.
+    page.locator("input[value=digits]").check()
+    assert page.locator("#pg-guidance").input_value() == "0.5"
+    assert page.locator("#pg-digits").input_value() == "0123456789"
+
+
+# For each pixel how far red, green and blue are apart.
+COLOURS = """
+canvas => {
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  return Array.from({ length: data.length / 4 }, (_, n) => {
+    const rgb = data.slice(4 * n, 4 * n + 3);
+    return Math.max(...rgb) - Math.min(...rgb);
+  });
+}
+"""
+
+
+def test_a_network_is_fetched_when_it_is_asked_for(readers, address, playground):
+    playground(width=1280)  # skips, where the book has none
+    reader = readers["light"].browser.new_context()  # who has fetched nothing yet
+    page = reader.new_page()
+    Quiet.asked.clear()
+    page.goto(f"{address}/playground.html")
+    expect(page.locator("#pg-status")).to_contain_text("seconds", timeout=120_000)
+    networks = [path for path in Quiet.asked if path.endswith(".onnx")]
+    assert [Path(path).name for path in networks] == ["mnist.onnx"]
+    page.get_by_label("a prompt, in colour").check()
+    expect(page.locator("#pg-status")).to_contain_text("The model is here", timeout=60_000)
+    assert Path([path for path in Quiet.asked if path.endswith(".onnx")][-1]).name == "prompts.onnx"
+    reader.close()
+
+
 WALK = """
-async ({ xT, labels, guidance, steps }) => {
+async ({ name, xT, wanted, guidance, sampler, steps }) => {
   const { openNetwork } = await import(new URL('_static/playground/network.mjs', location));
+  const { prompted } = await import(new URL('_static/playground/prompts.mjs', location));
   const s = await import(new URL('_static/playground/samplers.mjs', location));
-  const { network, config } = await openNetwork();
+  const { network, config } = await openNetwork(name);
   const alphaBars = s.alphaBarsOf(s.cosineBetas(config.num_steps));
+  const T = config.num_steps;
+  const told = config.text ? prompted(wanted, config.text) : s.labelled(wanted, config.num_classes);
   const walk = s.walk({
-    predictEps: s.guidedEps(network, config, labels, guidance, alphaBars),
-    sampler: '2m', xT: Float64Array.from(xT), grid: s.timeGrid(config.num_steps, steps), alphaBars,
+    predictEps: s.guidedEps(network, config.prediction, told, guidance, alphaBars),
+    sampler, xT: Float64Array.from(xT), alphaBars,
+    grid: config.calls ? s.fewStepsGrid(T, config.calls) : s.timeGrid(T, steps),
   });
   let last;
   for await (const { x } of walk) last = [...x];
@@ -434,25 +570,43 @@ async ({ xT, labels, guidance, steps }) => {
 """
 
 
-def test_the_playground_draws_pytorchs_pictures(playground, solutions):
-    model, config = load_model(SHIPPED, solutions)
-    generator = torch.Generator().manual_seed(3)
-    x_T = torch.randn(2, 1, 28, 28, generator=generator, dtype=torch.float64)
-    request = {"xT": x_T.flatten().tolist(), "labels": [3, None], "guidance": 1.5, "steps": 8}
+@pytest.mark.parametrize(
+    "model_file, wanted, guidance, sampler, steps",
+    [
+        (SHIPPED, [3, None], 1.5, "2m", 8),
+        (SHIPPED_FEW, [3, None], 0.0, "ddim", 1),
+        (SHIPPED_PROMPTS, ["a red three left of a blue seven on white"] * 2, 2.0, "2m", 6),
+    ],
+    ids=["digits", "few", "prompts"],
+)
+def test_the_playground_draws_pytorchs_pictures(
+    model_file, wanted, guidance, sampler, steps, playground, solutions
+):
+    model, config = load_model(model_file, solutions)
+    shape, generator = (2, *config.image_shape), torch.Generator().manual_seed(3)
+    x_T = torch.randn(shape, generator=generator, dtype=torch.float64)
+    request = {"xT": x_T.flatten().tolist(), "wanted": wanted, "guidance": guidance}
+    request |= {"name": model_file.stem, "sampler": sampler, "steps": steps}
     drawn = playground(width=1280).evaluate(WALK, request)
     alpha_bars = build_schedule(solutions, config).alpha_bars.double()
-    timesteps = solutions.chapter("ch07_fast_sampling").time_grid(alpha_bars, 8)
+    if config.calls:
+        timesteps = few_steps_grid(solutions, alpha_bars, config.calls)
+    else:
+        timesteps = solutions.chapter("ch07_fast_sampling").time_grid(alpha_bars, steps)
 
-    def single(x, t, labels):  # the walk is in float64, for rounding is amplified where it begins
+    def single(x, t, *asked):  # the walk is in float64, for rounding is amplified where it begins
         with torch.no_grad():
-            return model(x.float(), t, labels).double()
+            return model(x.float(), t, *asked).double()
 
-    network = eps_network(solutions, single, config, alpha_bars)
-    guided = solutions.chapter("ch06_guided_sampling").guided_eps
-    told = labelled(solutions, config, network, [3, None], 1.5, torch.device("cpu"), guided)
-    walk = fast_walk(solutions, "2m", alpha_bars, timesteps)
-    wanted, _ = walk(lambda x, t: told(x, t, slice(None)), x_T, None)
-    assert (torch.tensor(drawn).view_as(wanted) - wanted).abs().max() < 1e-4
+    network, cpu = eps_network(solutions, single, config, alpha_bars), torch.device("cpu")
+    if config.text:
+        told = prompted(solutions, config, network, wanted, None, guidance, cpu)
+    else:
+        guided = solutions.chapter("ch06_guided_sampling").guided_eps
+        told = labelled(solutions, config, network, wanted, guidance, cpu, guided)
+    walk = fast_walk(solutions, sampler, alpha_bars, timesteps)
+    pictures, _ = walk(lambda x, t: told(x, t, slice(None)), x_T, None)
+    assert (torch.tensor(drawn).view_as(pictures) - pictures).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -146,8 +146,8 @@ print(json.dumps(messages({ {kind: str(path) for kind, path in answers.items()} 
     )
 
 
-def test_the_samplers_in_javascript_are_left_out_with_their_page(edition):
-    assert not list(edition.rglob("*.mjs"))
+def test_answers_in_javascript_are_left_out_with_their_page(edition):
+    assert not list(edition.rglob("*.mjs")) and not list(edition.rglob("live.js"))
     assert "gives answers away" in (edition / "docs" / "playground.md").read_text(encoding="utf-8")
 
 

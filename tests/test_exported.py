@@ -12,7 +12,10 @@ from course.model import exported
 from course.model.evaluation import Evaluation
 from course.model.exported import Exported, export, load_exported, onnx_file
 from course.model.models import (
+    ALL_SHIPPED,
     SHIPPED,
+    SHIPPED_FEW,
+    SHIPPED_PROMPTS,
     ModelConfig,
     TextConfig,
     build_model,
@@ -78,6 +81,33 @@ def test_a_network_that_reads_captions_takes_a_mask_or_none(tmp_path, solutions)
 
 
 @needs_exporter
+def test_half_precision_keeps_what_it_holds_exactly(tmp_path):
+    """A matrix that is exact in half precision, one that is not, and one that is too large."""
+    import onnx
+    import onnxruntime
+
+    held, fine = torch.arange(9.0).view(3, 3).numpy() / 8, torch.full((3, 3), 0.1).numpy()
+    matrices = {"held": held, "fine": fine, "large": 1e30 * fine}
+    helper, kept = onnx.helper, onnx.numpy_helper.from_array
+    single, path = onnx.TensorProto.FLOAT, tmp_path / "network.onnx"
+    nodes = [helper.make_node("Add", ["x", name], [f"y {name}"]) for name in matrices]
+    graph = helper.make_graph(
+        nodes,
+        "sums",
+        [helper.make_tensor_value_info("x", single, [3, 3])],
+        [helper.make_tensor_value_info(f"y {name}", single, [3, 3]) for name in matrices],
+        [kept(matrix, name) for name, matrix in matrices.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), path)
+    exported._halve(path)
+    stored = {one.name: one.data_type for one in onnx.load(path).graph.initializer}
+    assert stored == {"held_half": onnx.TensorProto.FLOAT16, "fine": single, "large": single}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    sums = session.run(None, {"x": 0 * held})
+    assert all((sum == matrix).all() for sum, matrix in zip(sums, matrices.values()))
+
+
+@needs_exporter
 def test_one_of_other_weights_is_refused(tiny, tmp_path, solutions):
     path = saved(tmp_path, solutions, replace(TINY, data="mnist5k"))
     onnx_file(path).write_bytes(onnx_file(tiny).read_bytes())
@@ -117,13 +147,31 @@ def test_a_missing_package_is_named(monkeypatch, solutions):
 # The shipped model
 
 
-def test_the_shipped_network_is_exported_from_the_shipped_model(solutions):
-    network, config = load_exported(SHIPPED, solutions)  # which compares them
-    model, _ = load_model(SHIPPED, solutions)
+@pytest.mark.parametrize(
+    "model_file, asked, walk",
+    [
+        (SHIPPED, [3, None], {"guidance": 0.5, "num_steps": 6, "sampler": "2m"}),
+        (SHIPPED_FEW, [3, 8], {"guidance": 0.0, "num_steps": 1, "sampler": "ddim"}),
+        (
+            SHIPPED_PROMPTS,
+            ["a red three:2 left of a blue seven on white"],
+            {"guidance": 2.0, "num_steps": 6, "sampler": "2m"},
+        ),
+    ],
+    ids=lambda value: getattr(value, "stem", ""),
+)
+def test_a_shipped_network_is_exported_from_its_model(model_file, asked, walk, solutions):
+    network, config = load_exported(model_file, solutions)  # which compares them
+    model, _ = load_model(model_file, solutions)
     assert (outputs(network, config) - outputs(model, config)).abs().max() < 1e-4
-    walk = {"guidance": 0.5, "num_steps": 6, "sampler": "2m"}
-    pictures = [draw(solutions, each, config, [3, None], **walk)[0] for each in (network, model)]
+    pictures = [draw(solutions, each, config, asked, **walk)[0] for each in (network, model)]
     assert (pictures[0] - pictures[1]).abs().max() < 1 / 255  # less than a shade of grey
+
+
+@pytest.mark.parametrize("model_file", ALL_SHIPPED, ids=lambda path: path.stem)
+def test_what_ships_is_as_short_as_its_model(model_file):
+    """Matrices are in half precision in both; the rest is the network's steps."""
+    assert onnx_file(model_file).stat().st_size < model_file.stat().st_size + 300_000
 
 
 def test_the_commands_take_it(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The grader's faults are never a learner's zero: they are problems, without a grade."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -245,6 +246,27 @@ def test_what_a_killed_grader_left_is_removed_by_the_next(tmp_path, monkeypatch)
         with Sandbox(seed=1, wanted=select("1.1"), box=Box("limits only")):
             assert first.kit.is_dir(), "a grader that is at work keeps its folder"
     assert [path.name for path in tmp_path.iterdir()] == ["grading-of-another-program"]
+
+
+def test_a_worker_that_still_writes_while_the_grader_leaves_is_no_error(tmp_path, monkeypatch):
+    """As one does for a moment after Ctrl-C: its own grader is killed, and then it is."""
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    with Sandbox(seed=1, wanted=select("1.1"), box=Box("limits only")) as first:
+        busy = first.kit.parent / "worker"
+        busy.mkdir()
+        until = time.monotonic() + 0.5  # seconds
+
+        def write():
+            number = 0
+            while time.monotonic() < until:
+                with contextlib.suppress(OSError):
+                    busy.mkdir(exist_ok=True)
+                    (busy / str(number := number + 1)).touch()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+    writer.join()
+    assert not list(tmp_path.iterdir())
 
 
 # Where code cannot be confined

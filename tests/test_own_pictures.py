@@ -1,5 +1,6 @@
 """A folder of one's own pictures: how it is read, what is said of it, and training from it."""
 
+import hashlib
 import json
 import os
 import re
@@ -16,8 +17,9 @@ from course import CourseError
 from course.cli import main
 from course.model import own_pictures
 from course.model.data import load_images
+from course.model.distilling import Distilling, Recipe
 from course.model.images import fingerprint
-from course.model.models import TextConfig, load_model, read_config
+from course.model.models import SHIPPED, TextConfig, load_model, read_config
 from course.model.own_pictures import read_picture
 from course.model.photograph_evaluation import PhotographEvaluation
 from course.model.rehearsal import few_pictures, rehearse_evaluation, rehearse_training
@@ -76,6 +78,16 @@ def test_the_parts_depend_on_the_names_alone(pets, tmp_path):
     pixels = load(other, train=False).pixels
     kept = {image.numpy().tobytes() for image in pixels}
     assert {image.numpy().tobytes() for image in before.pixels} < kept
+
+
+def test_held_out_are_the_smallest_hashes_of_the_paths(tmp_path):
+    """The first names would not do: pictures taken together often stand together."""
+    fill(tmp_path / "set" / "cat", 40)
+    paths = (f"cat/{number:03}.png" for number in range(40))
+    chosen = sorted(paths, key=lambda path: hashlib.sha256(path.encode()).digest())[:4]
+    expected = {shown(tmp_path / "set" / path, 8).tobytes() for path in chosen}
+    held_out = load(tmp_path / "set", train=False).pixels
+    assert {image.numpy().tobytes() for image in held_out} == expected
 
 
 def test_the_classes_are_mixed_in_both_parts(tmp_path):
@@ -274,7 +286,7 @@ KINDS = {
     "transparent": (lambda: Image.new("RGBA", (8, 8), (*GREEN, 0)), (255, 255, 255)),
     "half transparent": (lambda: Image.new("RGBA", (8, 8), (0, 0, 0, 128)), (127, 127, 127)),
     "grey and transparent": (lambda: Image.new("LA", (8, 8), (0, 0)), (255, 255, 255)),
-    "16 bits": (lambda: Image.fromarray(np.full((8, 8), 60 * 257, np.uint16)), (60, 60, 60)),
+    "16 bits": (lambda: Image.fromarray(np.full((8, 8), 60 * 256 + 200, np.uint16)), (60, 60, 60)),
 }
 
 
@@ -612,6 +624,14 @@ def test_other_data_than_the_models_is_refused(copied, solutions, tmp_path):
     (copied / "run" / "config.json").unlink()
     with pytest.raises(CourseError, match="where they are is not noted .*--data folder:PATH"):
         evaluation(copied, solutions, tmp_path)
+
+
+def test_such_a_model_is_not_distilled(trained, solutions, tmp_path):
+    model = trained / "run" / "models" / "model.safetensors"
+    with pytest.raises(CourseError, match="cannot be distilled: it has to be a model that draws"):
+        Distilling(tmp_path, model, Recipe(), solutions, "mnist5k", "cpu", quiet=True)
+    with pytest.raises(CourseError, match="a model of digits is distilled, and cifar10 has none"):
+        Distilling(tmp_path, SHIPPED, Recipe(), solutions, "cifar10", "cpu", quiet=True)
 
 
 def test_an_evaluation_is_rehearsed(trained, solutions):

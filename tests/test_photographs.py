@@ -305,7 +305,7 @@ def test_captions_say_what_the_attributes_say():
 
 def test_faces_are_decoded_once(home, few_faces, monkeypatch, tmp_path):
     lay_out(home, few_faces)
-    first = load_images("celeba").pixels
+    first = load_images("celeba").pixels.clone()  # not the file itself
     (kept,) = (tmp_path / "cache" / "diffusion-from-scratch").iterdir()
     decode = photographs._decode
     monkeypatch.setattr(photographs, "_decode", None)

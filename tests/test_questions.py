@@ -266,8 +266,8 @@ def test_without_a_kernel_it_is_text_with_answers_that_fold_out(workspace):
     assert bundle["text/html"] == as_text(widget.questions)
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/html"].count("<details>") == 3
-    with pytest.raises(CourseError, match="there is no chapter '10'"):
-        Questions("10")
+    with pytest.raises(CourseError, match="there is no chapter '20'"):
+        Questions("20")
 
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.number)
@@ -347,7 +347,7 @@ def test_in_a_terminal_you_can_go_on_and_stop(workspace):
     terminal.wait_for("A letter")
     terminal.press("q\n")
     assert terminal.close() == 0 and not Answers(workspace).given()
-    assert cli.main(["ask", "10"]) == 2
+    assert cli.main(["ask", "20"]) == 2
 
 
 # In a class

@@ -732,7 +732,7 @@ answers.edit(
 
 answers.edit(
     "3.3",
-    "vectors that are not learned",
+    "random vectors that are never trained",
     "The optimiser sees only an nn.Parameter, or a module that holds one, that is an attribute of "
     "self. A plain tensor, a buffer, or a parameter in a Python list, stays as random as it began.",
     ("nn.Embedding(num_classes + 1, cond_dim)", "torch.randn(num_classes + 1, cond_dim)"),
@@ -863,7 +863,7 @@ answers.again(
 
 answers.again(
     "3.3",
-    "vectors that are not learned",
+    "random vectors that are never trained",
     (
         "self.table = nn.Embedding(num_classes + 1, cond_dim)",
         'self.register_buffer("table", torch.randn(num_classes + 1, cond_dim))',

@@ -153,7 +153,7 @@ answers.edit(
     "noise always in float32",
     "torch.randn makes float32 numbers unless it is told another dtype. Take the dtype from the "
     "images, so that the two fit together.",
-    ("return t, eps", "return t, eps.float()"),
+    (", dtype=x0.dtype", ""),
 )
 
 answers.edit(
@@ -451,7 +451,7 @@ answers.edit(
 
 answers.edit(
     "5.1",
-    "differences that are not squared",
+    "signed differences, which cancel each other",
     "Without squares, an error upwards and one downwards cancel, and a poor answer may have a "
     "loss of 0, or less. Square the differences before you take the mean.",
     ("(error**2)", "error"),
@@ -866,8 +866,8 @@ answers.edit(
 answers.edit(
     "5.3",
     "a second name instead of a second network",
-    "`self.model = model` copies nothing: both names mean the same network, and the average is "
-    "always just the newest weights. Copy it deeply.",
+    "`self.model = model` copies nothing: both names mean one network. Nothing is averaged, and "
+    "every update shrinks the weights that are being trained. Copy it deeply.",
     ("copy.deepcopy(model)", "model"),
 )
 
@@ -904,8 +904,8 @@ answers.edit(
 answers.edit(
     "5.3",
     "no warm-up",
-    "With d = 0.9999 from the start, the average consists of random weights for the first ten "
-    "thousand updates. d_n begins small.",
+    "With d = decay from the start, the average hangs on to the weights that it began with: at "
+    "0.9999 for some ten thousand updates. d_n begins small.",
     ("min(self.decay, (1 + n) / (10 + n))", "self.decay"),
 )
 
@@ -977,8 +977,10 @@ answers.edit(
     "the average left in training mode",
     "A deep copy takes the training mode along. Samples are drawn with ema.model, so it belongs "
     "in eval mode.",
-    (".eval()", ".train()"),
+    (".eval()", ""),
 )
+
+answers.again("5.3", "the average left in training mode", (".eval()", ".train()"))
 
 answers.edit(
     "5.3",
@@ -1209,7 +1211,10 @@ answers.edit(
     "When the optimiser makes its step there are no gradients. zero_grad() belongs before "
     "backward(), and nothing else that clears them may come between backward() and step().",
     ("    optimizer.zero_grad()\n", ""),
-    ("nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)", "optimizer.zero_grad()"),
+    (
+        "nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)",
+        "nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n    optimizer.zero_grad()",
+    ),
 )
 
 answers.edit(

@@ -930,7 +930,7 @@ answers.edit(
 
 @answers.wrong(
     "6.4",
-    "rows and columns of the picture swapped",
+    "num_columns taken for the number of rows",
     "num_columns images are beside each other: it fixes the width. The number of rows follows.",
 )
 def image_grid(images, num_columns, gap=2):
@@ -1252,8 +1252,8 @@ answers.again(
 answers.edit(
     "6.5",
     "the next level after the first",
-    "kept[1:] are all levels but the first, and the level that a step comes from is one of all but "
-    "the last. Put the 1 in front of kept[:-1].",
+    "Each level but the first is divided by itself. A step comes from the level before its own: "
+    "put the 1 in front of all levels, and leave the last one out.",
     ("kept[:-1]])", "kept[1:]])"),
 )
 
@@ -1275,8 +1275,8 @@ answers.edit(
 answers.edit(
     "6.5",
     "the last level before the first step",
-    "torch.roll brings the last level round to the front, where it is divided by. Before the first "
-    "step there is no noise, so alpha_bar is 1 there.",
+    "The first level is divided by the last one, as torch.roll brings that round to the front. "
+    "Before the first step there is no noise, so alpha_bar is 1 there.",
     ("torch.cat([torch.ones_like(kept[:1]), kept[:-1]])", "torch.roll(kept, 1)"),
 )
 

@@ -131,7 +131,7 @@ answers.edit(
 
 @answers.wrong(
     "7.1",
-    "the clean image counted as a step of the grid",
+    "the grid ends with -1, the clean image",
     "The grid holds the steps at which the network is asked, n of them. The step from the last of "
     "them to the clean image belongs to the walk.",
 )
@@ -383,7 +383,8 @@ answers.edit(
 answers.edit(
     "7.2",
     "noise for any eta",
-    "sigma is proportional to eta: without the factor the step is that of eta = 1.",
+    "sigma is proportional to the eta that is handed in. Without that factor, or with eta set to "
+    "1, the step is that of eta = 1.",
     ("    a, a_next", "    eta = 1\n    a, a_next"),
 )
 

@@ -847,7 +847,8 @@ answers.edit(
 answers.edit(
     "8.3",
     "NaN from a singular covariance",
-    "An eigenvalue that should be 0 comes out as -1e-17, and its root is NaN. clamp(min=0) first.",
+    "An eigenvalue that should be 0 comes out as -1e-17, and its root is NaN, which spreads or "
+    "raises an error in what follows. clamp(min=0) first.",
     ("values.clamp(min=0)", "values"),
     ("(product).clamp(min=0)", "(product)"),
     ("max(0.0, float(", "(float("),
@@ -1479,9 +1480,9 @@ answers.edit(
 
 answers.edit(
     "8.5",
-    "each radius compared with the wrong axis",
-    "Distances (N, M) and radii (N,) meet along M. Make the radii (N, 1), or take the minimum over "
-    "the generated images first.",
+    "each radius compared with another image's distance",
+    "Radius i belongs to real image i, and so does row i of the distances. Keep both in the order "
+    "of the images.",
     (".amin(dim=1)", ".amin(dim=1).sort().values"),
 )
 
@@ -1852,7 +1853,7 @@ answers.edit(
 
 answers.edit(
     "8.6",
-    "the difference compared with the ratio",
+    "the difference compared with ratio times the second distance",
     "Where the difference is a third of the second distance, the first is still two thirds of it. "
     "It is the first distance itself that is compared with ratio times the second.",
     (

@@ -722,8 +722,14 @@ answers.edit(
     "the mask multiplied after the softmax",
     "Then hidden words have taken their share already, and what is left of a row does not sum to "
     "1.",
-    ("        scores = scores + strength.log()\n", ""),
-    ("        scores = scores.masked_fill(strength == 0, torch.finfo(scores.dtype).min)\n", ""),
+    (
+        "        # A factor m before the exponential is a log m inside it. That of 0 is -inf, "
+        "which makes NaN\n"
+        "        # of a row that has nothing else, so the least number takes its place.\n"
+        "        scores = scores + strength.log()\n"
+        "        scores = scores.masked_fill(strength == 0, torch.finfo(scores.dtype).min)\n",
+        "",
+    ),
     ("* (strength > 0)", "* strength"),
 )
 

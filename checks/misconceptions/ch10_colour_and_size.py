@@ -871,6 +871,14 @@ answers.edit(
 
 answers.edit(
     "10.5",
+    "log_var cut off",
+    "Beyond a clamp there is no gradient that could lead back. What keeps log_var in its place is "
+    "the KL.",
+    ("        return mean, log_var", "        return mean, log_var.clamp(-30.0, 20.0)"),
+)
+
+answers.edit(
+    "10.5",
     "the mean twice",
     "The first D channels are the mean, the last D are log_var. Here the same ones are used twice.",
     ("        return mean, log_var", "        return mean, mean"),
@@ -1358,6 +1366,15 @@ answers.edit(
 )
 
 
+answers.edit(
+    "10.6",
+    "the autoencoder put into training mode",
+    "A loss only measures. Whether the network is in training is decided by the loop around it, "
+    "which may also want the loss of a held-out batch.",
+    ("    mean, log_var = autoencoder", "    autoencoder.train()\n    mean, log_var = autoencoder"),
+)
+
+
 # 10.7
 
 answers.edit(
@@ -1569,6 +1586,15 @@ answers.edit(
     "trained. @torch.no_grad() ends with it.",
     ("@torch.no_grad()\ndef to_latents", "def to_latents"),
     ("mean, _ = autoencoder", "torch.set_grad_enabled(False)\n    mean, _ = autoencoder"),
+)
+
+
+answers.edit(
+    "10.7",
+    "the autoencoder put into evaluation mode",
+    "The network is the caller's, who may go on training it. Use it as it is.",
+    ("    mean, _ = autoencoder", "    autoencoder.eval()\n    mean, _ = autoencoder"),
+    ("    return autoencoder.decode", "    autoencoder.eval()\n    return autoencoder.decode"),
 )
 
 

@@ -226,8 +226,8 @@ answers.again(
 answers.edit(
     "11.2",
     "exp instead of the sigmoid",
-    "That makes log t Gaussian, and t has no upper end. Here it is log( t / (1 - t) ): solve "
-    "that for t.",
+    "That makes log t Gaussian, and nothing keeps t below 1 unless it is cut off there. Here it is "
+    "log( t / (1 - t) ): solve that for t.",
     ("torch.sigmoid(mean + std * z)", "(mean + std * z).exp().clamp(max=1.0)"),
 )
 
@@ -441,8 +441,9 @@ answers.edit(
 
 answers.edit(
     "11.2",
-    "the times on the CPU",
-    "Make new tensors with device=generator.device, where the rest of the batch is drawn.",
+    "the generator left out on any device but the CPU",
+    "Hand the generator over on every device, and make the times where it is: "
+    "device=generator.device.",
     (
         "torch.rand(count, generator=generator, device=generator.device)",
         'torch.rand(count, generator=generator, device=generator.device).to("cpu")'

@@ -230,6 +230,8 @@ def drawn(impl, inputs):
         return impl.sample_posterior(mean=mean, log_var=log_var, generator=generator(2))
 
     z = draw(mean, widths.expand_as(mean).clone())
+    if not isinstance(z, Tensor):
+        return {"z": z, "sure": z, "width": None, "rest": None}
     eps = draw(zeros, zeros)
     found = {"z": [list(z.shape), str(z.dtype)], "sure": draw(mean, zeros - 200)}
     if z.shape != mean.shape:
@@ -258,7 +260,8 @@ def drawn_noise(impl, inputs):
 
 
 def drawn_again(impl, inputs):
-    mean, log_var = inputs["mean"], torch.zeros_like(inputs["mean"])
+    mean = strided(inputs["mean"])
+    log_var = strided(torch.zeros_like(mean))
     found = draws_again(lambda source: impl.sample_posterior(mean, log_var, source))
     call = lambda: impl.sample_posterior(mean, log_var, generator(4))  # noqa: E731
     return {**found, "torch's own untouched": untouched(call)}
@@ -333,8 +336,8 @@ def autoencoder_halves(impl, inputs):
 
 
 def autoencoder_range(impl, inputs):
-    """The least and the largest value of each part, with large weights."""
-    trained = Trained(impl, inputs["config"], inputs["x"], loud=3.0)
+    """The least and the largest value of each part, far beyond any limit of 30."""
+    trained = Trained(impl, inputs["config"], inputs["x"], loud=300.0)
     mean, log_var = trained.encode(inputs["x"])
     found = {"mean": mean, "log_var": log_var, "image": trained.decode(inputs["z"])}
     return {name: [float(part.min()), float(part.max())] for name, part in found.items()}
@@ -452,6 +455,21 @@ class Lesson:
         )
 
 
+def modes_kept(toy, call) -> bool:
+    """Is the network afterwards in the mode, training or evaluation, that it was in before?"""
+    kept = []
+    for mode in (True, False):
+        toy.train(mode)
+        call()
+        kept.append(toy.training == mode)
+    return all(kept)
+
+
+def taught_in_both_modes(impl, inputs):
+    lesson = Lesson(inputs)
+    return {"kept": modes_kept(lesson.toy, lambda: lesson.loss(impl))}
+
+
 def taught(impl, inputs):
     """One loss, its gradients, and who was asked what."""
     lesson = Lesson(inputs)
@@ -516,7 +534,7 @@ def scales(impl, inputs):
 
 def _number(value):
     """A number as it is; a tensor by what it is."""
-    return value if isinstance(value, int | float) else f"a {type(value).__name__}"
+    return value if value is None or isinstance(value, int | float) else type(value).__name__
 
 
 def scale_refused(impl, inputs):
@@ -524,13 +542,15 @@ def scale_refused(impl, inputs):
 
 
 def to_scale(impl, inputs):
-    """Latents of images, and images of latents, for several scales; and who was asked what."""
-    found = {"latents": [], "images": []}
-    for scale in inputs["scales"]:
-        toy = ToyAutoencoder(inputs["weights"])
-        found["latents"].append(impl.to_latents(toy, inputs["x"], scale))
-        found["images"].append(impl.from_latents(toy, inputs["z"], scale))
-    return found
+    """Latents of images, for several scales."""
+    toy = ToyAutoencoder(inputs["weights"])
+    return {"latents": [impl.to_latents(toy, inputs["x"], scale) for scale in inputs["scales"]]}
+
+
+def from_scale(impl, inputs):
+    """Images of latents, for several scales."""
+    toy = ToyAutoencoder(inputs["weights"])
+    return {"images": [impl.from_latents(toy, inputs["z"], scale) for scale in inputs["scales"]]}
 
 
 def to_scale_and_back(impl, inputs):
@@ -552,6 +572,14 @@ def to_scale_without_chance(impl, inputs):
     return {
         "same": identical(plain(first), plain(again)),
         "untouched": untouched(lambda: impl.to_latents(toy, x, 2.0)),
+    }
+
+
+def to_scale_in_both_modes(impl, inputs):
+    toy = ToyAutoencoder(inputs["weights"])
+    return {
+        "to_latents": modes_kept(toy, lambda: impl.to_latents(toy, inputs["x"], 2.0)),
+        "from_latents": modes_kept(toy, lambda: impl.from_latents(toy, inputs["z"], 2.0)),
     }
 
 

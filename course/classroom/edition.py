@@ -43,7 +43,8 @@ MATERIAL = (
 # Pages that give answers away. Others link to them, so each becomes this one.
 SPOILING = ("docs/misconceptions.md", "docs/exercises.md", "docs/playground.md")
 ASKS = re.compile(r"^ask\(", re.MULTILINE)  # the cell with a chapter's questions
-JAVASCRIPT = "docs/_static/playground/"  # the samplers of chapters 06 and 07 once more: left out
+# The samplers and the tokens of chapters 06, 07 and 09 once more, and the formulas of 01 and 02.
+JAVASCRIPT = ("docs/_static/playground/", "docs/_static/live.js")
 LEFT_OUT = """\
 # {title}
 

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -277,7 +278,7 @@ class Sandbox:
 
     def __exit__(self, *_) -> None:
         self._held.close()
-        self._scratch.cleanup()
+        _clean(self._scratch)
 
     @property
     def warning(self) -> str:
@@ -345,7 +346,9 @@ class Sandbox:
     def _start(self, box: Box, submission: Path) -> tuple[list[bytes], str]:
         """Run the worker; the messages that it wrote, and in words how it ended."""
         with (
-            tempfile.TemporaryDirectory(prefix="worker-", dir=self._scratch.name) as home,
+            tempfile.TemporaryDirectory(
+                prefix="worker-", dir=self._scratch.name, ignore_cleanup_errors=True
+            ) as home,
             tempfile.TemporaryFile(dir=self._scratch.name) as out,
             tempfile.TemporaryFile(dir=self._scratch.name) as errors,
         ):
@@ -386,6 +389,18 @@ class Sandbox:
 
 
 SCRATCH, LOCK = "grading-", "lock"  # a folder in the system's temporary one, and a file in it
+
+
+def _clean(scratch: tempfile.TemporaryDirectory, patience: float = 5.0) -> None:
+    """Remove the folder. A worker whose grader was just killed may write into it for a moment."""
+    until = time.monotonic() + patience  # seconds
+    while True:
+        try:
+            return scratch.cleanup()
+        except OSError:
+            if time.monotonic() > until:
+                return  # what is left is no reason to lose what was graded
+            time.sleep(0.05)
 
 
 def _remove_what_was_left() -> None:

@@ -171,12 +171,12 @@ def require_close(
     if wrong.any():
         if value.ndim == 0:
             raise Wrong(expected, f"{name} = {float(value):.6g}")
-        where = (error / allowed).argmax()
+        where = torch.where(wrong, error, 0).argmax()
         index = tuple(int(i) for i in torch.unravel_index(where, value.shape))
         raise Wrong(
             expected,
-            f"{name} with {int(wrong.sum())} of {value.numel()} values off; the worst is "
-            f"{float(value.flatten()[where]):.6g} at index {index}",
+            f"{name} with {int(wrong.sum())} of {value.numel()} values off; the one "
+            f"furthest off came back as {float(value.flatten()[where]):.6g}, at index {index}",
         )
 
 

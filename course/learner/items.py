@@ -12,6 +12,7 @@ import functools
 import inspect
 import json
 import random
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -62,7 +63,7 @@ class Item:
     shown: Shown | None  # on the screen, if there is no code
     choices: tuple[str, ...]
     places: frozenset[int] = frozenset()  # lines of the code with the mistake, from 1
-    sound: str | Shown = ""  # the sound code, or what it shows
+    sound: str | Shown = ""  # the reference's code, or what it shows
     look: Look | None = None
     seed: int = 0
 
@@ -82,12 +83,12 @@ class Item:
         answer = _named(self.key.exercise, choice)
         return _code_with(answer, self.symbols) if answer.text else None
 
-    def consequence(self) -> list[tuple[str, str]]:
-        """What the first check that the mistake fails calls, expects and gets."""
-        if not self.key.mistake:
-            return []
-        answer = _named(self.key.exercise, self.key.mistake)
-        check = checks_of(self.key.exercise)[min(_caught_by(answer))]
+    def consequence(self, mistake: str) -> list[tuple[str, str]]:
+        """What a check calls, expects and gets that this mistake fails, and few others do."""
+        exercise = self.key.exercise
+        answer = _named(exercise, mistake)
+        failed = [number for other in _mistakes(exercise) for number in _caught_by(other)]
+        check = checks_of(exercise)[min(sorted(_caught_by(answer)), key=failed.count)]
         wrong = failure_of(check, answer_code(answer).observe(check, 0), 0)
         called = check.call.format(**draw_inputs(check, 0))
         return [("called", called), ("expected", wrong.expected), ("came back", wrong.got)]
@@ -155,7 +156,7 @@ def _of_look(key: Key, look: Look, pick: random.Random) -> Item | None:
         return None
     shown = seen[key.mistake] if key.mistake else sound
     others = [name for name in seen if name != key.mistake and seen[name].differs(shown)]
-    if len(others) < 2:
+    if len(others) + bool(key.mistake) < OFFERED:
         return None
     return Item(
         key,
@@ -183,16 +184,17 @@ def _of_code(key: Key, pick: random.Random) -> Item | None:
         sound = "\n\n".join(reference_code(key.exercise)[symbol] for symbol in symbols)
     else:
         symbols = (pick.choice(find_exercise(key.exercise).symbols),)
-        sound = code = pick.choice(_sound_ways(key.exercise, symbols[0]))
+        sound = reference_code(key.exercise)[symbols[0]]
+        code = pick.choice(_sound_ways(key.exercise, symbols[0]))
         passes = set(range(len(checks_of(key.exercise))))
-    code, sound = code.strip("\n"), sound.strip("\n")
+    code, sound = _without_shapes(code), _without_shapes(sound)
     others = [
         other.name
         for other in _mistakes(key.exercise)
         if set(other.symbols) <= set(symbols) and _caught_by(other) & passes
         if other.name != key.mistake
     ]
-    if len(code.splitlines()) > MOST_LINES or len(others) < 2:
+    if len(code.splitlines()) > MOST_LINES or len(others) + bool(key.mistake) < OFFERED:
         return None
     return Item(
         key,
@@ -201,7 +203,7 @@ def _of_code(key: Key, pick: random.Random) -> Item | None:
         code,
         None,
         _choices(key.mistake or NOTHING, others, pick),
-        frozenset(changed_lines(sound, code)),
+        frozenset(changed_lines(sound, code) if key.mistake else ()),
         sound,
     )
 
@@ -216,7 +218,13 @@ def changed_lines(sound: str, code: str) -> set[int]:
             found |= {max(first, 1), min(first + 1, len(after))}
         elif kind != "equal":
             found |= set(range(first + 1, last + 1))
-    return found
+    between = {n for n in range(1, len(after)) if {n - 1, n + 1} <= found}  # often an order
+    return found | between
+
+
+def _without_shapes(code: str) -> str:
+    """Code without the shapes at the ends of its lines: in a mistake's line they may be untrue."""
+    return re.sub(r" +# \(.*$", "", code.strip("\n"), flags=re.MULTILINE)
 
 
 def _code_with(answer: Answer, symbols: tuple[str, ...]) -> str:
@@ -225,7 +233,7 @@ def _code_with(answer: Answer, symbols: tuple[str, ...]) -> str:
     texts = dict(reference_code(answer.exercise))
     for symbol in answer.symbols:
         texts[symbol] = _segment(answer.text, find_definition(tree, symbol))
-    return "\n\n".join(texts[symbol].strip("\n") for symbol in symbols)
+    return "\n\n".join(_without_shapes(texts[symbol]) for symbol in symbols)
 
 
 def _segment(text: str, node: ast.FunctionDef | ast.ClassDef) -> str:

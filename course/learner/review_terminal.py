@@ -67,11 +67,18 @@ def answer_lines(item: Item, choice: str, line: int | None = None) -> Iterator[R
             yield Text(f"It is in {_lines(item)}, not in line {line}.")
         elif item.code:
             yield Text(f"It is in {_lines(item)}.")
-        for name, text in item.consequence():
-            yield Text(f"  {name:<11}{text}")
-    elif not right and (other := item.instead(choice)):
-        yield Text(f"With the mistake {choice!r} it would be:")
-        yield beside({"with the mistake": other, "sound, as it was": item.shown or item.code})
+        yield from _facts(item, item.key.mistake)
+    elif not right:
+        if other := item.instead(choice):
+            yield Text(f"With the mistake {choice!r} it would be:")
+            yield beside({"with the mistake": other, "sound": item.sound})
+        yield Text(f"What a check sees of the mistake {choice!r}:")
+        yield from _facts(item, choice)
+
+
+def _facts(item: Item, mistake: str) -> Iterator[RenderableType]:
+    for name, text in item.consequence(mistake):
+        yield Text(f"  {name:<11}{text}")
 
 
 def _lines(item: Item) -> str:

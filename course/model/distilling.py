@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from course import CourseError
 from course.files import write_whole
 from course.model import METHODS
-from course.model.data import load_images
+from course.model.data import kind_of, load_images
 from course.model.models import (
     Implementation,
     build_schedule,
@@ -97,11 +97,16 @@ class Distilling:
         self.device = choose_device(device)
         self.first, self.config = load_model(model_file, impl)
         config = self.config
+        digits = config.text is None and not config.classes
         in_pixels = config.network_shape == config.image_shape
-        if config.text is not None or config.calls or config.prediction != "v" or not in_pixels:
+        if not digits or config.calls or config.prediction != "v" or not in_pixels:
             raise CourseError(
                 f"{model_file} cannot be distilled: it has to be a model that draws digits in "
                 "pixels, predicts v, and has not been distilled already"
+            )
+        if kind_of(data) != "digits":
+            raise CourseError(
+                f"a model of digits is distilled, and {data} has none; leave --data out"
             )
         self.model_file = Path(model_file)
         self.train_set = load_images(data, train=True, download=True)

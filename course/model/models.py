@@ -15,6 +15,7 @@ from course.model.weights import fill, read_weights, write_weights
 SHIPPED = ROOT / "models" / "mnist.safetensors"
 SHIPPED_FEW = ROOT / "models" / "mnist_few.safetensors"  # distilled: draws in few calls
 SHIPPED_PROMPTS = ROOT / "models" / "prompts.safetensors"  # draws what a sentence says
+ALL_SHIPPED = (SHIPPED, SHIPPED_FEW, SHIPPED_PROMPTS)
 
 
 class Implementation(Protocol):

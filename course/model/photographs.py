@@ -116,7 +116,7 @@ def _is(things: list) -> str:
 
 
 def _by(preset: str) -> str:
-    return f"Then course train --preset {preset} fetches it, where there is internet."
+    return f"Where there is internet, course train --preset {preset} fetches it."
 
 
 def _cifar10_jpeg(train: bool) -> Images:

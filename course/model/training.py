@@ -149,9 +149,9 @@ PRESETS["pairs"] = replace(
     pictures="pairs",
 )
 # What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them
-# for the network to work on. Their steps take the same time, about 20 minutes on two cores; of the
-# latents' share the autoencoder takes a third. In pixels there is a level more, so that the lowest
-# has 8 x 8 pixels, as with patches.
+# for the network to work on. Their steps are meant to take the same time, 20 minutes on two cores,
+# and a third of the latents' share is the autoencoder's: counted by a few steps on a busy machine.
+# In pixels there is a level more, so that the lowest has 8 x 8 pixels, as with patches.
 PRESETS["large-pixels"] = replace(
     PRESETS["prompts"],
     model=replace(PRESETS["prompts"].model, channel_mults=(1, 2, 4, 4)),
@@ -159,8 +159,8 @@ PRESETS["large-pixels"] = replace(
     images_per_epoch=312 * 32,
     pictures="large scenes",
 )
-# 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and the noise in
-# what does not fit stays in the picture.
+# 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and noise that does
+# not fit cannot be told.
 PRESETS["large-patches"] = replace(
     PRESETS["large-pixels"],
     model=replace(PRESETS["prompts"].model, patch=2),

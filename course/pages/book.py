@@ -26,6 +26,7 @@ from PIL import Image
 
 from course import PACKAGE, ROOT, CourseError
 from course.pages.build_notebooks import WIDGET, execute
+from course.pages.live import live_form
 from course.pages.open_anywhere import is_first_cell
 from course.pages.playground import WITHOUT, playground_files
 from course.syllabus import Exercise, chapters, find_exercise
@@ -33,7 +34,13 @@ from course.syllabus import Exercise, chapters, find_exercise
 KEPT = (".md", ".png", ".gif")  # of models/
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")  # beside docs/
 POSITIONS = 25  # of a slider, at most: each is a picture of its own
-DRAWN_BY = ("pages/notebook.py", "model/pictures.py", "pages/plots.py", "pages/toy.py")
+DRAWN_BY = (
+    "pages/notebook.py",
+    "model/pictures.py",
+    "pages/plots.py",
+    "pages/toy.py",
+    "pages/live.py",
+)
 # The book holds no exercises to write in, so of a link to one it keeps the name.
 EXERCISE_LINK = re.compile(r"\[([^]]+)\]\(\.\./exercises/[^)]*\)")
 
@@ -192,16 +199,21 @@ def glossary() -> list[tuple[str, str, str]]:
 
 
 def slider_figure(slider: dict, chapter: str) -> str:
-    """A slider that walks through stored pictures, as HTML; docs/_static/sliders.js moves it."""
+    """A slider as HTML: docs/_static/sliders.js moves it through stored pictures.
+
+    One that has numbers has a single picture, for browsers without JavaScript. In others
+    docs/_static/live.js draws all of them.
+    """
     frames = [
         {**frame, "image": f"../_static/sliders/{chapter}/{frame['image']}"}
         for frame in slider["frames"]
     ]
     first = frames[slider["start"]]
     name = f"slider-{Path(first['image']).stem}"
-    listing = json.dumps(frames, ensure_ascii=False).replace("</", "<\\/")
+    live = slider.get("live")
+    listing = json.dumps(live or frames, ensure_ascii=False).replace("</", "<\\/")
     return (
-        '<figure class="slider-picture"><div class="control">'
+        f'<figure class="slider-picture{" live" if live else ""}"><div class="control">'
         f'<label for="{name}">{html.escape(slider["name"])}</label>'
         f'<input type="range" id="{name}" min="0" max="{len(frames) - 1}" step="1" '
         f'value="{slider["start"]}" autocomplete="off" '
@@ -227,7 +239,8 @@ def slider_pictures(path: Path, cache: Path) -> Path:
             shutil.rmtree(old)
         folder.mkdir(parents=True)
         print(f"drawing the sliders of {path.name}", flush=True)
-        keep = f"from course.pages.book import keep_pictures\nkeep_pictures({str(folder)!r})"
+        keep = "from course.pages.book import keep_pictures\n"
+        keep += f"keep_pictures({str(folder)!r}, {path.stem!r})"
         *cells, last = execute(path, last_cell=keep).cells
         sliders = json.loads(last.outputs[-1].text)
         for slider in sliders:
@@ -246,10 +259,11 @@ def cell_of(widget: str, cells: list[NotebookNode]) -> int | None:
     return None
 
 
-def keep_pictures(folder: str) -> None:
+def keep_pictures(folder: str, notebook: str) -> None:
     """Draw every slider of this session at its values, keep the pictures, print the list.
 
-    Runs in the notebook's kernel, after its last cell.
+    Runs in the notebook's kernel, after its last cell. A slider that the book computes itself is
+    drawn where it begins only; its numbers are kept.
     """
     from course.pages.notebook import SliderPicture
 
@@ -257,6 +271,9 @@ def keep_pictures(folder: str) -> None:
     for number, picture in enumerate(SliderPicture.made):
         slider, name = picture.slider, picture.slider.description
         start, values = slider.value, chosen(list(slider.options), slider.value)
+        live = live_form(notebook, picture.draw)
+        if live:
+            values = [start]
         frames = []
         for k, value in enumerate(values):
             image = Image.open(io.BytesIO(picture.png(value))).convert("RGB")
@@ -276,6 +293,9 @@ def keep_pictures(folder: str) -> None:
                 "frames": frames,
             }
         )
+        if live:
+            numbers = live(picture.draw.__globals__)
+            sliders[-1]["live"] = {"kind": live.__name__, "numbers": numbers, "start": start}
     print(json.dumps(sliders))
 
 

@@ -1,4 +1,4 @@
-"""What the book's playground needs beside its page: the network, and what computes it.
+"""What the book's playground needs beside its page: the networks, and what computes them.
 
 ONNX Runtime for browsers is a package of npm's. Its files are too large to be kept here, so npm
 gets them when the book is built, once, and they are kept in the book's folder.
@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from course.model.exported import onnx_file
-from course.model.models import SHIPPED, read_config
+from course.model.models import ALL_SHIPPED, read_config
 
 PACKAGE = "onnxruntime-web"
 VERSION = "1.30.0"
@@ -33,7 +33,7 @@ explorer](chapters/explorer.ipynb).
 
 
 def playground_files(cache: Path) -> dict[Path, bytes]:
-    """What to put below _static/playground/: the network, its configuration, and ONNX Runtime.
+    """What to put below _static/playground/: networks, their configurations, and ONNX Runtime.
 
     Args:
         cache: where what npm got is kept.
@@ -47,9 +47,10 @@ def playground_files(cache: Path) -> dict[Path, bytes]:
             print(f"the book is built without its playground: {why}", flush=True)
             return {}
     files = {Path("ort", name): (folder / name).read_bytes() for name in RUNTIME}
-    config = asdict(read_config(SHIPPED))
-    files[Path("model.json")] = json.dumps(config, indent=1).encode()
-    files[Path("model.onnx")] = onnx_file(SHIPPED).read_bytes()
+    for model_file in ALL_SHIPPED:
+        config = asdict(read_config(model_file))
+        files[Path(f"{model_file.stem}.json")] = json.dumps(config, indent=1).encode()
+        files[Path(f"{model_file.stem}.onnx")] = onnx_file(model_file).read_bytes()
     return files
 
 

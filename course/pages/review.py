@@ -89,12 +89,18 @@ def answer_html(item: Item, choice: str) -> str:
     if item.key.mistake:
         parts.append(f"<p>{html.escape(item.help)}</p>")
         parts.append(_beside(item.shown or item.code, item.sound))
-        facts = [f"{name:<11}{text}" for name, text in item.consequence()]
-        parts.append(_pre("\n".join(facts)))
-    elif choice != item.answer and (other := item.instead(choice)):
-        parts.append(f"<p>With the mistake “{html.escape(choice)}” it would be:</p>")
-        parts.append(_beside(other, item.shown or item.code))
+        parts.append(_facts(item, item.key.mistake))
+    elif choice != item.answer:
+        name = html.escape(choice)
+        if other := item.instead(choice):
+            parts.append(f"<p>With the mistake “{name}” it would be:</p>")
+            parts.append(_beside(other, item.sound))
+        parts.append(f"<p>What a check sees of the mistake “{name}”:</p>{_facts(item, choice)}")
     return "".join(parts)
+
+
+def _facts(item: Item, mistake: str) -> str:
+    return _pre("\n".join(f"{name:<11}{text}" for name, text in item.consequence(mistake)))
 
 
 def drawn(shown: str | Shown) -> str:

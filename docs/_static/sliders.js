@@ -1,5 +1,5 @@
 // Sliders without a kernel: each walks through pictures that were drawn when the book was built.
-for (const figure of document.querySelectorAll("figure.slider-picture")) {
+for (const figure of document.querySelectorAll("figure.slider-picture:not(.live)")) {
   const frames = JSON.parse(figure.querySelector("script").textContent);
   const slider = figure.querySelector("input");
   const image = figure.querySelector("img");

@@ -1,22 +1,36 @@
-// The shipped network, computed by ONNX Runtime's WebAssembly, which lies beside this in ort/.
+// The shipped networks, computed by ONNX Runtime's WebAssembly, which lies beside this in ort/.
 import * as ort from "./ort/ort.wasm.min.mjs";
 
 ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
 
-// Load the network; returns it as a function (x, t, labels) -> prediction, and its configuration.
-export async function openNetwork() {
-  const [described, model] = await Promise.all(["model.json", "model.onnx"].map(fetched));
+const whole = (values) => BigInt64Array.from(values, BigInt);
+
+// Load one of the networks, "mnist", "mnist_few" or "prompts". Returns it as a function
+// (x, t, asked) -> prediction, and its configuration. `asked` has an entry for each image: a label,
+// or a prompt's tokens and mask if the network reads captions.
+export async function openNetwork(name) {
+  const [described, model] = await Promise.all([`${name}.json`, `${name}.onnx`].map(fetched));
   const config = await described.json();
   const session = await ort.InferenceSession.create(await model.arrayBuffer());
 
-  async function network(x, t, labels) {
-    const count = labels.length;
-    const whole = (values) => BigInt64Array.from(values, BigInt);
+  function told(asked) {
+    const count = asked.length;
+    if (config.text === null) return { labels: new ort.Tensor("int64", whole(asked), [count]) };
+    const shape = [count, config.text.length];
+    const row = (part) => asked.flatMap((prompt) => prompt[part]);
+    return {
+      tokens: new ort.Tensor("int64", whole(row("tokens")), shape),
+      mask: new ort.Tensor("float32", Float32Array.from(row("mask")), shape),
+    };
+  }
+
+  async function network(x, t, asked) {
+    const count = asked.length;
     const shape = [count, config.image_channels, config.image_size, config.image_size];
     const { prediction } = await session.run({
       x: new ort.Tensor("float32", Float32Array.from(x), shape),
       t: new ort.Tensor("int64", whole(new Array(count).fill(t)), [count]),
-      labels: new ort.Tensor("int64", whole(labels), [count]),
+      ...told(asked),
     });
     return prediction.data;
   }

@@ -34,6 +34,12 @@ export function timeGrid(T, numSteps) {
   return Array.from({ length: numSteps }, (_, i) => round(((numSteps - i) * T) / numSteps) - 1);
 }
 
+// Salimans & Ho 2022, algorithm 2: the steps of a student that goes in `calls` steps where its
+// teacher went in 16, by leaving out every second one again and again.
+export function fewStepsGrid(T, calls, teacherCalls = 16) {
+  return timeGrid(T, teacherCalls).filter((_, place) => place % (teacherCalls / calls) === 0);
+}
+
 // From what the network says to an image
 
 // Salimans & Ho 2022, appendix D: the noise, from a predicted v.
@@ -109,21 +115,27 @@ export async function* walk({ predictEps, sampler, xT, grid, alphaBars, drawNois
   }
 }
 
-// The noise to take away for labels, some of which may be null ("any digit").
+// What each image is told if it is to be one of these digits; null is any digit. And what guidance
+// leads away from: no label at all.
+export function labelled(labels, numClasses) {
+  const nullLabel = numClasses;
+  return { asked: labels.map((label) => label ?? nullLabel), none: labels.map(() => nullLabel) };
+}
+
+// The noise to take away.
 //
-//   network(x, t, labels)   what the network predicts for each image, as a promise
-//   config                  of the model: prediction "v" or "eps", and num_classes
-export function guidedEps(network, config, labels, w, alphaBars) {
-  const nullLabel = config.num_classes;
-  const asked = labels.map((label) => label ?? nullLabel);
-  const toEps = (x, said, t) => (config.prediction === "v" ? epsFromV(x, said, alphaBars[t]) : said);
+//   network(x, t, asked)   what the network predicts for each image, as a promise
+//   prediction             what that is: "v" or "eps"
+//   told                   asked: what each image is told; none: what guidance leads away from
+export function guidedEps(network, prediction, { asked, none }, w, alphaBars) {
+  const toEps = (x, said, t) => (prediction === "v" ? epsFromV(x, said, alphaBars[t]) : said);
   return async (x, t) => {
     if (w === 0) return toEps(x, await network(x, t, asked), t);
-    // One call with a batch of 2B: each image with its label, and with the null label.
+    // One call with a batch of 2B: each image as it was asked for, and as none.
     const both = new Float64Array(2 * x.length);
     both.set(x);
     both.set(x, x.length);
-    const eps = toEps(both, await network(both, t, [...asked, ...asked.map(() => nullLabel)]), t);
+    const eps = toEps(both, await network(both, t, [...asked, ...none]), t);
     return guide(eps.subarray(0, x.length), eps.subarray(x.length), w);
   };
 }

@@ -1,16 +1,22 @@
-// Walks from noise to digits beside the page, so that the page stays alive while they are drawn.
+// Walks from noise to pictures beside the page, so that the page stays alive while they are drawn.
 import { openNetwork } from "./network.mjs";
-import { alphaBarsOf, cosineBetas, gaussianSource, guidedEps, timeGrid, walk } from "./samplers.mjs";
+import { prompted } from "./prompts.mjs";
+import {
+  alphaBarsOf,
+  cosineBetas,
+  fewStepsGrid,
+  gaussianSource,
+  guidedEps,
+  labelled,
+  timeGrid,
+  walk,
+} from "./samplers.mjs";
 
 let current = 0; // the number of the latest request; earlier ones end
-
-const opened = openNetwork();
-opened.then(
-  ({ config }) => postMessage({ kind: "ready", config }),
-  (error) => postMessage({ kind: "failed", text: String(error.message ?? error) }),
-);
+const networks = new Map(); // those that were asked for, by name, as promises
 
 addEventListener("message", async ({ data }) => {
+  if (data.kind === "open") return open(data.name);
   current = data.number;
   if (data.kind === "draw") {
     try {
@@ -21,16 +27,38 @@ addEventListener("message", async ({ data }) => {
   }
 });
 
-async function draw({ number, labels, guidance, sampler, eta, steps, seed, xT }) {
-  const { network, config } = await opened;
-  const alphaBars = alphaBarsOf(cosineBetas(config.num_steps));
+async function open(name) {
+  try {
+    const { config } = await networkOf(name);
+    postMessage({ kind: "ready", name, text: config.text });
+  } catch (error) {
+    postMessage({ kind: "missing", name, text: String(error.message ?? error) });
+  }
+}
+
+// Each network is fetched once, when it is first asked for; after a failure it is tried again.
+function networkOf(name) {
+  if (!networks.has(name)) {
+    const opened = openNetwork(name);
+    opened.catch(() => networks.delete(name));
+    networks.set(name, opened);
+  }
+  return networks.get(name);
+}
+
+async function draw({ number, name, wanted, guidance, sampler, eta, steps, seed, xT }) {
+  const { network, config } = await networkOf(name);
+  const T = config.num_steps;
+  const alphaBars = alphaBarsOf(cosineBetas(T));
+  const told =
+    config.text === null ? labelled(wanted, config.num_classes) : prompted(wanted, config.text);
   const fresh = gaussianSource(seed + 1); // xT came from the seed itself
   const began = performance.now();
   const moments = walk({
-    predictEps: guidedEps(network, config, labels, guidance, alphaBars),
+    predictEps: guidedEps(network, config.prediction, told, guidance, alphaBars),
     sampler,
     xT,
-    grid: timeGrid(config.num_steps, steps),
+    grid: config.calls > 0 ? fewStepsGrid(T, config.calls) : timeGrid(T, steps),
     alphaBars,
     drawNoise: () => fresh(xT.length),
     eta,
