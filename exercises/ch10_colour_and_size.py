@@ -40,7 +40,7 @@ def to_patches(x: Tensor, s: int) -> Tensor:
     that channel c becomes stand together. Among them the rows of the patch come one after the
     other, each from left to right.
 
-    Source: Luhman & Luhman 2022, section 3; Shi et al. 2016, "Real-Time Single Image and Video
+    Source: Luhman & Luhman 2022; Shi et al. 2016, "Real-Time Single Image and Video
     Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", for the order.
 
     Args:

@@ -40,7 +40,7 @@ def to_patches(x: Tensor, s: int) -> Tensor:
     Equation:
         out[b, c * s * s + i * s + j, y, x] = in[b, c, y * s + i, x * s + j],   i, j = 0 ... s-1
 
-    Source: Luhman & Luhman 2022, section 3; Shi et al. 2016, "Real-Time Single Image and Video
+    Source: Luhman & Luhman 2022; Shi et al. 2016, "Real-Time Single Image and Video
     Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", for the order.
 
     Args:
