@@ -255,7 +255,8 @@ def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, number):
     process.send_signal(number)
     said = process.communicate(timeout=60)[0].decode()
     if number == signal.SIGINT:
-        assert process.returncode == 130 and "the same command goes on" in said
+        assert process.returncode == 130, said
+        assert "the same command goes on" in said
     before = kept(out)
     assert 1 <= len(before) < 3
     assert main(arguments(folder, out)) == 0

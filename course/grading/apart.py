@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -106,9 +107,12 @@ def run_many(
         jobs: how many children there are at a time.
         seconds: after which a child is ended.
     """
-    left, running = list(calls), {}
+    left, running, stack = list(calls), {}, contextlib.ExitStack()
+    pressed = stack.enter_context(_noted_ctrl_c())
     try:
         while left or running:
+            if pressed:
+                raise KeyboardInterrupt
             while left and len(running) < jobs:
                 name = left.pop(0)
                 child, reading = _start(lambda name=name: (call() for call in [calls[name]]))
@@ -125,6 +129,24 @@ def run_many(
     finally:
         for reading, (_, child, _) in running.items():
             _end(child, reading)
+        stack.close()
+
+
+@contextlib.contextmanager
+def _noted_ctrl_c() -> Iterator[list[int]]:
+    """Note Ctrl-C instead of raising it: Python drops what is raised while it tidies up processes.
+
+    Works in the main thread, where Ctrl-C arrives, and where it is not ignored.
+    """
+    before, pressed = signal.getsignal(signal.SIGINT), []
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _answer(child: BaseProcess, reading: Connection) -> Any:
