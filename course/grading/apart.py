@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from course.grading.checking import checks_of
 from course.grading.code import Code
 from course.grading.grader import Grader, Outcome, Result
 from course.probing.confining import die_with_parent
+from course.probing.observing import noted_ctrl_c
 from course.syllabus import FAILED, Exercise
 
 
@@ -107,46 +107,29 @@ def run_many(
         jobs: how many children there are at a time.
         seconds: after which a child is ended.
     """
-    left, running, stack = list(calls), {}, contextlib.ExitStack()
-    pressed = stack.enter_context(_noted_ctrl_c())
-    try:
-        while left or running:
-            if pressed:
-                raise KeyboardInterrupt
-            while left and len(running) < jobs:
-                name = left.pop(0)
-                child, reading = _start(lambda name=name: (call() for call in [calls[name]]))
-                running[reading] = name, child, time.monotonic() + seconds
-            ready = wait(running, timeout=1.0)
-            late = [r for r, (*_, until) in running.items() if time.monotonic() > until]
-            for reading in dict.fromkeys([*ready, *late]):
-                name, child, _ = running.pop(reading)
-                answer = Ended(f"it took more than {seconds:g} seconds")
-                if reading in ready:
-                    answer = _answer(child, reading)
+    left, running = list(calls), {}
+    # Noted, not raised: Python drops what is raised while it tidies up processes.
+    with noted_ctrl_c() as pressed:
+        try:
+            while left or running:
+                if pressed:
+                    raise KeyboardInterrupt
+                while left and len(running) < jobs:
+                    name = left.pop(0)
+                    child, reading = _start(lambda name=name: (call() for call in [calls[name]]))
+                    running[reading] = name, child, time.monotonic() + seconds
+                ready = wait(running, timeout=1.0)
+                late = [r for r, (*_, until) in running.items() if time.monotonic() > until]
+                for reading in dict.fromkeys([*ready, *late]):
+                    name, child, _ = running.pop(reading)
+                    answer = Ended(f"it took more than {seconds:g} seconds")
+                    if reading in ready:
+                        answer = _answer(child, reading)
+                    _end(child, reading)
+                    yield name, answer
+        finally:
+            for reading, (_, child, _) in running.items():
                 _end(child, reading)
-                yield name, answer
-    finally:
-        for reading, (_, child, _) in running.items():
-            _end(child, reading)
-        stack.close()
-
-
-@contextlib.contextmanager
-def _noted_ctrl_c() -> Iterator[list[int]]:
-    """Note Ctrl-C instead of raising it: Python drops what is raised while it tidies up processes.
-
-    Works in the main thread, where Ctrl-C arrives, and where it is not ignored.
-    """
-    before, pressed = signal.getsignal(signal.SIGINT), []
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _answer(child: BaseProcess, reading: Connection) -> Any:

@@ -378,9 +378,9 @@ def remarks(trained_on: str, data: Images) -> list[str]:
 
 
 class Measuring(ABC):
-    """One model, measured without guidance and with it; the report is written as it grows.
+    """One model, measured; the report is written as it grows.
 
-    What is measured is decided by those that build on it: they give `test_set`, and `row`.
+    What is measured is decided by those that build on it: they give `test_set`, and `run`.
     """
 
     test_set: Images | Captioned
@@ -426,19 +426,9 @@ class Measuring(ABC):
             "complete": False,
         }
 
+    @abstractmethod
     def run(self, guidances: list[float]) -> dict:
         """Measure everything; interrupted, the report keeps what was finished."""
-        for guidance in guidances:
-            require_guidance(guidance)
-        self._write()
-        self.report["held_out_eps_mse"] = self.eps_mse(self.test_set)
-        self._write()
-        for guidance in dict.fromkeys(guidances):
-            self.report["generated"].append(self.row(guidance))
-            self._write()
-        self.report["complete"] = True
-        self._write()
-        return self.report
 
     def eps_mse(self, images: Images | Captioned) -> dict:
         """The network's own error on these images."""
@@ -450,6 +440,30 @@ class Measuring(ABC):
         images = Formed(images, Form(self.impl, self.config, self.model))
         bands = eps_mse_by_band(network, alpha_bars, images, MSE_IMAGES, 0, progress)
         return {"mean": sum(bands) / len(bands), "bands": bands, "images": count}
+
+    def _write(self) -> None:
+        write_whole(self.out, json.dumps(self.report, indent=2) + "\n")
+
+
+class MeasuringPictures(Measuring):
+    """A model whose pictures can be judged: what it draws is measured, guidance by guidance.
+
+    Those that build on it give `row`.
+    """
+
+    def run(self, guidances: list[float]) -> dict:
+        """The network's error, and what it draws with each guidance."""
+        for guidance in guidances:
+            require_guidance(guidance)
+        self._write()
+        self.report["held_out_eps_mse"] = self.eps_mse(self.test_set)
+        self._write()
+        for guidance in dict.fromkeys(guidances):
+            self.report["generated"].append(self.row(guidance))
+            self._write()
+        self.report["complete"] = True
+        self._write()
+        return self.report
 
     @abstractmethod
     def row(self, guidance: float) -> dict:
@@ -470,11 +484,8 @@ class Measuring(ABC):
         )
         return images
 
-    def _write(self) -> None:
-        write_whole(self.out, json.dumps(self.report, indent=2) + "\n")
 
-
-class Evaluation(Measuring):
+class Evaluation(MeasuringPictures):
     """A model of digits: are they right, do they look real, are they varied, are they new?"""
 
     def __init__(

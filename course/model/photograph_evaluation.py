@@ -103,9 +103,6 @@ class PhotographEvaluation(Measuring):
         self._write()
         return self.report
 
-    def row(self, guidance: float) -> dict:
-        raise NotImplementedError("there is no judge for photographs")
-
 
 def _record(model_file: Path) -> dict:
     """What a run noted of the folder that it learned from; nothing outside a run."""

@@ -20,7 +20,7 @@ from course import CourseError
 from course.model.evaluation import (
     ACCURACY_LIMIT,
     MSE_IMAGES,
-    Measuring,
+    MeasuringPictures,
     Share,
     data_at_hand,
     data_of,
@@ -43,7 +43,7 @@ FACTORS = ("digit", "colour", "ground")  # of the product
 Shares = dict[str, dict[str, Share]]  # of each part, "seen" or "held out", of each attribute
 
 
-class PromptEvaluation(Measuring):
+class PromptEvaluation(MeasuringPictures):
     """A model of one of these sets, asked with captions and judged by what its pictures show."""
 
     def __init__(

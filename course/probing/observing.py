@@ -140,23 +140,35 @@ def ctrl_c_gets_through() -> Iterator[None]:
 
     Works in the main thread, where Ctrl-C arrives, and where it is not ignored.
     """
-    before = signal.getsignal(signal.SIGINT)
+    with noted_ctrl_c(raised=True) as pressed:
+        try:
+            yield
+        finally:
+            if pressed:
+                raise CtrlC
+
+
+@contextlib.contextmanager
+def noted_ctrl_c(raised: bool = False) -> Iterator[list[int]]:
+    """A list that has an entry once Ctrl-C was pressed in the block, and is it raised as well?
+
+    Works in the main thread, where Ctrl-C arrives, and where it is not ignored.
+    """
+    before, pressed = signal.getsignal(signal.SIGINT), []
     if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield
+        yield pressed
         return
-    pressed = []
 
     def note(signum, frame):
         pressed.append(signum)
-        before(signum, frame)
+        if raised:
+            before(signum, frame)
 
     signal.signal(signal.SIGINT, note)
     try:
-        yield
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
-        if pressed:
-            raise CtrlC
 
 
 @contextlib.contextmanager
