@@ -15,10 +15,10 @@ from course import CourseError
 from course.model.data import kind_of, load_images
 from course.model.evaluation import Measuring
 from course.model.held_out import BANDS
-from course.model.images import Images, captions_of, fingerprint
+from course.model.images import fingerprint
 from course.model.models import Implementation
 from course.model.own_pictures import PREFIX
-from course.model.prompts import Captioned, with_captions
+from course.model.prompts import as_told
 
 NO_JUDGE = (
     "there is no judge for such pictures, the course's knows digits alone: measured is the "
@@ -60,7 +60,7 @@ class PhotographEvaluation(Measuring):
                 f"{len(images[0].classes)}, or others; measure it with the pictures it was trained "
                 f"on: --data {PREFIX}PATH"
             )
-        self.train_set, self.test_set = (self._as_told(part) for part in images)
+        self.train_set, self.test_set = (as_told(impl, self.config.text, part) for part in images)
         self.notes = [NO_JUDGE]
         if images[0].name != self.config.data:
             self.notes.append(f"it was trained on {self.config.data}, and is measured with "
@@ -85,14 +85,6 @@ class PhotographEvaluation(Measuring):
                 f"{data}; leave --data out"
             )
         return data
-
-    def _as_told(self, images: Images) -> Images | Captioned:
-        """The images as the network is told of them: by label or by caption."""
-        text = self.config.text
-        if text is None:
-            return images
-        pictures = images.pixels.__getitem__
-        return with_captions(self.impl, text, pictures, captions_of(images), images.name)
 
     def run(self, guidances: list[float]) -> dict:
         """Measure both errors; nothing is drawn, so that guidance has no say."""

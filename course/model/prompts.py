@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from course import CourseError
-from course.model.data import Images
+from course.model.images import Images, captions_of
 from course.model.models import Implementation, ModelConfig, TextConfig
 from course.model.scenes import LENGTHS, SIZES, VOCABULARIES, make_scenes, require_kind
 
@@ -53,6 +53,14 @@ def with_captions(
     ch09 = impl.chapter("ch09_prompts")
     vocabulary = ch09.make_vocabulary(list(text.words))
     return Captioned(pictures, captions, ch09.tokenize(captions, vocabulary, text.length)[0], name)
+
+
+def as_told(impl: Implementation, text: TextConfig | None, images: Images) -> Images | Captioned:
+    """Images as a network is told of them: by label, or by caption if it reads captions."""
+    if text is None:
+        return images
+    pictures = images.pixels.__getitem__
+    return with_captions(impl, text, pictures, captions_of(images), images.name)
 
 
 def text_of(impl: Implementation, captions: list[str], text: TextConfig) -> TextConfig:

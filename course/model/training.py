@@ -45,7 +45,7 @@ from course.model.models import (
 from course.model.own_pictures import PREFIX
 from course.model.photographs import PHOTOGRAPHS
 from course.model.pictures import save_classes, save_picture, save_progress
-from course.model.prompts import Captioned, for_scenes, load_scenes, text_of, with_captions
+from course.model.prompts import Captioned, as_told, for_scenes, load_scenes, text_of
 from course.model.sampling import draw, eps_network
 from course.model.scenes import SIZES
 
@@ -450,9 +450,7 @@ class Run:
             raise CourseError("latents are made once, of pictures as they are: leave --flip out")
         if self.of_photographs:
             model = for_photographs(self.impl, model, images[0])
-            train, test = images
-            if model.text is not None:
-                train, test = (self._with_captions(model, part) for part in images)
+            train, test = (as_told(self.impl, model.text, part) for part in images)
             if preset.pictures == "folder":
                 folder = os.path.abspath(os.path.expanduser(name.removeprefix(PREFIX)))
                 self.found = {"folder": folder, "fingerprint": fingerprint(*images)}
@@ -469,10 +467,6 @@ class Run:
         for note in images[0].notes:
             self.say(f"  {note}")
         return train, test, model
-
-    def _with_captions(self, model: ModelConfig, images: Images) -> Captioned:
-        pictures = images.pixels.__getitem__
-        return with_captions(self.impl, model.text, pictures, captions_of(images), images.name)
 
     def _check_sizes(self) -> None:
         if self.preset.batch_size % self.processes.count:
