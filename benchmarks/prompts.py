@@ -201,7 +201,8 @@ def works(model: Model, run: str, out: Path | None) -> dict[str, Callable[[], di
 def table(measured: dict) -> list[str]:
     """The figures as a Markdown table."""
     lines = []
-    for kind, names in ATTRIBUTES.items():
+    for kind in ("scenes", "pairs"):
+        names = ATTRIBUTES[kind]
         rows = [key for key in measured if (key.startswith("pairs w")) == (kind == "pairs")]
         rows = [key for key in rows if "seen" in measured[key]]
         if rows:

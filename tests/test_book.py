@@ -109,7 +109,7 @@ def test_a_chapter_has_a_slider_for_each_of_the_notebooks(path, pages, folder):
         # It stands below the cell that makes it, and begins where that does.
         code = figure.find_previous(class_="cell_input").get_text()
         assert "SliderPicture(" in code and f'name="{figure.label.get_text()}"' in code
-        assert f"value={start}," in code
+        assert f"value={start}," in re.sub(r"(?<=\d)_(?=\d)", "", code)
 
 
 def frame_of(figure, frames, folder):
@@ -393,7 +393,7 @@ def test_hints_open_one_by_one(visit):
     for number in range(hints.count()):
         hints.nth(number).press("Enter")
         visible.append(sum(hint.is_visible() for hint in hints.all()))
-    assert visible == [2, 3, 3]
+    assert visible == [*range(2, len(visible) + 1), len(visible)] and len(visible) > 2
 
 
 CONTRAST = """

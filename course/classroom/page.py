@@ -95,9 +95,9 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.8125rem; marg
 summary { cursor: pointer; color: var(--quiet); font-size: 0.875rem; }
 .share { white-space: nowrap; }
 .wide { overflow-x: auto; font-size: 0.875rem; }
-.wide td { white-space: nowrap; padding: 0.35rem 0.3rem; }
+.wide td { white-space: nowrap; padding: 0.35rem 0.25rem; }
 .wide bdi { display: block; max-width: 14rem; overflow-wrap: break-word; }
-@media (min-width: 75rem) { .wide { margin: 0 -5rem; } }
+@media (min-width: 64rem) { .wide { margin: 0 calc(30rem - min(50vw - 1.5rem, 45rem)); } }
 @media print { .wide { overflow: visible; font-size: 0.6rem; } .wide td { padding: 0.2rem; } }
 .wide th[scope=row], .wide th:first-child { position: sticky; left: 0; background: var(--paper); }
 @media (max-width: 40rem) {

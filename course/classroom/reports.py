@@ -27,6 +27,7 @@ from course.syllabus import FAILED, LOOKS, NOT_WRITTEN, PASSED, chapters, exerci
 
 RESULTS_SCHEMA = "diffusion-from-scratch/results"
 LONGEST_CELL = 2000  # characters; a spreadsheet's limit is 32,767
+PRAIRIELEARN_BYTES = 900_000  # of messages; its limit for the whole file is 1 MB
 MOST_QUESTIONS = 10  # on the screen; the report has all
 RESULTS_VERSION = 1  # changes when a field of results.json changes its meaning or goes
 
@@ -205,7 +206,10 @@ def prairielearn(result: SubmissionResult) -> dict:
     """The content of PrairieLearn's results.json.
 
     A submission that could not be graded is not gradable, which costs no attempt there.
+    Messages are shorter where there are many exercises, so that the whole stays within its limit.
     """
+    texts = 2 * len(result.exercises) + 1  # each at most this long, and a character has 4 bytes
+    longest = min(LONGEST_MESSAGE, PRAIRIELEARN_BYTES // (4 * texts))
     content = {
         "gradable": not result.problem,
         "score": result.points / result.max_points if result.max_points else 0.0,
@@ -216,14 +220,14 @@ def prairielearn(result: SubmissionResult) -> dict:
                 "description": exercise.status,
                 "points": exercise.points,
                 "max_points": exercise.max_points,
-                "message": one_line(exercise.misconception, LONGEST_MESSAGE),
-                "output": clip(exercise.message, LONGEST_MESSAGE),
+                "message": one_line(exercise.misconception, longest),
+                "output": clip(exercise.message, longest),
             }
             for exercise in result.exercises
         ],
     }
     if result.problem:
-        content["format_errors"] = [clip(result.problem, LONGEST_MESSAGE)]
+        content["format_errors"] = [clip(result.problem, longest)]
     return content
 
 

@@ -2,8 +2,7 @@
 
 import re
 
-# Characters of a message. Some services refuse large files; PrairieLearn's limit is 1 MB a
-# submission.
+# Characters of a message. Some services refuse large files.
 LONGEST_MESSAGE = 2000
 
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
