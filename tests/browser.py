@@ -180,7 +180,7 @@ class Tab:
 
 
 class NotebookTab(Tab):
-    """A notebook in Notebook 7, with the kernel that it has already, or with a new one."""
+    """A notebook in Notebook 7, with a kernel of its own."""
 
     def open(self) -> None:
         super().open()
@@ -225,7 +225,7 @@ class NotebookTab(Tab):
 
 
 class LabTab(NotebookTab):
-    """A notebook in a JupyterLab that is open already. Both it and the kernel stay as they are."""
+    """A notebook in a JupyterLab that is open already and stays so."""
 
     def __init__(self, lab: Page, notebook: str):
         self.page, self._notebook = lab, notebook
@@ -235,6 +235,7 @@ class LabTab(NotebookTab):
         self.wait_for_the_kernel()
 
     def close(self) -> None:
+        self.page.evaluate(SHUT_DOWN)
         self.page.evaluate(DISPOSE)
 
 

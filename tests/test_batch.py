@@ -17,7 +17,7 @@ from safetensors.torch import save
 from course import ROOT, CourseError
 from course.classroom.batch import Batch
 from course.classroom.results import SubmissionResult
-from course.classroom.sandbox import Box, Sandbox
+from course.classroom.sandbox import Box, Sandbox, keep_bytecode
 from course.cli import main
 from course.grading.checking import checks_of, draw_inputs
 from course.grading.code import LocalCode, reference_evidence
@@ -124,6 +124,22 @@ def test_a_link_to_a_folder_is_not_followed(tmp_path):
     assert [result.name for result in results] == ["eve", "mallory"]
     for result in results:
         assert result.points == 0 and "no chapter file in it" in result.problem
+
+
+def test_bytecode_is_kept_for_workers_that_may_not_write_it(tmp_path, monkeypatch):
+    """As after an installation that compiles nothing."""
+    for name, text in (("outer", "import inner"), ("inner", "")):
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    keep_bytecode("outer", "inner")
+    kept = [tmp_path / f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc" for name in
+            ("outer", "inner")]  # fmt: skip
+    assert all(file.is_file() for file in kept)
+    kept[0].unlink()
+    keep_bytecode("outer", "inner")  # what it looks at is there
+    assert not kept[0].exists()
 
 
 # Without bubblewrap
@@ -399,6 +415,40 @@ def test_evidence_has_bounds_and_the_graders_own_data_has_none(value):
     assert same(unpack(content, bounded=False), value, exact=True)
     with pytest.raises(Unreadable):
         unpack(content)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.arange(24.0).view(2, 3, 4).transpose(1, 2),
+        torch.arange(24).view(4, 6)[1:, ::2],
+        torch.arange(3.0).view(3, 1).expand(3, 5),
+    ],
+    ids=["transposed", "cut out", "expanded"],
+)
+def test_the_graders_own_data_keeps_its_layout(tensor):
+    content = pack([tensor], bounded=False)
+    (there,) = unpack(content, bounded=False)
+    assert torch.equal(there, tensor) and there.stride() == tensor.stride()
+    with pytest.raises(Unreadable):
+        unpack(content)
+    assert unpack(pack([tensor]))[0].is_contiguous()
+
+
+def test_inputs_keep_their_layout_in_the_sandbox(tmp_path):
+    """Images that are not contiguous are so there, too: it decides what fails, and what is named."""
+    chapter = "ch06_guided_sampling"
+    text = (ROOT / "solutions" / f"{chapter}.py").read_text(encoding="utf-8")
+    for old, new, told in (
+        ("sigma_squared.sqrt() * noise", "sigma_squared.sqrt() * torch.randn_like(x_t)", "inside"),
+        ("    x0 = predict_x0(x_t,", "    x0 = predict_x0(x_t.view(-1).view_as(x_t),", "view size"),
+    ):
+        assert old in text
+        (tmp_path / f"{chapter}.py").write_text(text.replace(old, new, 1), encoding="utf-8")
+        with Sandbox(seed=8, wanted=select("6.1")) as sandbox:
+            (apart,) = Grader(sandbox.run(tmp_path), 8).grade(select("6.1"))
+        (here,) = Grader(LocalCode(tmp_path), 8).grade(select("6.1"))
+        assert apart.message == here.message and told in here.message
 
 
 def test_numbers_of_many_digits_do_not_cross():

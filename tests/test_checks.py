@@ -3,14 +3,23 @@
 import pytest
 
 from benchmarks.naming import first_failure
+from course import ROOT
 from course.grading.answer_report import verdict
 from course.grading.answers import equivalents_of, misconceptions_of
 from course.grading.checking import checks_of
-from course.grading.code import LocalCode, answer_code, reference_evidence
+from course.grading.code import LocalCode, answer_code, answer_in_file, reference_evidence
 from course.grading.failure import failure_of
 from course.grading.grader import Grader, judge
+from course.grading.source import names_used
 from course.probing.observing import Observation
-from course.syllabus import FAILED, NOT_WRITTEN, PASSED, exercises
+from course.syllabus import (
+    FAILED,
+    NOT_WRITTEN,
+    PASSED,
+    exercises,
+    find_chapter,
+    find_exercise,
+)
 
 EXERCISES = [exercise.id for exercise in exercises()]
 WRONG = [(i, answer) for i in EXERCISES for answer in misconceptions_of(i)]
@@ -51,6 +60,28 @@ def test_a_misconception_fails_and_is_named(exercise_id, answer):
 def test_an_equivalent_passes(exercise_id, answer):
     last = verdict(answer)
     assert last.status == PASSED, last.message()
+
+
+def calling(exercise_id: str) -> list[str]:
+    """The exercises of its chapter with functions that call one of its functions."""
+    exercise = find_exercise(exercise_id)
+    chapter = find_chapter(exercise.chapter)
+    path = ROOT / "solutions" / f"{chapter.name}.py"
+    return [
+        other.id
+        for other in chapter.exercises
+        if any(names_used(path, (name,)) & set(exercise.symbols) - {name} for name in other.symbols)
+    ]
+
+
+@pytest.mark.parametrize("exercise_id, answer", [r for r in RIGHT if calling(r[0])], ids=name)
+def test_what_calls_an_equivalent_passes(exercise_id, answer):
+    """A learner's functions call each other: a right one makes no other fail."""
+    code = answer_in_file(answer)
+    for caller in calling(exercise_id):
+        for check in checks_of(caller):
+            failure = failure_of(check, code.observe(check, 0), 0)
+            assert failure is None, f"{caller} {check.title}: {failure.expected}, {failure.got}"
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)

@@ -364,6 +364,31 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, solutions, monkeypat
         make_run(tmp_path / "run", solutions)
 
 
+FOLDER_OF_ITS_OWN = """
+import os, sys
+from pathlib import Path
+from course import CourseError
+from course.probing.loading import Implementation
+from course.model.training import PRESETS, Run
+run = Run(Path(sys.argv[1], os.environ["RANK"]), PRESETS["smoke"], Implementation("solutions"),
+          "mnist5k", "cpu", quiet=True)
+run.folder.mkdir(parents=True, exist_ok=True)
+run._begin = lambda: 3 * int(os.environ["RANK"])
+try:
+    run.train()
+except CourseError as error:
+    print(error)
+"""
+
+
+def test_machines_that_do_not_share_a_folder_are_told_so(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(FOLDER_OF_ITS_OWN)
+    printed = run_quietly([*TORCHRUN, script, tmp_path / "runs"])
+    for done in (0, 3):
+        assert f"this one finds {done} done in" in printed
+
+
 def test_torchrun_and_the_command_line(tmp_path):
     """The same command, started by torchrun."""
     name = f"test-{os.getpid()}"

@@ -7,6 +7,7 @@ before anything is graded, and where something does not hold, only trusted code 
 """
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -261,6 +262,7 @@ class Sandbox:
                 "grade them in the Windows Subsystem for Linux (WSL)"
             )
         self.seed, self.seconds = seed, seconds
+        keep_bytecode("torch._dynamo", "torch", "sympy")
         _remove_what_was_left()
         self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH)
         self._held = contextlib.ExitStack()
@@ -386,6 +388,22 @@ class Sandbox:
                 messages.append(message)
             complaint = errors.read()[-2000:].decode(errors="replace").strip()
             return messages, one_line(f"{end} {complaint[-400:]}", 500)
+
+
+def keep_bytecode(module: str, *packages: str) -> None:
+    """Have Python keep the bytecode of a module that every worker imports, and of all it imports.
+
+    A worker may not write where packages lie. After an installation that compiles nothing, as uv's,
+    each of them would compile them anew, which takes longer than to grade.
+
+    Args:
+        packages: some that it imports: if all have theirs, nothing is done.
+    """
+    sources = [spec.origin for name in packages if (spec := importlib.util.find_spec(name))]
+    if all(Path(importlib.util.cache_from_source(source)).is_file() for source in sources):
+        return
+    allowed = {key: v for key, v in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=allowed, capture_output=True)
 
 
 SCRATCH, LOCK = "grading-", "lock"  # a folder in the system's temporary one, and a file in it

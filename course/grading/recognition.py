@@ -163,9 +163,13 @@ Numbers = tuple[Tensor, Tensor, Tensor]
 def _parts(seen: Any, known: Any, right: Any) -> Iterator[tuple[bool, Numbers | None]]:
     """For each part of the evidence, whether two are alike; numbers are left to be compared.
 
-    Numbers are compared where all three are finite floating-point numbers of one shape.
+    Numbers are compared where the two are finite floating-point numbers of one shape. If the right
+    ones have another shape, they tell nothing of how far off the two are.
     """
     three = (seen, known, right)
+    if isinstance(seen, Tensor) and isinstance(known, Tensor) and _comparable(seen, known):
+        if not isinstance(right, Tensor) or not _comparable(seen, right):
+            three = (seen, known, known)
     if isinstance(seen, dict) and isinstance(known, dict):
         yield seen.keys() == known.keys(), None
         for key in seen.keys() & known.keys():
@@ -181,7 +185,7 @@ def _parts(seen: Any, known: Any, right: Any) -> Iterator[tuple[bool, Numbers | 
     elif all(isinstance(part, float) for part in three):
         yield from _parts(*(torch.tensor(part, dtype=torch.float64) for part in three))
     elif all(isinstance(part, Tensor) for part in three) and _comparable(*three):
-        yield seen.dtype == known.dtype, (seen.double(), known.double(), right.double())
+        yield seen.dtype == known.dtype, tuple(part.double() for part in three)
     else:
         yield same(seen, known), None
 

@@ -297,6 +297,14 @@ class Processes:
         dist.all_reduce(total)
         return total.item() / self.count
 
+    def agree(self, number: int, device: torch.device) -> bool:
+        """Is it the same number in all processes?"""
+        if self.count == 1:
+            return True
+        ends = torch.tensor([number, -number], device=device)
+        dist.all_reduce(ends, dist.ReduceOp.MAX)
+        return ends[0].item() == -ends[1].item()
+
 
 def _not_saved(path: Path, why: str) -> str:
     return (
@@ -587,6 +595,12 @@ class Run:
 
     def _train(self) -> None:
         done = self._begin()
+        if not self.processes.agree(done, self.device):
+            raise CourseError(
+                f"the processes do not go on from the same step: this one finds {done} done in "
+                f"{self.folder}. Put that folder on a disk that all machines share, or copy it to "
+                "each of them"
+            )
         if self.autoencoder is not None:
             self._make_latents(needed=done < self.num_steps)
         per_epoch, losses = self.steps_per_epoch, self.metrics["losses"]

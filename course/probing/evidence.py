@@ -49,7 +49,8 @@ def pack(value: Any, bounded: bool = True) -> bytes:
 
     Args:
         value: what is packed.
-        bounded: refuse what is larger than evidence may be. The grader's own data is not bounded.
+        bounded: refuse what is larger than evidence may be. The grader's own data is not bounded,
+            and its tensors keep their layout in memory, too.
 
     Raises:
         TooMuch: if the value is larger than what `unpack` reads.
@@ -158,8 +159,13 @@ class _Packer:
             return ["odd tensor", [kind, list(value.shape)]]
         name = str(len(self.tensors))
         # A copy of its own, for safetensors refuses tensors that share memory.
-        self.tensors[name] = value.contiguous().clone()
-        return ["tensor", name]
+        if self.bounded or value.is_contiguous():
+            self.tensors[name] = value.contiguous().clone()
+            return ["tensor", name]
+        shape, strides = list(value.shape), list(value.stride())
+        spanned = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides))
+        self.tensors[name] = value.as_strided((spanned,), (1,)).clone()
+        return ["laid out", [name, shape, strides]]
 
 
 class _Reader:
@@ -175,6 +181,9 @@ class _Reader:
         tag, content = tree
         if tag == "tensor":
             return self.tensors[content]
+        if tag == "laid out" and not self.bounded:
+            name, shape, strides = content
+            return self.tensors[name].as_strided(shape, strides)
         if tag == "value" and (content is None or type(content) in (bool, int, float, str)):
             return content
         if tag == "dict":
