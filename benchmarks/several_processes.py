@@ -3,8 +3,8 @@
 python -m benchmarks.several_processes            images a second, in rounds; about six minutes
 python -m benchmarks.several_processes --write    into results/several_processes.json
 
-The `laptop` preset takes the same steps on `mnist5k`, from the same first weights, in three ways, one
-after the other in every round, so that whatever else the machine does hits all alike:
+The `laptop` preset takes the same steps on `mnist5k`, from the same first weights, in three ways,
+one after the other in every round, so that whatever else the machine does hits all alike:
 
     one thread       a process with one thread: what a core does alone
     two threads      a process with a thread on each of two cores
@@ -72,7 +72,8 @@ WAYS = {"one thread": Way(1, 1), "two threads": Way(1, 2), "two processes": Way(
 
 def work(out: Path, steps: int) -> None:
     """What each process does; the first writes down what was measured."""
-    run = Run(out.parent, PRESETS[PRESET], Implementation("solutions"), "mnist5k", "cpu", quiet=True)
+    solutions = Implementation("solutions")
+    run = Run(out.parent, PRESETS[PRESET], solutions, "mnist5k", "cpu", quiet=True)
     losses, ends = [], []
     for loss in run.steps(islice(run.batches(0), WARM + steps), first_step=0):
         losses.append(run.processes.mean(loss, run.device))
@@ -116,7 +117,8 @@ def measure(rounds: int, steps: int) -> dict:
 
 
 def table(ways: dict) -> list[str]:
-    lines = ["| | images a second | one thread = 1 | loss differs by at most |", "|---|---|---|---|"]
+    head = "| | images a second | one thread = 1 | loss differs by at most |"
+    lines = [head, "|---|---|---|---|"]
     for name, row in ways.items():
         least, most = row["least_and_most"]
         lines.append(

@@ -435,20 +435,31 @@ def test_the_graders_own_data_keeps_its_layout(tensor):
     assert unpack(pack([tensor]))[0].is_contiguous()
 
 
-def test_inputs_keep_their_layout_in_the_sandbox(tmp_path):
-    """Images that are not contiguous are so there, too: it decides what fails, and what is named."""
-    chapter = "ch06_guided_sampling"
+SIX, EIGHT = "ch06_guided_sampling", "ch08_evaluation"
+NOISE, GUESS = "sigma_squared.sqrt() * noise", "    x0 = predict_x0(x_t,"
+
+
+@pytest.mark.parametrize(
+    "chapter, exercise, old, new, told",
+    [
+        # Images that are not contiguous in memory: it decides what fails, and what is drawn.
+        (SIX, "6.1", NOISE, NOISE.replace("noise", "torch.randn_like(x_t)"), "drawn inside"),
+        (SIX, "6.1", GUESS, GUESS.replace("x_t", "x_t.view(-1).view_as(x_t)"), "view size"),
+        # One result is too large to be kept.
+        (EIGHT, "8.2", "= features - mean", "= (features - mean).T", "of the images"),
+    ],
+    ids=["drawn", "view", "large"],
+)
+def test_the_sandbox_says_what_a_learners_own_check_says(
+    chapter, exercise, old, new, told, tmp_path
+):
     text = (ROOT / "solutions" / f"{chapter}.py").read_text(encoding="utf-8")
-    for old, new, told in (
-        ("sigma_squared.sqrt() * noise", "sigma_squared.sqrt() * torch.randn_like(x_t)", "inside"),
-        ("    x0 = predict_x0(x_t,", "    x0 = predict_x0(x_t.view(-1).view_as(x_t),", "view size"),
-    ):
-        assert old in text
-        (tmp_path / f"{chapter}.py").write_text(text.replace(old, new, 1), encoding="utf-8")
-        with Sandbox(seed=8, wanted=select("6.1")) as sandbox:
-            (apart,) = Grader(sandbox.run(tmp_path), 8).grade(select("6.1"))
-        (here,) = Grader(LocalCode(tmp_path), 8).grade(select("6.1"))
-        assert apart.message == here.message and told in here.message
+    assert old in text
+    (tmp_path / f"{chapter}.py").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with Sandbox(seed=8, wanted=select(exercise)) as sandbox:
+        (apart,) = Grader(sandbox.run(tmp_path), 8).grade(select(exercise))
+    (here,) = Grader(LocalCode(tmp_path), 8).grade(select(exercise))
+    assert apart.message == here.message and told in here.message
 
 
 def test_numbers_of_many_digits_do_not_cross():

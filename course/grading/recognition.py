@@ -24,6 +24,7 @@ from course.grading.code import (
 )
 from course.grading.failure import failure_of
 from course.grading.source import names_used
+from course.probing.evidence import MAX_NUMBERS
 from course.probing.observing import Observation, same
 from course.syllabus import find_exercise
 
@@ -184,10 +185,18 @@ def _parts(seen: Any, known: Any, right: Any) -> Iterator[tuple[bool, Numbers | 
             yield from _parts(one, other, target)
     elif all(isinstance(part, float) for part in three):
         yield from _parts(*(torch.tensor(part, dtype=torch.float64) for part in three))
+    elif isinstance(seen, Tensor) and isinstance(known, Tensor) and _not_kept(seen, known):
+        yield (seen.shape, seen.dtype) == (known.shape, known.dtype), None
     elif all(isinstance(part, Tensor) for part in three) and _comparable(*three):
         yield seen.dtype == known.dtype, tuple(part.double() for part in three)
     else:
         yield same(seen, known), None
+
+
+def _not_kept(*tensors: Tensor) -> bool:
+    """Did one of them come from a sandbox, which keeps no numbers of tensors as large as these?"""
+    large = all(part.numel() > MAX_NUMBERS for part in tensors)
+    return large and any(part.device.type == "meta" for part in tensors)
 
 
 def _comparable(*tensors: Tensor) -> bool:
