@@ -422,6 +422,7 @@ def test_length_share_and_start_are_the_callers(got, ref, inputs):
             {"num_steps": 2, "final_alpha_bar": 0.05},
             {"num_steps": 10, "final_alpha_bar": 1e-6},
             {"num_steps": 2, "final_alpha_bar": 1e-4},
+            {"num_steps": 2, "final_alpha_bar": 0.05, "beta_start": 1e-4},
         ]
     },
     call="matching_beta_end for 1000 steps, for 2, and for 10 with final_alpha_bar = 1e-6",
@@ -430,6 +431,12 @@ def test_length_share_and_start_are_the_callers(got, ref, inputs):
 def test_very_small_and_very_large_ends_are_found(got, ref, inputs):
     """A beta_end may be close to 0 and close to 1"""
     require_matching_ends(got["ends"], inputs["cases"])
+    unsaid, said = float(got["ends"][1]), float(got["ends"][4])
+    require(
+        unsaid == said,
+        f"beta_start to be 1e-4 if nothing is said, and so the same beta_end, {said:.9g}",
+        f"{unsaid:.9g}",
+    )
 
 
 @check(
