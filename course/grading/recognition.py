@@ -188,7 +188,7 @@ def _parts(seen: Any, known: Any, right: Any) -> Iterator[tuple[bool, Numbers | 
     elif isinstance(seen, Tensor) and isinstance(known, Tensor) and _not_kept(seen, known):
         yield (seen.shape, seen.dtype) == (known.shape, known.dtype), None
     elif all(isinstance(part, Tensor) for part in three) and _comparable(*three):
-        yield seen.dtype == known.dtype, tuple(part.double() for part in three)
+        yield seen.dtype == known.dtype, tuple(part.detach().double() for part in three)
     else:
         yield same(seen, known), None
 
