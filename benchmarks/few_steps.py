@@ -9,7 +9,8 @@ ships (in half precision) draw the same number of every digit, from the same noi
 students' grids. The judge counts the
 right digits; Fréchet distance, recall and coverage are ratios to those of as many real images
 (see `course evaluate`). `ten` is how long ten digits take by the clock, the median of five times.
-Every finished walk is kept in benchmarks/results/few_steps.json at once.
+Every finished walk is kept in benchmarks/results/few_steps.json at once, and those of a run of
+another name in few_steps_NAME.json.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from course.model.models import (
 from course.model.sampling import MAX_BATCH, eps_network, fast_walk, few_steps_grid, labelled
 from course.probing.loading import Implementation
 
-RESULTS = ROOT / "benchmarks" / "results" / "few_steps.json"
+RESULTS = ROOT / "benchmarks" / "results"
 CALLS = (16, 8, 4, 2, 1)
 
 
@@ -148,10 +149,11 @@ def main() -> None:
     run = home() / "runs" / options.run
     if not (run / "config.json").is_file():
         parser.exit(2, f"there is no run {run}; make it with: course distil --name {run.name}\n")
+    results = RESULTS / ("few_steps.json" if run.name == "few" else f"few_steps_{run.name}.json")
     if options.again:
-        RESULTS.unlink(missing_ok=True)
+        results.unlink(missing_ok=True)
     try:
-        result = measure(RESULTS, run, options.count, options.seed)
+        result = measure(results, run, options.count, options.seed)
     except CourseError as error:
         parser.exit(2, f"{error}\n")
     print(*table(result), sep="\n")

@@ -19,11 +19,7 @@ Everything runs on --threads threads. MNIST has to be there if the runs were tra
 
 import argparse
 import hashlib
-import itertools
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -34,12 +30,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from benchmarks import preset_costs
 from benchmarks.kept import load, save
 from course import ROOT
 from course.learner.workspace import home
 from course.model.digit_networks import Residual, conv, quantise
 from course.model.evaluation import data_of
-from course.model.forms import Form, Stored
+from course.model.forms import Form
 from course.model.images import Images
 from course.model.models import load_model, read_config
 from course.model.pictures import save_picture
@@ -55,7 +52,6 @@ KIND = "large scenes"
 RUNS = ("large-pixels", "large-patches", "large-latent")
 SAMPLER, STEPS, GUIDANCE = "2m", 25, 2.0
 SHOWN = 5  # pictures of seen and of held-out combinations in the picture
-TIMED_STEPS = 30
 FEATURE_STEPS = 1000  # of 64 pictures
 FEATURE_SCENES = 30_000  # of seen combinations, and as many of held-out ones
 FACTORS = ("digit", "colour", "ground")
@@ -240,7 +236,7 @@ class Model:
             "shift": self.config.shift,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "training": self.training(),
-            "step": cost_apart(self.file),
+            "step": preset_costs.apart("benchmarks.large", "--cost", str(self.file)),
             "seconds_a_picture": round(seconds, 4),
             **ruler.measure(drawn),
         }
@@ -258,30 +254,11 @@ class Model:
 
 
 def cost_of_a_step(model_file: Path) -> dict:
-    """Seconds of a typical step of training such a network, and the process's memory at its peak.
-
-    Run it in a process of its own, for memory that was used before counts, too. What is trained on
-    is ready in the form in which the network works on it.
-    """
-    config = read_config(model_file)
-    preset = replace(PRESETS["large-pixels"], model=config, num_scenes=100)
+    """Seconds and memory of a step of training such a network, if what it learns from is ready."""
+    preset = replace(PRESETS["large-pixels"], model=read_config(model_file), num_scenes=100)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), preset, SOLUTIONS, "mnist5k", "cpu", True, processes=Processes())
-    run.stored = Stored(torch.randn(100, *config.network_shape), run.train_set.tokens)
-    seconds, started = [], time.monotonic()
-    for _ in itertools.islice(run.steps(run.batches(0), first_step=0), TIMED_STEPS + 5):
-        seconds.append(time.monotonic() - started)
-        started = time.monotonic()
-    typical = sorted(seconds[5:])[TIMED_STEPS // 2]  # the first ones fetch memory, choose kernels
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"seconds": round(typical, 4), "memory_mb": memory}
-
-
-def cost_apart(model_file: Path) -> dict:
-    command = [sys.executable, "-m", "benchmarks.large", "--cost", str(model_file)]
-    command += ["--threads", str(torch.get_num_threads())]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return preset_costs.cost_of_a_step(run)
 
 
 # The record and the picture

@@ -228,7 +228,7 @@ def a_thousand_draws(impl, pick):
         for n in range(steps + 1)
     }  # to the nearest five
     return Numbers(
-        f"draw_noise of 20,000 images with num_steps = {steps}; figures rounded",
+        f"draw_noise of 20,000 images of 2 x 2 pixels with num_steps = {steps}; figures rounded",
         {
             **shares,
             "mean of eps": round(float(eps.double().mean()), 1) + 0.0,
@@ -330,7 +330,7 @@ def levels_of_a_short_walk(impl, pick):
     left = (1 - betas.double()).cumprod(0)
     call = (
         f"betas, steps = respace(full_betas, {count}); the full schedule has 100 steps and ends at "
-        f"alpha_bar = {float((1 - full).prod()):.2f}; drawn: (1 - betas).cumprod(0) over steps"
+        f"alpha_bar = {float((1 - full).prod()):.4f}; drawn: (1 - betas).cumprod(0) over steps"
     )
     return Curve(call, steps, left, "step of the full schedule", "alpha_bar of the walk")
 

@@ -516,7 +516,7 @@ def test_guidance_steps_beyond_the_condition(got, ref, inputs):
 def test_guidance_of_one_image(got, ref, inputs):
     """One image is a batch as well"""
     cond, null = both_predictions(inputs)
-    expected = "the guided eps of one image, with all four axes"
+    expected = "(1 + w) eps_cond - w eps_null of this one image, w = 1.5, with all four axes"
     require_close(got["eps"][0], cond + 1.5 * (cond - null), expected, "eps", atol=1e-5)
 
 

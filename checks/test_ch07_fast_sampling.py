@@ -1331,7 +1331,12 @@ def test_walk_goes_over_the_grid(got, ref, inputs):
 )
 def test_walk_hands_out_batches_of_steps(got, ref, inputs):
     """t and t_next are batches: one int64 number for each image"""
-    for walk in got["walks"]:
+    for grid, walk in zip(inputs["grids"], got["walks"]):
+        require(
+            len(walk["network"]) >= len(grid),
+            f"predict_eps to be called in each of the {len(grid)} steps",
+            f"{len(walk['network'])} of its calls",
+        )
         for name, words in (
             ("forms of network", "the t of predict_eps"),
             ("forms of t", "the t of step"),

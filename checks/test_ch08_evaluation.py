@@ -185,7 +185,11 @@ def test_worst_is_the_class_with_the_smallest_share(got, ref, inputs):
 )
 def test_worst_was_asked_for(got, ref, inputs):
     """A class that nobody asked for is not the worst"""
-    require_worst(got, [4, 3], "of the others no image was asked for, so nothing is known")
+    require_worst(
+        got,
+        [4, 3],
+        "the smallest share among the classes that were asked for, by its number among all",
+    )
 
 
 @check(

@@ -1126,6 +1126,7 @@ CONFIG = {
     "groups": 2,
 }
 READER = "PromptUNet(config, ...)(x, t, tokens)"
+READER_WITH_MASK = "PromptUNet(config, ...)(x, t, tokens, mask), with a mask of strengths"
 READER_CALL = (
     READER + ", 3 image channels, channels 8, 12 and 4 on three levels, x of shape (2, 3, 8, 12)"
 )
@@ -1431,7 +1432,7 @@ CHANGES = [
         "changes": CHANGES,
         "x": pixels(g, 2, 3, 8, 8),
     },
-    call=READER + " with 1, 2 and 4 levels, then with 3 and without cross-attention",
+    call=READER_WITH_MASK + ", with 1, 2 and 4 levels, then with 3 and without cross-attention",
 )
 def test_reading_networks_of_all_depths(got, ref, inputs):
     """The config decides how many levels there are, and whether pixels look at words"""
@@ -1499,7 +1500,7 @@ def test_reading_network_forgets(got, ref, inputs):
     "9.5",
     probe=probes.prompt_unet_gradients,
     inputs=masked_reader_inputs,
-    call="a backward pass through " + READER,
+    call="a backward pass through " + READER_WITH_MASK,
 )
 def test_reading_network_is_trained_as_a_whole(got, ref, inputs):
     """Gradients reach every place, and the text encoder on both ways"""

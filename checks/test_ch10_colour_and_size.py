@@ -425,6 +425,11 @@ def all_may_flip(g: torch.Generator) -> dict:
 )
 def test_each_image_has_its_own_coin(got, ref, inputs):
     """Each image is mirrored or not whatever becomes of the others"""
+    require(
+        got["variance"] != 0 or any(got["shares"]),
+        "images that may all be flipped to be mirrored in half of the calls",
+        "none was mirrored in any call",
+    )
     # Twelve coins: a variance of 3, which varies by 0.13 over 1000 calls; the probe rounds it.
     require(
         2 <= got["variance"] <= 4,
@@ -577,8 +582,11 @@ def test_divergence_by_name(got, ref, inputs):
 def test_divergence_pulls_to_noise(got, ref, inputs):
     """The gradients are mean, and half of the variance less 1: both are 0 for noise alone"""
     mean, log_var = inputs["codes"][0]
-    require_whole_gradient(got["mean"], mean, "mean")
-    require_whole_gradient(got["log_var"], (log_var.exp() - 1) / 2, "log_var")
+    spread = (log_var.exp() - 1) / 2
+    require_whole_gradient(got["mean"], mean, "mean", "the gradient of mean to be mean itself")
+    require_whole_gradient(
+        got["log_var"], spread, "log_var", "the gradient of log_var to be (exp(log_var) - 1) / 2"
+    )
 
 
 def draw_inputs(g: torch.Generator) -> dict:
@@ -677,8 +685,10 @@ def test_latents_draw_from_the_generator(got, ref, inputs):
 def test_gradients_pass_the_draw(got, ref, inputs):
     """The latent moves with the mean, and with log_var by half of its distance from the mean"""
     ones = torch.ones(4, 3, 6, 5)
-    require_whole_gradient(got["mean"], ones, "mean")
-    require_whole_gradient(got["log_var"], ones / 2, "log_var")
+    require_whole_gradient(got["mean"], ones, "mean", "z to move as far as mean does")
+    require_whole_gradient(
+        got["log_var"], ones / 2, "log_var", "z to move by half of its distance from mean"
+    )
 
 
 @check(
@@ -837,7 +847,7 @@ def test_encoder_is_that_of_the_diagram(got, ref, inputs):
                 one, other,
                 "conv_in, on each level a ConvBlock and (but on the last) a Halve, then GroupNorm, "
                 f"SiLU and a 3 x 3 convolution, with channels {config['channel_mults']} times "
-                f"{config['base_channels']}",
+                f"{config['base_channels']}; the first half of it is mean, the last half log_var",
                 name, **NETWORK,
             )  # fmt: skip
 
@@ -995,7 +1005,7 @@ def test_loss_is_the_error_where_the_leash_is_loose(got, ref, inputs):
     for kl_weight, loss in zip(inputs["kl_weights"], got["losses"]):
         require_loss(
             loss, float(theory_of(inputs, doubled(inputs), kl_weight)),
-            f"the mean of ( decode(z) - x )^2, and next to nothing for kl_weight = {kl_weight:g}",
+            f"the mean of ( decode(z) - x )^2: kl_weight = {kl_weight:g} adds next to nothing",
         )  # fmt: skip
 
 

@@ -801,6 +801,7 @@ TWELVE_FIVE = (
     "inpaint(predict_eps, step, x_T, timesteps, known, mask, generator, alpha_bars, q_sample)"
 )
 GRID = ", timesteps = [7, 5, 4, 1]"
+SEEN_AS_NOISE = "; of what the network is shown the noise is taken, by the t that it is told"
 
 
 def walk_inputs(g: torch.Generator, shape=(3, 2, 4, 5), grid=(7, 5, 4, 1), num_steps=8, **more):
@@ -944,7 +945,7 @@ def all_known(g: torch.Generator) -> dict:
     "12.5",
     probe=probes.painted_noise,
     inputs=all_known,
-    call=TWELVE_FIVE + ", a grid of 7 steps, all pixels known",
+    call=TWELVE_FIVE + ", a grid of 7 steps, all pixels known" + SEEN_AS_NOISE,
 )
 def test_painting_draws_fresh_noise(got, ref, inputs):
     """The noise on the known pixels has this step's weight, and is new for every step and pixel"""
@@ -1097,7 +1098,9 @@ def test_edit_begins_with_the_picture(got, ref, inputs):
     "12.6",
     probe=probes.redrawn_noise,
     inputs=lambda g: edit_inputs(g, 9, shape=(24, 5, 8, 12), grid=(11, 8, 6, 1), num_steps=12),
-    call=TWELVE_SIX + ", picture of shape (24, 5, 8, 12), timesteps = [11, 8, 6, 1], t_start = 9",
+    call=TWELVE_SIX
+    + ", picture of shape (24, 5, 8, 12), timesteps = [11, 8, 6, 1], t_start = 9"
+    + SEEN_AS_NOISE,
 )
 def test_edit_draws_noise(got, ref, inputs):
     """The noise has the weight of the first step, and is new for every image and pixel"""

@@ -263,14 +263,17 @@ def require_no_graph(got: dict) -> None:
         )
 
 
-def require_whole_gradient(grad: Tensor | None, right: Tensor, name: str) -> None:
-    """Fail unless the gradient arrives whole."""
+def require_whole_gradient(
+    grad: Tensor | None, right: Tensor, name: str, expected: str = ""
+) -> None:
+    """Fail unless the gradient arrives whole; `expected` says more if its value may be wrong."""
     if grad is None:
         raise Wrong(f"a gradient to reach {name}", "none")
+    everywhere = "on every way there (no .detach(), .data or no_grad)"
     require_close(
         grad,
         right,
-        f"the whole gradient to reach {name}, on every way there (no .detach(), .data or no_grad)",
+        expected or f"the whole gradient to reach {name}, {everywhere}",
         f"the gradient of {name}",
         **NETWORK,
     )

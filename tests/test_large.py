@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import large
+from benchmarks import large, preset_costs
 from benchmarks.kept import load
 from course.model.data import load_images
+from course.model.forms import Stored
 from course.model.models import build_model, load_model, save_model
 from course.model.scenes import make_scenes
-from course.model.training import Run
+from course.model.training import PRESETS, Run
 from tests.test_forms import FORMS, config_of
 
 
@@ -23,7 +24,9 @@ def options(tmp_path, monkeypatch):
     monkeypatch.setattr(large, "FEATURE_STEPS", 2)
     monkeypatch.setattr(large, "FEATURE_SCENES", 100)
     monkeypatch.setattr(large, "STEPS", 2)
-    monkeypatch.setattr(large, "cost_apart", lambda file: {"seconds": 1.0, "memory_mb": 2})
+    monkeypatch.setattr(
+        large.preset_costs, "apart", lambda *given: {"seconds": 1.0, "memory_mb": 2}
+    )
     return argparse.Namespace(count=80, seed=0, write=True, runs_folder=tmp_path)
 
 
@@ -81,13 +84,40 @@ def test_features_are_trained_once_and_kept(options, tmp_path, monkeypatch):
 def test_a_step_is_timed_in_the_form_that_the_network_works_on(
     form, tmp_path, solutions, monkeypatch
 ):
-    monkeypatch.setattr(large, "TIMED_STEPS", 2)
+    monkeypatch.setattr(preset_costs, "TIMED", 2)
     config = replace(config_of(form), data="large scenes of mnist5k")
     save_model(tmp_path / "m.safetensors", build_model(solutions, config), config)
     asked = []
-    monkeypatch.setattr(
-        large.Stored, "batch", lambda self, i, b=large.Stored.batch: asked.append(i) or b(self, i)
-    )
+    batch = Stored.batch
+    monkeypatch.setattr(Stored, "batch", lambda self, i: asked.append(i) or batch(self, i))
     figures = large.cost_of_a_step(tmp_path / "m.safetensors")
     assert figures["seconds"] > 0 and figures["memory_mb"] > 50
     assert len(asked) == 7 and all(len(index) == 32 for index in asked)
+
+
+@pytest.mark.parametrize("name", ["laptop", "large-patches", "cifar10", "celeba-prompts"])
+def test_a_step_of_any_preset_is_timed_as_that_preset_trains(name, monkeypatch):
+    monkeypatch.setattr(preset_costs, "TIMED", 1)
+    monkeypatch.setattr(preset_costs, "BEFORE", 0)
+    trained = []
+    steps = Run.steps
+    monkeypatch.setattr(
+        Run, "steps", lambda run, *a, **k: trained.append(run) or steps(run, *a, **k)
+    )
+    figures = preset_costs.cost(name)
+    preset = PRESETS[name]
+    model = trained[0].config
+    assert model.channel_mults == preset.model.channel_mults and model.patch == preset.model.patch
+    assert figures["batch_size"] == preset.batch_size and figures["seconds"] > 0
+    assert figures["steps"] == preset.epochs * (preset.images_per_epoch // preset.batch_size)
+    assert (
+        figures["works_on"]
+        == {
+            "laptop": [1, 28, 28],
+            "large-patches": [12, 32, 32],
+            "cifar10": [3, 32, 32],
+            "celeba-prompts": [12, 32, 32],
+        }[name]
+    )
+    assert figures["weights"] == sum(weight.numel() for weight in trained[0].model.parameters())
+    assert len(preset_costs.table({name: figures})) == 3

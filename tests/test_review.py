@@ -1,6 +1,9 @@
 """`course review`: what can be asked, what is remembered, and how it is asked."""
 
+import ast
+import dataclasses
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +14,7 @@ from benchmarks.classroom import solution_of
 from benchmarks.review import faults_of
 from course.grading.answers import misconceptions_of
 from course.grading.checking import checks_of
+from course.grading.failure import PROMISED_FORM
 from course.grading.looks import Curve, Numbers, Picture, looks_of
 from course.learner import items
 from course.learner.items import NOTHING, Key, changed_lines, keys_of, make, make_all
@@ -123,6 +127,64 @@ def test_sound_code_is_compared_with_the_mistake_that_was_named():
 )
 def test_where_a_mistake_is(sound, code, lines):
     assert changed_lines(sound, code) == lines
+
+
+MAKES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randint", "randn", "zeros"}
+
+
+def without_device(code: str) -> set[str]:
+    """Calls of torch that make a tensor on the CPU and leave it there, whatever the inputs lie on."""
+    nodes = list(ast.walk(ast.parse(code)))
+    moved = {
+        id(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "to"
+    }
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    return {
+        ast.unparse(call)
+        for call in calls
+        if id(call) not in moved
+        and ast.unparse(call.func).removeprefix("torch.") in MAKES
+        and not any(argument.arg == "device" for argument in call.keywords)
+    }
+
+
+@pytest.mark.parametrize("exercise", [e.id for e in exercises()])
+def test_a_mistake_about_devices_is_not_offered_beside_code_that_makes_it_too(exercise):
+    """A check may let such a tensor pass, for an index on the CPU reads tables on any device."""
+    names = [key.mistake for key in keys_of(exercise)]
+    about_devices = {name for name in names if re.search(r"\bCPU\b|\bdevice\b", name)}
+    for key in keys_of(exercise) if about_devices else []:
+        for item in make_all(key, 0):
+            if item.code and about_devices & set(item.choices) and key.mistake not in about_devices:
+                assert without_device(item.code) <= without_device(item.sound or item.code), key
+
+
+@pytest.mark.parametrize(
+    "places, said",
+    [
+        ({5}, "line 5"),
+        ({5, 8}, "lines 5 and 8"),
+        ({1, 2, 3}, "lines 1 to 3"),
+        ({1, 2, 9, 10, 11, 20}, "lines 1, 2, 9 to 11 and 20"),
+    ],
+)
+def test_only_the_lines_of_the_mistake_are_named(places, said):
+    (code, _) = make_all(Key("5.3", "no warm-up"), 0)
+    item = dataclasses.replace(code, places=frozenset(places))
+    assert f"It is in {said}." in text_of(answer_lines(item, item.answer))
+
+
+def test_numbers_are_shown_to_their_end():
+    shown = Numbers("f()", {"row": torch.arange(200)})
+    assert "199" in text_of([drawn(shown)])
+
+
+def test_what_a_check_could_not_read_is_said_only_if_no_check_can_say_more():
+    (item,) = make_all(
+        Key("7.5", "the network, and guidance with it, asked in the first step only"), 0
+    )
+    facts = dict(item.consequence(item.answer))
+    assert facts["expected"] != PROMISED_FORM
 
 
 def test_kinds_of_looks_are_told_apart_by_what_is_seen():

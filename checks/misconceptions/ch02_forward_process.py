@@ -129,7 +129,7 @@ answers.edit(
     "2.1",
     "the place in the batch instead of the step",
     "Image b needs the entry at t[b], not the entry at b. The step, not the place, is the index.",
-    ("values[t]", "values[torch.arange(batch_size) % len(values)]"),
+    ("values[t]", "values[torch.arange(batch_size, device=t.device) % len(values)]"),
 )
 
 answers.edit(
@@ -735,7 +735,7 @@ def joint_noise(step_noise, betas):
     "2.3",
     "divided by the spread that happens to be measured",
     "The weight comes from the betas. The spread of a few pixels is a little different each time, "
-    "and then walk and jump do not meet.",
+    "and then walk and jump do not meet. A single pixel has no spread at all: its std is NaN.",
 )
 def joint_noise(step_noise, betas):
     eps = ref.joint_noise(step_noise, betas)

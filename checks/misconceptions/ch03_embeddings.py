@@ -226,8 +226,8 @@ answers.edit(
 answers.edit(
     "3.1",
     "a column for each step",
-    "Here the steps run along the columns. Each step gets a row: t is the column of the product, "
-    "and the frequencies are the row.",
+    "Here the steps run along the columns. Each step gets a row of dim numbers: join sines and "
+    "cosines along dim=1, and do not turn the result.",
     ("dim=1)", "dim=1).T"),
 )
 
@@ -792,7 +792,7 @@ answers.edit(
     "wrong digit now and then.",
     (
         "return self.table(labels)",
-        "dropped = torch.rand(len(labels)) < 0.1\n"
+        "dropped = torch.rand(len(labels), device=labels.device) < 0.1\n"
         "        return self.table(labels.masked_fill(dropped, self.table.num_embeddings - 1))",
     ),
 )

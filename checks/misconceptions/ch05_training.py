@@ -89,13 +89,6 @@ answers.edit(
     "5.1",
     "steps that ignore the generator",
     "The steps are random, too: torch.randint takes the generator just as torch.randn does.",
-    ("(batch_size,), generator=generator, device=x0.device", "(batch_size,)"),
-    ("x0.shape, generator=generator, device=x0.device", "x0.shape, generator=generator"),
-)
-
-answers.again(
-    "5.1",
-    "steps that ignore the generator",
     ("(batch_size,), generator=generator, device", "(batch_size,), device"),
 )
 
@@ -112,7 +105,7 @@ answers.edit(
     "uniform noise",
     "torch.rand is uniform between 0 and 1. The forward process adds Gaussian noise, with mean 0 "
     "and both signs: torch.randn.",
-    ("return t, eps", "return t, torch.rand(x0.shape, generator=generator, dtype=x0.dtype)"),
+    ("return t, eps", "return t, torch.rand(x0.shape, generator=generator, device=x0.device)"),
 )
 
 answers.again("5.1", "uniform noise", ("torch.randn(", "torch.rand("))
@@ -127,8 +120,8 @@ answers.again(
 answers.edit(
     "5.1",
     "one noise image for the whole batch",
-    "If all images share their noise, the network sees far less of it than there are images. "
-    "Each pixel of each image gets a draw of its own.",
+    "If all images share their noise, the network sees far less of it than there are images, and "
+    "the mean of so few numbers is not 0. Each pixel of each image gets a draw of its own.",
     ("return t, eps", "return t, eps[:1].expand_as(x0)"),
 )
 
@@ -252,8 +245,7 @@ answers.edit(
     "the functions that draw, and leave torch's own alone.",
     (
         "    t = torch.randint(",
-        "    torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))\n"
-        "    t = torch.randint(",
+        "    torch.manual_seed(generator.initial_seed())\n    t = torch.randint(",
     ),
 )
 
@@ -376,7 +368,7 @@ answers.edit(
     "the network's answer detached",
     "A detached tensor has forgotten how it was computed, so backward() finds no way to the "
     "weights. Leave .detach(), .item() and torch.no_grad() out of the loss.",
-    (".mean()", ".mean().detach()"),
+    ("model(x_t, t, labels)", "model(x_t, t, labels).detach()"),
 )
 
 answers.edit(
@@ -528,8 +520,8 @@ answers.again(
 answers.edit(
     "5.2",
     "plus instead of minus in v",
-    "Image and noise enter v with opposite signs. With a plus the result lies near x_t, and "
-    "neither can be read off the two.",
+    "Image and noise enter v with opposite signs. With a plus the result is no longer a quarter "
+    "turn beyond x_t: at alpha_bar = 1/2 it is x_t itself, from which nothing more can be read.",
     ("* eps -", "* eps +"),
 )
 

@@ -535,7 +535,10 @@ answers.edit(
     "floating-point labels",
     "torch.ones and torch.zeros make float32 numbers, but a label is an index, int64. How do you "
     "make a tensor like labels, filled with one number?",
-    ("torch.full_like(labels, null_label)", "null_label * torch.ones(len(labels))"),
+    (
+        "torch.full_like(labels, null_label)",
+        "null_label * torch.ones(len(labels), device=labels.device)",
+    ),
 )
 
 answers.edit(
@@ -654,7 +657,8 @@ answers.edit(
 answers.edit(
     "6.3",
     "a floating-point t",
-    "t is an index into tables, and an index is int64: torch.ones and torch.zeros make float32.",
+    "t is an index into tables, and an index is int64. A float32 t, which torch.ones and "
+    "torch.zeros make too, cannot be one.",
     ("dtype=torch.int64", "dtype=torch.float32"),
 )
 
@@ -1348,7 +1352,10 @@ answers.edit(
     "the clock of the shorter walk",
     "The network knows the steps that it was trained with. What it must be told is the step of the "
     "full schedule, not the number of the step in the shorter walk.",
-    ("1 - kept / before, timesteps", "1 - kept / before, torch.arange(num_steps)"),
+    (
+        "1 - kept / before, timesteps",
+        "1 - kept / before, torch.arange(num_steps, device=kept.device)",
+    ),
 )
 
 answers.edit(

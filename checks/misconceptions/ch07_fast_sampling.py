@@ -1310,7 +1310,7 @@ answers.edit(
     "only if there is a generator.",
     (
         "        x, memory = step",
-        "        else:\n            torch.randn(x.shape)\n        x, memory = step",
+        "        else:\n            torch.randn_like(x)\n        x, memory = step",
     ),
 )
 
@@ -1349,7 +1349,7 @@ answers.edit(
     "torch.rand draws evenly between 0 and 1. Gaussian noise is torch.randn.",
     (
         "torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)",
-        "torch.rand(x.shape, generator=generator)",
+        "torch.rand(x.shape, generator=generator, device=x.device)",
     ),
 )
 
@@ -1379,7 +1379,8 @@ answers.edit(
 answers.edit(
     "7.5",
     "a floating-point t",
-    "t is an index into tables, and an index is int64: torch.ones and torch.zeros make float32.",
+    "t is an index into tables, and an index is int64. A float32 t, which torch.ones and "
+    "torch.zeros make too, cannot be one.",
     ("dtype=torch.int64", "dtype=torch.float32"),
 )
 
@@ -1390,7 +1391,7 @@ answers.edit(
     ("        if now in film_steps:\n            film.append(x)\n", ""),
     (
         "        x, memory = step",
-        "        if int(t[0]) in film_steps:\n            film.append(x)\n        x, memory = step",
+        "        if now in film_steps:\n            film.append(x)\n        x, memory = step",
     ),
 )
 
@@ -1482,7 +1483,7 @@ answers.edit(
     (
         "    x, film = x_T, []",
         "    if generator is not None:\n"
-        "        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))\n"
+        "        torch.manual_seed(generator.initial_seed())\n"
         "    x, film = x_T, []",
     ),
     ("generator=generator, ", ""),

@@ -50,7 +50,10 @@ answers.edit(
     "right is only what the judge is sure of",
     "The judge's answer is the largest logit, however large it is. Logits are no probabilities: "
     "adding the same number to all ten changes nothing.",
-    ("logits.argmax(dim=1) == labels", "logits[torch.arange(len(labels)), labels] > 0.5"),
+    (
+        "logits.argmax(dim=1) == labels",
+        "logits[torch.arange(len(labels), device=labels.device), labels] > 0.5",
+    ),
 )
 
 answers.edit(

@@ -207,7 +207,7 @@ answers.edit(
 
 answers.edit(
     "9.1",
-    "the words counted without <bos>",
+    "<bos> forgotten when the length is checked",
     "n words make n + 1 tokens. Compare what you are about to write with the room that there is.",
     ("len(numbers) > length", "len(numbers) - 1 > length"),
 )
@@ -293,7 +293,7 @@ answers.edit(
     "That is the original transformer's. Here the places have a learned table, as the words have.",
     (
         "self.places(place)",
-        "(place[:, None] * 10000 ** -torch.linspace(0, 1, h.shape[2])).sin()",
+        "(place[:, None] * 10000 ** -torch.linspace(0, 1, h.shape[2], device=h.device)).sin()",
     ),
     (
         "h = self.table(tokens) + ",
@@ -517,16 +517,7 @@ answers.edit(
     (
         "need_weights=False",
         "need_weights=False, "
-        "attn_mask=torch.ones(len(place), len(place), dtype=torch.bool).triu(1)",
-    ),
-)
-
-answers.again(
-    "9.2",
-    "words look back only",
-    (
-        "need_weights=False",
-        "need_weights=False, attn_mask=torch.ones(len(place), len(place), dtype=torch.bool, "
+        "attn_mask=torch.ones(len(place), len(place), dtype=torch.bool, "
         "device=h.device).triu(1)",
     ),
 )
@@ -1051,7 +1042,6 @@ answers.edit(
     "9.3",
     "the table cut from the gradient",
     "With A detached, W_q and W_k never learn where to look.",
-    ("* (strength > 0)", "* (strength > 0).detach()"),
     (
         "found = self.attention(x, words, mask) @ v",
         "found = self.attention(x, words, mask).detach() @ v",
@@ -1693,7 +1683,8 @@ answers.edit(
 answers.edit(
     "9.6",
     "the unwanted half asks for what is wanted",
-    "If both halves ask for the same, both say the same, and guidance does nothing whatever w is.",
+    "The second half is shown the wanted words as well, only with the other prompt's strengths. "
+    "What is unwanted is never asked about, and guidance cannot lead away from it.",
     ("torch.cat([wanted.tokens, unwanted.tokens])", "torch.cat([wanted.tokens, wanted.tokens])"),
 )
 

@@ -443,7 +443,10 @@ answers.edit(
     "10.3",
     "may_flip read by place",
     "may_flip has an entry for each label, not for each image of the batch: may_flip[labels].",
-    ("may_flip[labels]", "may_flip[torch.arange(len(labels)) % len(may_flip)]"),
+    (
+        "may_flip[labels]",
+        "may_flip[torch.arange(len(labels), device=labels.device) % len(may_flip)]",
+    ),
 )
 
 answers.edit(

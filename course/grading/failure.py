@@ -8,6 +8,8 @@ from course.grading.form import misfit, too_many_parts
 from course.probing.observing import Observation
 from course.syllabus import find_chapter, find_exercise
 
+PROMISED_FORM = "a result of the form that the docstring describes"
+
 
 def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
     """Why the observation is wrong, or None if it is right."""
@@ -17,12 +19,12 @@ def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
         names = ", ".join(seen.changed)
         return Wrong(
             "the inputs to be left as they were",
-            f"your code changed {names} in place; make a new tensor instead "
+            f"{names} changed in place; make a new tensor instead "
             "(methods that end in _ and assignments to x[...] change a tensor)",
         )
     right = reference_evidence(check, seed)
     if many := too_many_parts(seen.evidence, right):
-        return Wrong("a result of the form that the docstring describes", many)
+        return Wrong(PROMISED_FORM, many)
     try:
         check.verdict(seen.evidence, right, draw_inputs(check, seed))
     except Wrong as wrong:
@@ -32,12 +34,12 @@ def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
         raise
     except Exception as error:  # evidence of a form that the verdict does not expect
         return Wrong(
-            "a result of the form that the docstring describes",
+            PROMISED_FORM,
             f"something that this check cannot read ({type(error).__name__}: {error})",
         )
     # The verdict has had its word, whose message is the better one; but it may have seen nothing.
     if lack := misfit(seen.evidence, right, check.free):
-        return Wrong("a result of the form that the docstring describes", f"another form: {lack}")
+        return Wrong(PROMISED_FORM, f"another form: {lack}")
     return None
 
 

@@ -27,7 +27,7 @@ from course.grading.answers import (
 )
 from course.grading.checking import checks_of, draw_inputs
 from course.grading.code import answer_code, reference
-from course.grading.failure import failure_of
+from course.grading.failure import PROMISED_FORM, failure_of
 from course.grading.looks import Look, Shown, looks_of
 from course.grading.source import find_definition
 from course.learner.skeletons import skeleton
@@ -84,12 +84,18 @@ class Item:
         return _code_with(answer, self.symbols) if answer.text else None
 
     def consequence(self, mistake: str) -> list[tuple[str, str]]:
-        """What a check calls, expects and gets that this mistake fails, and few others do."""
+        """What a check calls, expects and gets that this mistake fails, and few others do.
+
+        A check that only sees evidence of another form has its say if no other has one.
+        """
         exercise = self.key.exercise
         answer = _named(exercise, mistake)
         failed = [number for other in _mistakes(exercise) for number in _caught_by(other)]
-        check = checks_of(exercise)[min(sorted(_caught_by(answer)), key=failed.count)]
-        wrong = failure_of(check, answer_code(answer).observe(check, 0), 0)
+        for number in sorted(sorted(_caught_by(answer)), key=failed.count):
+            check = checks_of(exercise)[number]
+            wrong = failure_of(check, answer_code(answer).observe(check, 0), 0)
+            if wrong.expected != PROMISED_FORM:
+                break
         called = check.call.format(**draw_inputs(check, 0))
         return [("called", called), ("expected", wrong.expected), ("came back", wrong.got)]
 

@@ -82,8 +82,20 @@ def _facts(item: Item, mistake: str) -> Iterator[RenderableType]:
 
 
 def _lines(item: Item) -> str:
-    places = sorted(item.places)
-    return f"line {places[0]}" if len(places) == 1 else f"lines {places[0]} to {places[-1]}"
+    """The lines of the mistake: "line 5", "lines 1, 9 and 20", "lines 1 to 4 and 8"."""
+    runs: list[list[int]] = []
+    for place in sorted(item.places):
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    parts = []
+    for run in runs:
+        parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
+    *before, last = parts
+    if before:
+        return f"lines {', '.join(before)} and {last}"
+    return f"line{'s' if len(item.places) > 1 else ''} {last}"
 
 
 def _ask(console: Console, words: str, choices: tuple[str, ...]) -> str | None:
@@ -122,7 +134,8 @@ def drawn(shown: str | Shown, wide: int = WIDE) -> RenderableType:
         lines = curve_lines(shown, wide)
     else:
         lines = picture_lines(shown)
-    return Group(Text(shown.call, "italic"), *(Text(f"  {line}", no_wrap=True) for line in lines))
+    whole = not isinstance(shown, Numbers)  # a picture's row is cut rather than broken
+    return Group(Text(shown.call, "italic"), *(Text(f"  {line}", no_wrap=whole) for line in lines))
 
 
 def beside(parts: dict[str, str | Shown]) -> RenderableType:

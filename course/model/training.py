@@ -156,7 +156,7 @@ PRESETS["large-pixels"] = replace(
     PRESETS["prompts"],
     model=replace(PRESETS["prompts"].model, channel_mults=(1, 2, 4, 4)),
     epochs=4,
-    images_per_epoch=312 * 32,
+    images_per_epoch=272 * 32,
     pictures="large scenes",
 )
 # 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and noise that does
@@ -164,13 +164,14 @@ PRESETS["large-pixels"] = replace(
 PRESETS["large-patches"] = replace(
     PRESETS["large-pixels"],
     model=replace(PRESETS["prompts"].model, patch=2),
-    images_per_epoch=900 * 32,
+    images_per_epoch=950 * 32,
 )
 PRESETS["large-latent"] = replace(
     PRESETS["large-pixels"],
     model=replace(PRESETS["prompts"].model, latent=LatentConfig()),
-    images_per_epoch=1950 * 32,
-    autoencoder=Autoencoding(steps=800),
+    images_per_epoch=1200 * 32,
+    num_scenes=30_000,  # to be encoded takes as long as a third of the steps
+    autoencoder=Autoencoding(steps=600),
 )
 # Photographs, by class: wider, because there is more to see. Steps for two cores, in about 20
 # minutes for a folder and in about an hour for the others.

@@ -1,0 +1,126 @@
+"""What a step of training costs with each preset: seconds, and the process's memory.
+
+python -m benchmarks.preset_costs                  a table of all presets
+python -m benchmarks.preset_costs cifar10 folder   or of these
+python -m benchmarks.preset_costs --write          and benchmarks/results/preset_costs.json
+
+Each preset has a process of its own, for memory that was used before counts, too. It trains on
+random numbers in the form that its network works on. Of the seconds, the median is given, after a
+few steps that fetch memory and choose kernels. The minutes are those of the steps alone: samples
+after each epoch come on top, and the autoencoder of a network that works on latents.
+"""
+
+import argparse
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.kept import load, save
+from course import ROOT
+from course.model import PRESET_NAMES
+from course.model.forms import Stored
+from course.model.photographs import FACE_CLASSES
+from course.model.training import PRESETS, Processes, Run
+from course.probing.loading import Implementation
+
+RESULTS = ROOT / "benchmarks" / "results" / "preset_costs.json"
+TIMED, BEFORE = 30, 5  # steps
+SOLUTIONS = Implementation("solutions")
+
+
+def cost_of_a_step(run: Run) -> dict:
+    """Of a run that has not begun: median seconds, and the process's memory at its peak, in MB."""
+    asked = run.train_set.batch(slice(None))[1]
+    run.stored = Stored(torch.randn(len(asked), *run.config.network_shape), asked)
+    seconds, started = [], time.monotonic()
+    for _ in itertools.islice(run.steps(run.batches(0), first_step=0), BEFORE + TIMED):
+        seconds.append(time.monotonic() - started)
+        started = time.monotonic()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"seconds": round(median(seconds[BEFORE:]), 4), "memory_mb": memory}
+
+
+def made_up(folder: Path, classes: int) -> str:
+    """A folder of pictures of so many classes, as --data wants it."""
+    picture = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    for label in range(classes):
+        (folder / f"class{label}").mkdir(parents=True)
+        for number in range(4):
+            picture.save(folder / f"class{label}" / f"{number}.png")
+    return f"folder:{folder}"
+
+
+def cost(name: str) -> dict:
+    """Of a preset, in this process."""
+    preset = PRESETS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        data = "mnist5k"
+        if preset.pictures in ("folder", "cifar10", "celeba"):
+            classes = len(FACE_CLASSES) if preset.pictures == "celeba" else 10
+            data = made_up(Path(folder) / "pictures", classes)
+            preset = replace(preset, pictures="folder")
+        few = replace(preset, num_scenes=100)
+        run = Run(Path(folder), few, SOLUTIONS, data, "cpu", True, processes=Processes())
+    figures = {
+        "works_on": list(run.config.network_shape),
+        "weights": sum(weight.numel() for weight in run.model.parameters()),
+        "steps": run.num_steps,
+        "batch_size": preset.batch_size,
+        **cost_of_a_step(run),
+    }
+    return {**figures, "minutes": round(figures["steps"] * figures["seconds"] / 60, 1)}
+
+
+def apart(module: str, *arguments: str) -> dict:
+    """What a process of this module prints, with as many threads as this one."""
+    command = [sys.executable, "-m", module, *arguments, "--threads", str(torch.get_num_threads())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def table(measured: dict) -> list[str]:
+    """The figures as a Markdown table."""
+    lines = ["| preset | network works on | weights | s a step | MB | steps of | minutes |"]
+    lines.append("|---" * 7 + "|")
+    for name, one in measured.items():
+        shape = " x ".join(map(str, one["works_on"]))
+        steps = f"{one['steps']:,} of {one['batch_size']}"
+        lines.append(
+            f"| `{name}` | {shape} | {one['weights']:,} | {one['seconds']:.2f} "
+            f"| {one['memory_mb']:,} | {steps} | {one['minutes']:.0f} |"
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("presets", nargs="*", metavar="PRESET", help="all, if none is named")
+    parser.add_argument("--threads", type=int, default=2, help="of the processor (default 2)")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
+    parser.add_argument("--cost", help=argparse.SUPPRESS)  # the other process
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.cost:
+        print(json.dumps(cost(options.cost)))
+        return
+    record = load(RESULTS, {"threads": options.threads, "timed_steps": TIMED})
+    for name in options.presets or [name for name in PRESET_NAMES if name != "smoke"]:
+        record["measured"][name] = apart("benchmarks.preset_costs", "--cost", name)
+        print(table({name: record["measured"][name]})[-1], flush=True)
+        if options.write:
+            save(RESULTS, record)
+
+
+if __name__ == "__main__":
+    main()
