@@ -1,6 +1,6 @@
-"""Measure three ways to 64 pixels at the same cost: pixels, patches, and latents.
+"""Measure three ways to 64 pixels at about the same cost: pixels, patches, and latents.
 
-course train --preset large-pixels       and large-patches, large-latent: the runs
+course train --preset large-pixels       and large-unshifted, large-patches, large-latent: the runs
 python -m benchmarks.large               a table from those of these runs that are there
 python -m benchmarks.large RUN ...       or from runs of another name
 python -m benchmarks.large --write       and benchmarks/results/large.json with its picture
@@ -49,7 +49,7 @@ from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "large.json"
 KIND = "large scenes"
-RUNS = ("large-pixels", "large-patches", "large-latent")
+RUNS = ("large-pixels", "large-unshifted", "large-patches", "large-latent")
 SAMPLER, STEPS, GUIDANCE = "2m", 25, 2.0
 SHOWN = 5  # pictures of seen and of held-out combinations in the picture
 FEATURE_STEPS = 1000  # of 64 pictures
@@ -204,16 +204,26 @@ class Model:
         self.model, self.config = load_model(self.file, SOLUTIONS)
         self.run = json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
+    @property
+    def works_on(self) -> str:
+        shifted = f", schedule shifted by {self.config.shift:g}" if self.config.shift != 1 else ""
+        if self.config.latent:
+            return f"latents{shifted}"
+        return f"{'patches' if self.config.patch > 1 else 'pixels'}{shifted}"
+
     def draw(self, captions: list[str], seed: int) -> Tensor:
         return draw(
             SOLUTIONS, self.model, self.config, captions, GUIDANCE, STEPS, seed,
             sampler=SAMPLER, progress=self.folder.name,
         )[0]  # fmt: skip
 
-    def training(self) -> dict:
-        """What the run has cost, of what it wrote down itself."""
+    def training(self, step_seconds: float) -> dict:
+        """What the run has cost: steps, and minutes if nothing else runs and a step takes so long.
+
+        The autoencoder's minutes are those that the run wrote down.
+        """
         metrics = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
-        minutes = sum(epoch["seconds"] for epoch in metrics["epochs"]) / 60
+        minutes = len(metrics["losses"]) * step_seconds / 60
         figures = {"steps": len(metrics["losses"]), "batch_size": self.run["batch_size"]}
         if self.config.latent:
             kept = self.folder / "models" / "autoencoder.safetensors"
@@ -230,13 +240,14 @@ class Model:
         drawn = {part: self.draw(scenes.captions, seed) for part, scenes in ruler.scenes.items()}
         seconds = (time.monotonic() - started) / sum(map(len, drawn.values()))
         latent = self.config.latent
+        step = preset_costs.apart("benchmarks.large", "--cost", str(self.file))
         figures = {
-            "works_on": "latents" if latent else "patches" if self.config.patch > 1 else "pixels",
+            "works_on": self.works_on,
             "shape": list(self.config.network_shape),
             "shift": self.config.shift,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
-            "training": self.training(),
-            "step": preset_costs.apart("benchmarks.large", "--cost", str(self.file)),
+            "training": self.training(step["seconds"]),
+            "step": step,
             "seconds_a_picture": round(seconds, 4),
             **ruler.measure(drawn),
         }

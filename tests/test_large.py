@@ -46,7 +46,11 @@ def test_the_record_and_the_picture(options, tmp_path, solutions, capsys):
     assert real["seen"]["all"]["value"] > 0.95 and real["held out"]["all"]["value"] > 0.95
     assert real["frechet_ratio"] == 1 and patches["frechet_ratio"] > 1
     assert patches["seen"]["digit"]["count"] == 80 and patches["training"]["steps"] == 2
-    assert patches["works_on"] == "patches" and patches["shape"] == [48, 16, 16]
+    assert patches["works_on"] == "patches, schedule shifted by 2" and patches["shape"] == [
+        48,
+        16,
+        16,
+    ]
     assert "real_through_autoencoder" not in patches
     # An autoencoder that has learned nothing loses the picture.
     assert latents["real_through_autoencoder"]["seen"]["all"]["value"] < 0.5

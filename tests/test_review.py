@@ -133,7 +133,7 @@ MAKES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randint"
 
 
 def without_device(code: str) -> set[str]:
-    """Calls of torch that make a tensor on the CPU and leave it there, whatever the inputs lie on."""
+    """Calls of torch that make a tensor on the CPU and leave it there."""
     nodes = list(ast.walk(ast.parse(code)))
     moved = {
         id(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "to"

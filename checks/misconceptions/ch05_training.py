@@ -92,6 +92,12 @@ answers.edit(
     ("(batch_size,), generator=generator, device", "(batch_size,), device"),
 )
 
+answers.again(
+    "5.1",
+    "steps that ignore the generator",
+    ("    return t, eps", "    return torch.randint_like(t, num_steps), eps"),
+)
+
 answers.edit(
     "5.1",
     "a fixed seed inside",

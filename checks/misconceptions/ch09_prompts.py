@@ -522,6 +522,12 @@ answers.edit(
     ),
 )
 
+answers.again(
+    "9.2",
+    "words look back only",
+    ("need_weights=False", "need_weights=False, attn_mask=place[:, None] < place"),
+)
+
 answers.edit(
     "9.2",
     "dropout",

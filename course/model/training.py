@@ -161,10 +161,15 @@ PRESETS["large-pixels"] = replace(
 )
 # 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and noise that does
 # not fit cannot be told.
-PRESETS["large-patches"] = replace(
+PRESETS["large-unshifted"] = replace(
     PRESETS["large-pixels"],
     model=replace(PRESETS["prompts"].model, patch=2),
     images_per_epoch=950 * 32,
+)
+# The mean of a patch is less noisy than its pixels: for it to be as noisy as the pixel of a picture
+# of 32 x 32, the schedule is shifted.
+PRESETS["large-patches"] = replace(
+    PRESETS["large-unshifted"], model=replace(PRESETS["large-unshifted"].model, shift=2)
 )
 PRESETS["large-latent"] = replace(
     PRESETS["large-pixels"],
