@@ -201,15 +201,15 @@ def waves_at_one_step(impl, pick):
 @look("3.4", "drop_labels")
 def how_many_are_dropped(impl, pick):
     p, null = pick.choice((0.1, 0.3)), 10
-    labels = torch.arange(10_000) % 10
+    labels = torch.arange(100_000) % 10
     given = labels.clone()
     found = impl.drop_labels(labels, p, null, generator(pick))
     dropped = found == null
     changed = (found != given) & ~dropped
     return Numbers(
-        f"drop_labels(labels, {p}, {null}, generator) of 10,000 labels 0 ... 9",
+        f"drop_labels(labels, {p}, {null}, generator) of 100,000 labels 0 ... 9; percent rounded",
         {
-            "became the null label, in percent": round(100 * float(dropped.double().mean()), -1),
+            "became the null label, in percent": round(100 * float(dropped.double().mean())),
             "became another digit": int(changed.sum()),
             "the labels handed in are as before": torch.equal(labels, given),
         },
@@ -222,13 +222,13 @@ def how_many_are_dropped(impl, pick):
 @look("5.1", "draw_noise")
 def a_thousand_draws(impl, pick):
     steps = pick.choice((4, 5))
-    t, eps = impl.draw_noise(torch.zeros(20_000, 1, 2, 2), steps, generator(pick))
+    t, eps = impl.draw_noise(torch.zeros(8_000, 1, 2, 2), steps, generator(pick))
     shares = {
         f"t = {n}, in percent": round(float((t == n).double().mean()) * 20) * 5
         for n in range(steps + 1)
     }  # to the nearest five
     return Numbers(
-        f"draw_noise of 20,000 images of 2 x 2 pixels with num_steps = {steps}; figures rounded",
+        f"draw_noise of 8,000 images of 2 x 2 pixels with num_steps = {steps}; figures rounded",
         {
             **shares,
             "mean of eps": round(float(eps.double().mean()), 1) + 0.0,
@@ -429,7 +429,7 @@ def share_on_a_line(name, function, pick):
 
 @look("8.6", "two_nearest")
 def nearest_on_a_line(impl, pick):
-    image, training = pick.choice(((0, 4), (3, 4))), (1, 3, 8)
+    image, training = pick.choice(((0, 4), (3, 4))), (1, 3, 8, 12)
     found = impl.two_nearest(
         torch.tensor(image).float().view(-1, 1), torch.tensor(training).float().view(-1, 1)
     )
@@ -472,6 +472,7 @@ def away_from_a_prompt(impl, pick):
         w,
     )
     call = (
-        f"prompted_eps with w = {w}; the network answers 3 to what is wanted, 2 to what is unwanted"
+        f"prompted_eps with w = {w}; the network answers 3 to the tokens of what is wanted, and 2 "
+        "to those of what is unwanted"
     )
     return Numbers(call, {"eps": listed(found)})

@@ -301,8 +301,8 @@ def test_alpha_bars_notice_tiny_betas(got, ref, inputs):
     lost, total = 1 - float(alpha_bars[-1]), float(inputs["betas"].double().sum())
     require(
         abs(lost - total) < 2e-7,
-        "alpha_bars to fall below 1 by as much as so small betas add up to",
-        f"alpha_bars that fall by {lost:.3g} in the end, where the betas add up to {total:.3g}",
+        f"the last alpha_bar to lie below 1 by what all betas add up to, {total:.3g}",
+        f"one that lies below 1 by {lost:.3g}",
     )
     require_close(
         alpha_bars,

@@ -34,8 +34,8 @@ def require_company(got: dict) -> None:
         require_close(
             alone,
             together[i : i + 1],
-            "the same result for an image alone as in a batch: no statistic and no vector is "
-            "shared between the images of a batch",
+            "the same result for an image alone as in a batch: nothing is shared between images of "
+            "a batch, or kept from a call before",
             f"image {i} alone",
             **NETWORK,
         )

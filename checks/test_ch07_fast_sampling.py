@@ -601,7 +601,10 @@ def test_ddim_survives_a_steep_schedule(got, ref, inputs):
 
 
 STEEP = ([999, 998, 500, 50, 999], [900, 997, 400, 0, -1])
-STEEP_CALL = ", on the cosine schedule from t = 999 on, where alpha_bar is 2e-9, to t = 0 and -1"
+STEEP_CALL = (
+    ", on the cosine schedule, where alpha_bar is 2e-9 at t = 999; t = [999, 998, 500, 50, 999] "
+    "and t_next = [900, 997, 400, 0, -1]"
+)
 EXACT = {"rtol": 2e-5, "atol": 1e-5}  # float32, where nothing is divided by a small number
 
 

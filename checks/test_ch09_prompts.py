@@ -921,7 +921,8 @@ def test_dropping_keeps_the_shape(got, ref, inputs):
     new = require_tensor(got["tokens"], "the tokens", (39, 5), torch.int64)
     require(
         torch.equal(require_tensor(got["in other order"], "the tokens", (39, 5), torch.int64), new),
-        "the same from tokens that lie in memory in another order",
+        "the same captions dropped by a generator with the same seed, however the tokens lie in "
+        "memory",
         "other tokens",
     )
 

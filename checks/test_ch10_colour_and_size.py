@@ -601,7 +601,8 @@ def draw_inputs(g: torch.Generator) -> dict:
     "10.4",
     probe=probes.drawn,
     inputs=draw_inputs,
-    call=DRAW_CALL + ", mean of shape (4, 3, 6, 5), log_var = -3, 0, 1 and 2.5, and -200",
+    call=DRAW_CALL
+    + ", mean of shape (4, 3, 6, 5), log_var = -3, 0, 1 and 2.5; then -200 everywhere",
 )
 def test_latents_lie_around_the_mean(got, ref, inputs):
     """With hardly any variance the latent is the mean"""
@@ -612,7 +613,7 @@ def test_latents_lie_around_the_mean(got, ref, inputs):
         "a latent of shape (4, 3, 6, 5) in torch.float32",
         f"shape {tuple(got['z'][0])} in {got['z'][1]}",
     )
-    require_close(got["sure"], inputs["mean"], "the mean for log_var = -200", "the latent")
+    require_close(got["sure"], inputs["mean"], "the mean", "the latent for log_var = -200")
 
 
 @check(
@@ -975,7 +976,8 @@ def test_loss_decodes_what_was_drawn(got, ref, inputs):
     mean, log_var = got["given"][0]
     z = 0.7 * mean + 0.3 * log_var + inputs["noise"]
     require_close(
-        got["decoded"][0], z, "decode to be handed what sample_posterior returned",
+        got["decoded"][0], z,
+        "decode to be handed what sample_posterior draws from mean and log_var, in this order",
         "what it is handed",
     )  # fmt: skip
 

@@ -313,8 +313,8 @@ def test_jump_treats_each_image_alone(got, ref, inputs):
     require_close(
         got["together"],
         alone,
-        "the values of t to belong to the images: (B, 1, 1, 1) lies along the batch, "
-        "while (B,) lies along the columns",
+        "each image's own t, in a batch as alone: as (B, 1, 1, 1) the values of t lie along the "
+        "batch, as (B,) along the columns",
         "x_0",
         **ROUNDED,
     )
@@ -507,8 +507,8 @@ def test_loss_has_each_image_at_its_own_step(got, ref, inputs):
     require_loss(
         got,
         float(error.square().mean()),
-        "alpha_bar of each image to belong to it: (B, 1, 1, 1) lies along the batch, while (B,) "
-        "lies along the columns",
+        "the mean squared error of v, with each image's own alpha_bar: as (B, 1, 1, 1) it lies "
+        "along the batch, as (B,) along the columns",
     )
 
 
@@ -687,8 +687,8 @@ def test_consistency_has_each_image_at_its_own_steps(got, ref, inputs):
     _require_agreement(
         got,
         inputs,
-        "alpha_bar of each image to belong to it: (B, 1, 1, 1) lies along the batch, while (B,) "
-        "lies along the columns",
+        "the mean squared distance of the two guesses, with each image's own alpha_bar: as "
+        "(B, 1, 1, 1) it lies along the batch, as (B,) along the columns",
     )
 
 
@@ -737,6 +737,7 @@ def another_jump(inputs: dict, name: str) -> Tensor:
 )
 def test_consistency_asks_q_sample(got, ref, inputs):
     """Both noisy images come from q_sample, which is handed in"""
+    require(got["forms"], "q_sample to be asked for the noisy images", "no call of it")
     require(
         got["lowest"] >= 0, "no question to q_sample about a step below 0", f"t = {got['lowest']}"
     )

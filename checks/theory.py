@@ -184,8 +184,8 @@ def require_alone(got: dict, inputs: dict, name: str, atol: float) -> None:
     require_close(
         got["together"],
         alone,
-        "the values of t to belong to the images: (B, 1, 1, 1) lies along the batch, "
-        "while (B,) lies along the columns",
+        "each image to be moved by its own t, in a batch as alone: as (B, 1, 1, 1) the values "
+        "of t lie along the batch, as (B,) along the columns",
         name,
         atol=atol,
     )
@@ -243,7 +243,7 @@ def require_generator_decides(got: dict) -> None:
     require(
         not got["other seed, same result"],
         "other images from a generator with another seed",
-        "the same images: the noise does not depend on `generator`",
+        "the same images: nothing in them depends on `generator`",
     )
     require(
         not got["later draws, same result"],

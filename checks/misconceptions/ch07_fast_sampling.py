@@ -655,7 +655,8 @@ answers.again(
 answers.edit(
     "7.3",
     "h with the wrong sign",
-    "h = lambda_next - lambda. The walk goes towards less noise, so lambda grows and h > 0.",
+    "The weight of x_0 is 1 - e^(-h), with h = lambda_next - lambda. The walk goes towards less "
+    "noise, so h > 0, and the exponent needs the minus: without it the weight is negative.",
     ("expm1(-h)", "expm1(h)"),
 )
 

@@ -332,14 +332,14 @@ answers.again(
 
 answers.edit(
     "8.1",
-    "nothing at all taken for certainty",
+    "no images at all taken for certainty",
     "Of no images none is right, and none is wrong. The share may be anything: (0, 1).",
     ("return 0.0, 1.0", "return 0.0, 0.0"),
 )
 
 answers.again(
     "8.1",
-    "nothing at all taken for certainty",
+    "no images at all taken for certainty",
     ("return 0.0, 1.0", "return 0.0, 0.0"),
     ("middle = p + z**2 / (2 * n)", "middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)"),
     (

@@ -1780,7 +1780,7 @@ answers.edit(
 
 answers.edit(
     "9.6",
-    "what is unwanted left out",
+    "what is wanted scaled up, what is unwanted left out",
     "Guidance is a difference of two predictions. One made larger is just more noise.",
     (" - guidance_scale * eps_unwanted", ""),
 )

@@ -427,14 +427,14 @@ answers.edit(
 
 answers.edit(
     "10.3",
-    "everything mirrored, digits too",
+    "may_flip ignored, digits mirrored too",
     "may_flip says for each label whether a mirrored image still is what its label says.",
     ("may_flip[labels] & coins", "coins"),
 )
 
 answers.edit(
     "10.3",
-    "those mirrored that may not be",
+    "only those mirrored that may not be",
     "True in may_flip means: may be mirrored.",
     ("may_flip[labels] & coins", "~may_flip[labels] & coins"),
 )
@@ -673,7 +673,7 @@ answers.edit(
 
 answers.edit(
     "10.4",
-    "the precision where the standard deviation belongs",
+    "one over the standard deviation in its place",
     "A large log_var is a wide Gaussian: no minus before it.",
     ("(log_var / 2).exp()", "(-log_var / 2).exp()"),
 )

@@ -9,6 +9,7 @@ from course.probing.observing import Observation
 from course.syllabus import find_chapter, find_exercise
 
 PROMISED_FORM = "a result of the form that the docstring describes"
+RETURN_MISSING = ". If one of your functions returns None: is its `return` missing?"
 
 
 def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
@@ -64,4 +65,4 @@ def _explain(raised: str, exercise: str) -> str:
 
 
 def _with_return(got: str) -> str:
-    return f"{got}. If one of your functions returns None: is its `return` missing?"
+    return f"{got}{RETURN_MISSING}"

@@ -11,6 +11,7 @@ import difflib
 import functools
 import inspect
 import json
+import linecache
 import random
 import re
 import sys
@@ -27,7 +28,7 @@ from course.grading.answers import (
 )
 from course.grading.checking import checks_of, draw_inputs
 from course.grading.code import answer_code, reference
-from course.grading.failure import PROMISED_FORM, failure_of
+from course.grading.failure import PROMISED_FORM, RETURN_MISSING, failure_of
 from course.grading.looks import Look, Shown, looks_of
 from course.grading.source import find_definition
 from course.learner.skeletons import skeleton
@@ -77,9 +78,14 @@ class Item:
         return _named(self.key.exercise, self.key.mistake).help if self.key.mistake else ""
 
     def instead(self, choice: str) -> str | Shown | None:
-        """What the mistake `choice` would have put on the screen; None if that is not known."""
+        """What the mistake `choice` would have put on the screen; None if that is not known.
+
+        It is known of the reference's code, and not of right code in another style.
+        """
         if self.look:
             return _seen(self.key.exercise, self.look, self.seed)[1][choice]
+        if self.code != self.sound:
+            return None
         answer = _named(self.key.exercise, choice)
         return _code_with(answer, self.symbols) if answer.text else None
 
@@ -97,7 +103,8 @@ class Item:
             if wrong.expected != PROMISED_FORM:
                 break
         called = check.call.format(**draw_inputs(check, 0))
-        return [("called", called), ("expected", wrong.expected), ("came back", wrong.got)]
+        got = wrong.got.removesuffix(RETURN_MISSING)  # that is for code of one's own
+        return [("called", called), ("expected", wrong.expected), ("came back", got)]
 
 
 def make(key: Key, seed: int) -> Item | None:
@@ -191,7 +198,7 @@ def _of_code(key: Key, pick: random.Random) -> Item | None:
     else:
         symbols = (pick.choice(find_exercise(key.exercise).symbols),)
         sound = reference_code(key.exercise)[symbols[0]]
-        code = pick.choice(_sound_ways(key.exercise, symbols[0]))
+        code = pick.choice(sound_ways(key.exercise, symbols[0]))
         passes = set(range(len(checks_of(key.exercise))))
     code, sound = _without_shapes(code), _without_shapes(sound)
     others = [
@@ -214,18 +221,54 @@ def _of_code(key: Key, pick: random.Random) -> Item | None:
     )
 
 
-def changed_lines(sound: str, code: str) -> set[int]:
-    """Lines of `code`, from 1, that differ; where something was taken out, those around it."""
-    before, after, found = sound.splitlines(), code.splitlines(), set()
+def _changes(sound: str, code: str) -> tuple[set[int], set[int]]:
+    """Lines of `code`, from 1, that differ, and those after which something was taken out."""
+    before, after = sound.splitlines(), code.splitlines()
+    lines, gaps = set(), set()
     for kind, _, _, first, last in difflib.SequenceMatcher(
         None, before, after, autojunk=False
     ).get_opcodes():
         if kind == "delete":
-            found |= {max(first, 1), min(first + 1, len(after))}
+            gaps.add(first)
         elif kind != "equal":
-            found |= set(range(first + 1, last + 1))
-    between = {n for n in range(1, len(after)) if {n - 1, n + 1} <= found}  # often an order
+            lines |= set(range(first + 1, last + 1))
+    return lines, gaps
+
+
+def changed_lines(sound: str, code: str) -> set[int]:
+    """Lines of `code`, from 1, that may be named: those that differ, and those around a gap."""
+    lines, gaps = _changes(sound, code)
+    last = len(code.splitlines())
+    found = lines | {n for gap in gaps for n in (max(gap, 1), min(gap + 1, last))}
+    between = {n for n in range(1, last) if {n - 1, n + 1} <= found}  # often an order
     return found | between
+
+
+def place_of_mistake(item: Item) -> str:
+    """Where the mistake is in an item's code, as a sentence without its full stop."""
+    lines, gaps = _changes(item.sound, item.code)
+    if lines:
+        return f"It is in line{'s' if len(lines) > 1 else ''} {_listed(lines)}"
+    last = len(item.code.splitlines())
+    gap = min(gaps)
+    if 0 < gap < last:
+        return f"Something is missing between lines {gap} and {gap + 1}"
+    return f"Something is missing {'before line 1' if gap == 0 else f'after line {last}'}"
+
+
+def _listed(numbers: set[int]) -> str:
+    """Numbers in words: "5", "1, 9 and 20", "1 to 4 and 8"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts: list[str] = []
+    for run in runs:
+        parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
+    *before, last = parts
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _without_shapes(code: str) -> str:
@@ -249,14 +292,14 @@ def _segment(text: str, node: ast.FunctionDef | ast.ClassDef) -> str:
 
 
 @functools.cache
-def _sound_ways(exercise_id: str, symbol: str) -> list[str]:
+def sound_ways(exercise_id: str, symbol: str) -> list[str]:
     """The reference's code of a function, and right code in other styles that explains itself."""
     ways = [reference_code(exercise_id)[symbol]]
     solution = vars(reference().chapter(find_exercise(exercise_id).chapter))
     for answer in equivalents_of(exercise_id):
         if set(answer.symbols) != {symbol} or answer.text:
             continue
-        text = textwrap.dedent(inspect.getsource(answer.symbols[symbol]))
+        text = _source_of(answer.symbols[symbol])
         node = ast.parse(text).body[0]
         elsewhere = set(vars(sys.modules[answer.symbols[symbol].__module__])) - set(solution)
         names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
@@ -267,6 +310,38 @@ def _sound_ways(exercise_id: str, symbol: str) -> list[str]:
             first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
             ways.append("\n".join(text.splitlines()[first - 1 :]))
     return ways
+
+
+def _source_of(symbol: Callable) -> str:
+    """The code of a function or class, decorators included.
+
+    inspect.getsource reads a file anew for each class, and of several of one name it finds one.
+    """
+    methods = vars(symbol).values() if inspect.isclass(symbol) else [symbol]
+    codes = [code for m in methods if (code := getattr(inspect.unwrap(m), "__code__", None))]
+    lines, definitions = _definitions(codes[0].co_filename)
+    inside = codes[0].co_firstlineno
+    first, last = next(
+        (first, last)
+        for name, first, last in definitions
+        if name == symbol.__name__ and first <= inside <= last
+    )
+    return textwrap.dedent("".join(lines[first - 1 : last]))
+
+
+@functools.cache
+def _definitions(file: str) -> tuple[list[str], list[tuple[str, int, int]]]:
+    """The lines of a file, and name, first and last line of each function and class in it."""
+    lines = linecache.getlines(file)
+    nodes = [
+        node
+        for node in ast.walk(ast.parse("".join(lines)))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    ]
+    return lines, [
+        (node.name, min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno)
+        for node in nodes
+    ]
 
 
 # What is known of the exercises and their wrong answers

@@ -12,7 +12,7 @@ from fsrs import Card, Rating, Scheduler
 
 from course.grading.answers import equivalents_of, misconceptions_of
 from course.grading.checking import checks_of
-from course.learner.items import Item, Key, keys_of, make, promise
+from course.learner.items import Item, Key, keys_of, make, promise, sound_ways
 from course.learner.workspace import Workspace
 from course.syllabus import PASSED, find_exercise, select_all
 
@@ -47,6 +47,7 @@ class Deck:
             checks_of(exercise)
             for symbol in find_exercise(exercise).symbols:
                 promise(exercise, symbol)
+                sound_ways(exercise, symbol)
 
     def next(self, now: datetime | None = None) -> Item | None:
         """The item to show now: the same until it is answered. None if nothing is due or new."""

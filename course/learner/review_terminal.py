@@ -13,7 +13,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from course.grading.looks import Curve, Numbers, Picture, Shown
-from course.learner.items import NOTHING, Item
+from course.learner.items import NOTHING, Item, place_of_mistake
 from course.learner.review import MINUTES, Deck, title
 
 WIDE, HIGH = 60, 12  # of a curve, in characters
@@ -64,9 +64,9 @@ def answer_lines(item: Item, choice: str, line: int | None = None) -> Iterator[R
         yield Text(item.help)
         yield beside({"with the mistake": item.shown or item.code, "sound": item.sound})
         if line is not None and line not in item.places:
-            yield Text(f"It is in {_lines(item)}, not in line {line}.")
+            yield Text(f"{place_of_mistake(item)}, not in line {line}.")
         elif item.code:
-            yield Text(f"It is in {_lines(item)}.")
+            yield Text(f"{place_of_mistake(item)}.")
         yield from _facts(item, item.key.mistake)
     elif not right:
         if other := item.instead(choice):
@@ -79,23 +79,6 @@ def answer_lines(item: Item, choice: str, line: int | None = None) -> Iterator[R
 def _facts(item: Item, mistake: str) -> Iterator[RenderableType]:
     for name, text in item.consequence(mistake):
         yield Text(f"  {name:<11}{text}")
-
-
-def _lines(item: Item) -> str:
-    """The lines of the mistake: "line 5", "lines 1, 9 and 20", "lines 1 to 4 and 8"."""
-    runs: list[list[int]] = []
-    for place in sorted(item.places):
-        if runs and place == runs[-1][-1] + 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    parts = []
-    for run in runs:
-        parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
-    *before, last = parts
-    if before:
-        return f"lines {', '.join(before)} and {last}"
-    return f"line{'s' if len(item.places) > 1 else ''} {last}"
 
 
 def _ask(console: Console, words: str, choices: tuple[str, ...]) -> str | None:
