@@ -20,7 +20,7 @@ FIRST_STEP = (
 )
 COUNTED_FROM_ONE = (
     "Many papers count steps from 1, this course from 0. So t is the index already: with t - 1, an "
-    "image gets the number of the step before its own."
+    "image gets the number of the step before its own, and -1 is the table's last entry."
 )
 FRESH_NOISE = (
     "The noise is an argument, because training needs to know which noise went in and a check "
@@ -340,7 +340,7 @@ def q_step(x_prev, t, eps, betas):
 
 answers.edit(
     "2.2",
-    "weights that add up to 1",
+    "1 - sqrt(1 - beta) as the weight of the noise",
     "It is not the weights that add up to 1 but their squares, because variances add. The noise "
     "has its own weight, which comes from beta_t.",
     ("torch.sqrt(beta)", "(1 - torch.sqrt(1 - beta))"),
@@ -373,7 +373,7 @@ answers.edit(
 
 answers.edit(
     "2.2",
-    "beta taken for the standard deviation",
+    "beta taken for the standard deviation in both weights",
     "beta_t is the variance of the noise. The weight of the noise is its root, and 1 - beta_t is "
     "taken without a square.",
     ("torch.sqrt(1 - beta)", "torch.sqrt(1 - beta**2)"),
@@ -432,9 +432,10 @@ answers.again(
 
 answers.edit(
     "2.3",
-    "divided by the spread that was measured",
+    "divided by the spread measured in the whole batch",
     "eps has variance 1 on average over all noises, and a little more or less in each draw. Divide "
-    "by what the weights make of the variance, which is known, and not by what came out.",
+    "by what the weights make of the variance, which is known, and not by what came out. A single "
+    "pixel has no spread at all: its std is NaN.",
     ("return walked / torch.sqrt(1 - kept)", "return walked / walked.std()"),
 )
 
@@ -486,7 +487,7 @@ answers.edit(
 
 answers.edit(
     "2.3",
-    "noise on top of the whole image",
+    "the image not shrunk, the noise right",
     "x_0 shrinks by the root of alpha_bar before the noise comes on top. Otherwise the image never "
     "fades, and the variance exceeds 1.",
     ("torch.sqrt(alpha_bar) * ", ""),
@@ -647,21 +648,21 @@ answers.edit(
 
 answers.edit(
     "2.3",
-    "steps that are still to come",
+    "steps after t in alpha_bar_t",
     "alpha_bar_t is the product over the steps that were taken. The table may go on beyond them.",
     ("betas[: len(step_noise)]", "betas"),
 )
 
 answers.edit(
     "2.3",
-    "the joint noise of the same step again and again",
+    "the last step's beta for every noise",
     "Every noise goes in with the beta of its own step. Let t be the number of the step.",
     ("(len(eps),), step)", "(len(eps),), len(step_noise) - 1)"),
 )
 
 answers.edit(
     "2.3",
-    "the joint noise with time turned round",
+    "the noises in reverse order",
     "step_noise[0] belongs to step 0, and it has been shrunk by all that came later.",
     ("enumerate(step_noise)", "enumerate(step_noise.flip(0))"),
 )
@@ -669,7 +670,7 @@ answers.edit(
 
 @answers.wrong(
     "2.3",
-    "every step counts alike",
+    "the sum divided by the root of the number of noises",
     "Each step adds its own amount, beta_i, and later steps shrink what earlier ones added. So the "
     "noises have different weights.",
 )
@@ -699,7 +700,7 @@ def joint_noise(step_noise, betas):
 
 @answers.wrong(
     "2.3",
-    "earlier noise not shrunk by later steps",
+    "sqrt(beta_i / (sum of the betas)) as the weights",
     "A step shrinks all that it receives, the noise of the steps before it too. So the noise of "
     "step i counts the less, the more steps follow.",
 )
@@ -733,7 +734,7 @@ def joint_noise(step_noise, betas):
 
 @answers.wrong(
     "2.3",
-    "divided by the spread that happens to be measured",
+    "divided by the spread measured in each image",
     "The weight comes from the betas. The spread of a few pixels is a little different each time, "
     "and then walk and jump do not meet. A single pixel has no spread at all: its std is NaN.",
 )
@@ -768,7 +769,7 @@ answers.again("2.3", "t counted from 1", ("t, x0.ndim", "(t - 1).clamp(min=0), x
 
 answers.edit(
     "2.3",
-    "alpha_bar taken for the weight of the image",
+    "alpha_bar taken for sqrt(alpha_bar) in both weights",
     "alpha_bar_t is the share of the power that is left. The weight of the image is its root, and "
     "1 - alpha_bar_t is taken without a square.",
     ("torch.sqrt(alpha_bar)", "alpha_bar"),
@@ -841,7 +842,7 @@ answers.edit(
 
 answers.edit(
     "2.3",
-    "variances as the weights of the noises",
+    "no roots in the steps of the walk",
     "beta_i times what later steps keep is the variance that noise i has in the end. A noise is "
     "multiplied by its standard deviation, the root.",
     (
@@ -852,7 +853,7 @@ answers.edit(
 
 answers.again(
     "2.3",
-    "variances as the weights of the noises",
+    "no roots in the steps of the walk",
     (
         "walked = q_step(walked, t, eps, betas)",
         "walked = (1 - betas[step]) * walked + betas[step] * eps",
@@ -863,7 +864,7 @@ answers.again(
 
 @answers.wrong(
     "2.3",
-    "weights of the noises that add up to 1",
+    "the right weights divided by their sum",
     "It is not the weights that add up to 1 but their squares, because variances add.",
 )
 def joint_noise(step_noise, betas):
@@ -917,7 +918,7 @@ answers.edit(
 
 answers.edit(
     "2.4",
-    "multiplied instead of divided",
+    "the difference multiplied instead of divided",
     "q_sample multiplied by the root of alpha_bar, which is below 1. The way back enlarges.",
     (" / torch.sqrt(alpha_bar)", " * torch.sqrt(alpha_bar)"),
 )
@@ -974,7 +975,7 @@ answers.edit(
     "2.4",
     "a tiny number added to the divisor",
     "No alpha_bar is 0, so nothing can be divided by 0. At the end of a schedule the root of "
-    "alpha_bar is tiny itself, and then such a number counts.",
+    "alpha_bar is tiny itself, and then such a number counts. In float64 it shows everywhere.",
     ("/ torch.sqrt(alpha_bar)", "/ (torch.sqrt(alpha_bar) + 1e-8)"),
 )
 
@@ -1430,7 +1431,10 @@ answers.edit(
     "alpha_t without its root in the weight of x_t",
     "Step t has shrunk x_{t-1} by the amplitude sqrt(alpha_t) before the noise came. Say where "
     "x_{t-1} was by undoing that, and the weight of x_t has the root in it.",
-    ("1 / alphas.sqrt()  #", "torch.ones_like(alphas)  #"),
+    (
+        "posterior_xt_coef=xt_coef",
+        "posterior_xt_coef=(alphas * (1 - alpha_bars_prev) / (1 - alpha_bars))",
+    ),
 )
 
 answers.edit(
@@ -1489,7 +1493,10 @@ answers.edit(
     "sqrt(alpha_bar_t) in the weight of x_t",
     "x_t is one step away from x_{t-1}, and one step shrinks by sqrt(alpha_t). The bar means all "
     "steps since x_0.",
-    ("posterior_xt_coef=xt_coef", "posterior_xt_coef=(alpha_bars_prev.sqrt() * xt_coef)"),
+    (
+        "posterior_xt_coef=xt_coef",
+        "posterior_xt_coef=(alpha_bars.sqrt() * (1 - alpha_bars_prev) / (1 - alpha_bars))",
+    ),
 )
 
 answers.edit(
@@ -1529,8 +1536,14 @@ answers.edit(
     "2.5",
     "no root in either weight",
     "The weights multiply images, so both contain an amplitude, which is the root of a power.",
-    ("from_x0, from_xt = alpha_bars_prev.sqrt()", "from_x0, from_xt = alpha_bars_prev"),
-    ("posterior_xt_coef=xt_coef", "posterior_xt_coef=(alphas.sqrt() * xt_coef)"),
+    (
+        "posterior_x0_coef=x0_coef",
+        "posterior_x0_coef=(alpha_bars_prev * betas / (1 - alpha_bars))",
+    ),
+    (
+        "posterior_xt_coef=xt_coef",
+        "posterior_xt_coef=(alphas * (1 - alpha_bars_prev) / (1 - alpha_bars))",
+    ),
 )
 
 answers.again(
