@@ -35,7 +35,7 @@ def require_company(got: dict) -> None:
             alone,
             together[i : i + 1],
             "the same result for an image alone as in a batch: nothing is shared between images of "
-            "a batch, or kept from a call before",
+            "a batch, kept from a call before, or left to chance",
             f"image {i} alone",
             **NETWORK,
         )
@@ -257,8 +257,9 @@ def test_resblock_has_a_bias_between_the_convolutions(got, ref, inputs):
             isinstance(out, Tensor) and out.shape == target.shape and near(out, target)
             for out in got["offsets"]
         ),
-        "a bias that is added after the first convolution and before the second norm: b",
-        f"none among {len(got['offsets'])} biases and offsets that acts there",
+        "conv_2(SiLU(GroupNorm_2(b))) for one of the biases, called b: it is added after the first "
+        "convolution, and the rest of the block works on it",
+        f"something else for each of {len(got['offsets'])} biases and offsets",
     )
 
 
@@ -283,7 +284,10 @@ def test_resblock_default_groups(got, ref, inputs):
 def test_resblock_takes_any_number_of_groups(got, ref, inputs):
     """Both norms have as many groups as asked for, from one to a group for every channel"""
     for groups, out, right in zip(inputs["groups"], got["outs"], ref["outs"]):
-        expected = f"two GroupNorms with {groups} groups"
+        expected = (
+            "the whole block, cond added between the first convolution and the second norm, with "
+            f"groups={groups} in both norms"
+        )
         require_close(out, right, expected, f"the result with groups={groups}", **NETWORK)
 
 
@@ -315,7 +319,8 @@ def test_resblock_layers_are_separate(got, ref, inputs):
     """The two convolutions have weights of their own, and so have the two norms"""
     require(
         got["weights"] >= ref["weights"],
-        "two convolutions, each with its own weights, also where all channels agree",
+        "two convolutions, each with its own weights, also where all channels agree, and a layer "
+        "for cond whose every weight has an effect",
         f"{got['weights']} weights that get a gradient, not enough for two convolutions and the "
         "layer for cond",
     )

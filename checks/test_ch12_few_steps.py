@@ -458,7 +458,7 @@ def test_jump_is_asked_about_the_whole_way(got, ref, inputs):
                 call[name],
                 value,
                 "jump_x0 to be called as jump_x0(x_t, x_next, t, t_next, alpha_bars), from t to "
-                "t_next",
+                "t_next, with x_next where the teacher's second step led",
                 "alpha_bars" if name == "bars" else name,
             )
 
@@ -507,8 +507,8 @@ def test_loss_has_each_image_at_its_own_step(got, ref, inputs):
     require_loss(
         got,
         float(error.square().mean()),
-        "the mean squared error of v, with each image's own alpha_bar: as (B, 1, 1, 1) it lies "
-        "along the batch, as (B,) along the columns",
+        "the mean, over batch and pixels, of the squared error of v, with each image's own "
+        "alpha_bar: as (B, 1, 1, 1) it lies along the batch, as (B,) along the columns",
     )
 
 
@@ -763,7 +763,12 @@ def gaussian_pairs(std: float):
 )
 def test_consistency_of_one_image(got, ref, inputs):
     """If there is one image only, and the model says it everywhere, the loss is 0"""
-    require_loss(got, 0.0, "a loss of 0, for the model's guesses agree everywhere")
+    require_loss(
+        got,
+        0.0,
+        "a loss of 0, or 1e-8 at most, for the model's guesses agree everywhere and the squares of "
+        "their rounding errors are smaller still",
+    )
 
 
 @check(
@@ -802,7 +807,10 @@ TWELVE_FIVE = (
     "inpaint(predict_eps, step, x_T, timesteps, known, mask, generator, alpha_bars, q_sample)"
 )
 GRID = ", timesteps = [7, 5, 4, 1]"
-SEEN_AS_NOISE = "; of what the network is shown the noise is taken, by the t that it is told"
+SEEN_AS_NOISE = (
+    "; as the noise counts (x - sqrt(a) picture) / sqrt(1 - a), where the network is shown x, and "
+    "a is alpha_bar at the t that it is told"
+)
 
 
 def walk_inputs(g: torch.Generator, shape=(3, 2, 4, 5), grid=(7, 5, 4, 1), num_steps=8, **more):
@@ -1043,7 +1051,12 @@ def rest_of(grid: Tensor, t_start: int) -> list[int]:
 @check("12.6", probe=probes.redrawn, inputs=edit_inputs, call=TWELVE_SIX + GRID + ", t_start = 6")
 def test_edit_returns_what_the_walk_made(got, ref, inputs):
     """The result is what the last step made, and each step goes on from the one before"""
-    require_close(got["x"], inputs["states"][2], "the images of the walk's last step", "the result")
+    require_close(
+        got["x"],
+        inputs["states"][2],
+        "the images of the walk's last step, its third: from t_start = 6 on it visits 5, 4 and 1",
+        "the result",
+    )
     for seen, image in zip(got["seen"][1:], inputs["states"]):
         require_close(seen, image, "the network to be shown what the step before made", "its x")
     require_answers(got, inputs)

@@ -47,7 +47,7 @@ answers.edit(
 
 answers.edit(
     "4.1",
-    "a shortcut for more channels only",
+    "a 1 x 1 shortcut only where channels become more",
     "Channels become more on the way down, but on the way up they become fewer, and x must fit "
     "there too. Ask whether the two numbers differ.",
     ("in_channels == out_channels", "in_channels >= out_channels"),
@@ -55,7 +55,7 @@ answers.edit(
 
 answers.edit(
     "4.1",
-    "a shortcut for fewer channels only",
+    "a 1 x 1 shortcut only where channels become fewer",
     "Channels become fewer on the way up, but on the way down they become more, and x must fit "
     "there too. Ask whether the two numbers differ.",
     ("in_channels == out_channels", "in_channels <= out_channels"),
@@ -151,7 +151,7 @@ answers.edit(
 
 answers.edit(
     "4.1",
-    "cond multiplies",
+    "h times cond instead of h plus cond",
     "Scaling channels by cond is another design (FiLM). Here cond is added.",
     ("h + bias", "h * bias"),
 )
@@ -407,7 +407,7 @@ answers.edit(
 
 answers.edit(
     "4.2",
-    "no padding on the way down",
+    "a 3 x 3 window without padding on the way down",
     "Without padding the window has to fit inside, and the result is one row and one column short.",
     ("stride=2, padding=1", "stride=2"),
     (
@@ -432,7 +432,7 @@ answers.edit(
 
 answers.edit(
     "4.2",
-    "stride 1",
+    "height and width not halved",
     "A stride of 1 puts a result at every pixel. A stride of 2 puts one at every second pixel.",
     (", stride=2", ""),
 )
@@ -499,7 +499,7 @@ answers.edit(
 
 answers.planted(
     "4.2",
-    "a transposed convolution",
+    "a transposed convolution with windows of three",
     "Its windows overlap unevenly: one, two or four of them reach a new pixel, which shows as a "
     "checkerboard. Give every new pixel a value first, then convolve.",
 )
@@ -546,7 +546,7 @@ answers.edit(
 
 answers.edit(
     "4.2",
-    "no padding on the way up",
+    "a 3 x 3 window without padding on the way up",
     "Without padding the 3 x 3 window has to fit inside, and the image loses a pixel on each side.",
     ("kernel_size=3, padding=1", "kernel_size=3"),
 )
@@ -800,7 +800,7 @@ answers.edit(
 
 answers.edit(
     "4.3",
-    "no softmax",
+    "the scores themselves as weights",
     "The scores become weights only by the softmax: positive, with sum 1.",
     ("scores.softmax(dim=-1)", "scores"),
 )
@@ -846,7 +846,7 @@ answers.edit(
 
 answers.edit(
     "4.3",
-    "pixels that stay in a row",
+    "the result left as a list of N pixels",
     "Inside, an image is a list of N pixels. At the end it becomes an image again, (B, C, H, W).",
     ("return x + h", "return (x + h).flatten(2)"),
 )
@@ -899,7 +899,7 @@ answers.edit(
 
 answers.edit(
     "4.3",
-    "groups ignored",
+    "always two groups",
     "The number of groups is the caller's second argument; a fixed number only fits by chance.",
     ("GroupNorm(groups,", "GroupNorm(2,"),
 )

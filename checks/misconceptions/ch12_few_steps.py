@@ -64,7 +64,7 @@ answers.again(
 
 answers.edit(
     "12.1",
-    "pairs that overlap",
+    "a pair at every step",
     "The student goes where a pair ends, and the next pair begins there. A pair at every step "
     "would make its grid as long as the teacher's.",
     ("t, t_mid = timesteps[0::2], timesteps[1::2]", "t, t_mid = timesteps[:-1], timesteps[1:]"),
@@ -233,7 +233,7 @@ answers.edit(
 
 answers.edit(
     "12.2",
-    "x_next without the weight of its noise",
+    "x_next only divided by sqrt(a_next)",
     "x_next is sqrt(a_next) x_0 and noise. Dividing by sqrt(a_next) leaves the noise in.",
     ("(x_next - r * x_t) / (a_next.sqrt() - r * a.sqrt())", "x_next / a_next.sqrt()"),
 )
@@ -255,7 +255,7 @@ answers.edit(
 
 answers.edit(
     "12.2",
-    "plain displacement",
+    "r left out of the numerator only",
     "x_next - x_t mixes what the image gained and what the noise lost. Shrink x_t by r first, so "
     "that the noise cancels.",
     ("(x_next - r * x_t)", "(x_next - x_t)"),
@@ -363,7 +363,7 @@ answers.edit(
 
 answers.edit(
     "12.3",
-    "one step of the teacher",
+    "the teacher stops in the middle",
     "The student is to go in one step where the teacher goes in two. After one call the teacher "
     "is only in the middle.",
     ("x_next = teacher_step(x_mid, t_mid, t_next, labels)", "x_next = x_mid"),
@@ -371,7 +371,7 @@ answers.edit(
 
 answers.again(
     "12.3",
-    "one step of the teacher",
+    "the teacher stops in the middle",
     ("x_next = teacher_step(x_mid, t_mid, t_next, labels)", "x_next = x_mid"),
     ("jump_x0(x_t, x_next, t, t_next", "jump_x0(x_t, x_next, t, t_mid"),
 )
@@ -449,7 +449,7 @@ answers.edit(
 
 answers.edit(
     "12.3",
-    "x_0 where v belongs",
+    "the student's v compared with x_0",
     "The network says v. Its guess of x_0 is sqrt(a) x_t - sqrt(1 - a) v: which v gives this x_0?",
     ("v = (a.sqrt() * x_t - x0) / (1 - a).sqrt()", "v = x0"),
 )
@@ -467,7 +467,7 @@ answers.edit(
 
 answers.edit(
     "12.3",
-    "eps where v belongs",
+    "the student's v compared with eps",
     "(x_t - sqrt(a) x_0) / sqrt(1 - a) is eps. The network says v.",
     ("(a.sqrt() * x_t - x0)", "(x_t - a.sqrt() * x0)"),
 )
@@ -526,7 +526,8 @@ answers.again(
 answers.edit(
     "12.3",
     "the student's answer cut off as well",
-    "Within torch.no_grad() nothing can be learned. Only the target belongs in there.",
+    "Without a gradient through its own answer the student learns nothing. Only the target is cut "
+    "off.",
     (
         "(student(x_t, t, labels) - v)",
         "(student(x_t, t, labels).detach() - v)",
@@ -639,7 +640,7 @@ answers.edit(
 
 answers.edit(
     "12.4",
-    "the image as the target everywhere",
+    "always the image as the target",
     "That is chapter 05's loss: the guess at t is then the mean of all images that x_t could be. "
     "The target is the guess at t_next.",
     ("torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, target)", "x0"),
@@ -647,7 +648,7 @@ answers.edit(
 
 answers.again(
     "12.4",
-    "the image as the target everywhere",
+    "always the image as the target",
     (
         "        asked = t_next.clamp(min=0)  # (B,)\n"
         "        target = guess(q_sample(x0, asked, eps, alpha_bars), asked)  # (B, C, H, W)\n"
@@ -665,7 +666,7 @@ answers.edit(
 
 answers.edit(
     "12.4",
-    "the image as the target of a whole batch",
+    "the image as the whole batch's target if one t_next is -1",
     "Each image of the batch has its own t_next. Only where that is -1 is the target the image.",
     (
         "        target = torch.where(t_next.view(-1, 1, 1, 1) < 0, x0, target)\n",
@@ -675,7 +676,7 @@ answers.edit(
 
 answers.edit(
     "12.4",
-    "alpha_bars[-1] where 1 belongs",
+    "the target made at step T - 1 where t_next = -1",
     "An index of -1 is the last entry of a table: pure noise. Where t_next is -1 the target is the "
     "image itself.",
     ("asked = t_next.clamp(min=0)", "asked = t_next % len(alpha_bars)"),
@@ -705,7 +706,7 @@ answers.edit(
 
 answers.edit(
     "12.4",
-    "step -1 like any other",
+    "both q_sample and the network asked about step -1",
     "The table has no entry for -1, and Python takes the last one; and no network was trained "
     "there. At the clean image the answer is the image itself.",
     ("asked = t_next.clamp(min=0)", "asked = t_next"),
@@ -714,7 +715,7 @@ answers.edit(
 
 answers.again(
     "12.4",
-    "step -1 like any other",
+    "both q_sample and the network asked about step -1",
     ("asked = t_next.clamp(min=0)", "asked = t_next"),
 )
 
@@ -886,7 +887,7 @@ answers.edit(
 
 answers.edit(
     "12.4",
-    "the network told no labels",
+    "the network told label 0 for every image",
     "Both guesses are of the same digit: tell the network which.",
     ("model(x, step, labels)", "model(x, step, 0 * labels)"),
 )
@@ -1081,7 +1082,7 @@ answers.again(
 
 answers.edit(
     "12.5",
-    "the network asked before the picture is put back",
+    "the picture put in between question and step",
     "The network has to see the known pixels. Put them in first, and ask then.",
     (
         "x = torch.where(mask, q_sample(known, t, noise, alpha_bars), x)  # (B, C, H, W)\n"
@@ -1171,7 +1172,7 @@ answers.edit(
 
 answers.edit(
     "12.6",
-    "the whole walk",
+    "picture and walk begin at the grid's noisiest step",
     "A whole walk begins in pure noise, and nothing of the picture is left. Leave out the steps "
     "above t_start.",
     ("grid = timesteps[timesteps <= t_start].tolist()", "grid = timesteps.tolist()"),
@@ -1283,7 +1284,7 @@ answers.again(
 
 answers.edit(
     "12.6",
-    "the clean picture put back in every step",
+    "the noisy picture put back in every step",
     "That is inpainting. Here the walk is free to change everything.",
     (
         "t = torch.full_like(t, now)",
