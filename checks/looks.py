@@ -452,7 +452,7 @@ def who_is_a_copy(impl, pick):
 
 @look("9.1", "tokenize")
 def captions_as_rows(impl, pick):
-    captions = pick.choice((["red seven", "a red cat"], ["seven", "red blue seven"]))
+    captions = pick.choice((["red seven", "a white seven"], ["seven", "red blue seven"]))
     vocabulary = {"<pad>": 0, "<bos>": 1, "<unk>": 2, "<null>": 3, "a": 4, "red": 5, "seven": 6}
     tokens, mask = impl.tokenize(captions, vocabulary, 5)
     call = f"tokenize({captions}, vocabulary, 5); <pad> 0, <bos> 1, <unk> 2, a 4, red 5, seven 6"

@@ -35,7 +35,7 @@ def require_company(got: dict, visible: Tensor | None = None) -> None:
         require_close(
             visible[i] * alone,
             visible[i] * together[i : i + 1],
-            "the same result alone as in a batch: nothing is shared between the parts of a batch",
+            "the same result alone as in a batch: it depends on no other part, and not on chance",
             f"the result of number {i} alone",
             **NETWORK,
         )
@@ -659,7 +659,11 @@ def test_pixels_ask_and_words_answer(got, ref, inputs):
 )
 def test_heads_look_at_different_things(got, ref, inputs):
     """Each head has channels of its own, and so a table of its own"""
-    require(got["heads differ"], "two heads with different tables", "the same table twice")
+    require(
+        got["heads differ"],
+        "two heads with different tables, as each has scores of its own",
+        "the same table twice",
+    )
 
 
 @check(
@@ -840,8 +844,8 @@ def test_pixels_ask_from_the_normed_image(got, ref, inputs):
     require_close(
         got["after"],
         require_tensor(got["before"], "what is added", (3, 10, 2, 7)),
-        "the same to be added: with 5 groups, 2 channels share one mean and one spread, which the "
-        "norm takes out",
+        "the same to be added to x itself: with 5 groups, 2 channels share one mean and one "
+        "spread, which the norm takes out for the queries",
         "what is added after the change",
         # x after the change is about 30, and float32 keeps seven digits of it.
         rtol=1e-3,
@@ -983,7 +987,7 @@ def test_dropping_captions_draws_from_the_generator(got, ref, inputs):
     require(
         got["moves_on"],
         "other captions dropped in the next call with one generator",
-        "the same captions dropped again, as if each call began afresh",
+        "the same tokens from every call, as if none drew anything new from it",
     )
     require(
         got["follows_the_seed"],
@@ -1505,15 +1509,18 @@ def test_reading_network_forgets(got, ref, inputs):
 )
 def test_reading_network_is_trained_as_a_whole(got, ref, inputs):
     """Gradients reach every place, and the text encoder on both ways"""
+    whole = "as described: with the mask that was handed in, and no .detach(), .data or no_grad"
     for name, key in (("x", "x"), ("the time embedding", "time"), ("the text encoder", "words")):
-        require_whole_gradient(got[key], ref[key], name)
+        expected = f"the whole gradient to reach {name}, {whole}"
+        require_whole_gradient(got[key], ref[key], name, expected)
     require(
         len(got["blocks"]) == len(ref["blocks"]),
         f"{len(ref['blocks'])} blocks in use",
         f"{len(got['blocks'])} blocks",
     )
     for step, grad, right in zip(plan(inputs["config"]), got["blocks"], ref["blocks"]):
-        require_whole_gradient(grad, right, f"the {step['name']}")
+        expected = f"the whole gradient to reach the {step['name']}, {whole}"
+        require_whole_gradient(grad, right, f"the {step['name']}", expected)
     require(
         got["own"] == ref["own"],
         f"gradients for pooled, conv_in and conv_out, of shape {shapes_of(ref['own'])}",

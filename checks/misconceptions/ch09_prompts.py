@@ -14,7 +14,7 @@ answers = Answers()
 
 answers.edit(
     "9.1",
-    "unknown words silently dropped",
+    "unknown words left out, the next ones moved up",
     "Without a token in its place, 'a purple seven' reads like 'a seven', and every word behind "
     "it stands in another place. An unknown word becomes <unk>.",
     (
@@ -104,7 +104,7 @@ answers.edit(
 
 answers.edit(
     "9.1",
-    "unknown words are hidden",
+    "<unk> may not be looked at",
     "That a word was there is worth knowing, even if it is not known which. Only <pad> may not be "
     "looked at.",
     ("return tokens, tokens != PAD", "return tokens, (tokens != PAD) & (tokens != UNK)"),
@@ -243,7 +243,7 @@ answers.edit(
 
 answers.edit(
     "9.2",
-    "padding attended to",
+    "the mask not used",
     "Without key_padding_mask every word also looks at the padding, and its vector depends on how "
     "much of that there is.",
     ("key_padding_mask=mask <= 0, ", ""),
@@ -251,7 +251,7 @@ answers.edit(
 
 answers.edit(
     "9.2",
-    "places left out",
+    "no places at all",
     "Attention sees no order: 'red on blue' and 'blue on red' would be the same. Add a vector for "
     "each place.",
     (" + self.places(place)", ""),
@@ -259,7 +259,7 @@ answers.edit(
 
 answers.again(
     "9.2",
-    "places left out",
+    "no places at all",
     ("        self.places = nn.Embedding(length, dim)\n", ""),
     (" + self.places(place)", ""),
 )
@@ -591,12 +591,12 @@ answers.edit(
 
 answers.edit(
     "9.2",
-    "weak words hidden",
+    "all below strength 1 hidden",
     "A word of strength 0.3 may be looked at: only 0 hides it.",
     ("mask <= 0", "mask < 1"),
 )
 
-answers.again("9.2", "weak words hidden", ("mask <= 0, need_weights=False", "mask < 1"))
+answers.again("9.2", "all below strength 1 hidden", ("mask <= 0, need_weights=False", "mask < 1"))
 
 answers.edit(
     "9.2",
@@ -704,7 +704,7 @@ answers.edit(
 
 answers.edit(
     "9.3",
-    "the mask multiplied by the scores, and no more",
+    "the mask multiplied by the scores, nothing hidden",
     "A score of 0 is not a weight of 0: exp(0) is 1. Hidden words have to get nothing.",
     (
         "scores + strength.log()",
@@ -787,7 +787,7 @@ answers.again(
 
 answers.edit(
     "9.3",
-    "softmax over the pixels",
+    "softmax over the pixels instead of the words",
     "A pixel shares out its attention among the words: the softmax runs over the last axis, L. "
     "Over the pixels, the words would compete for each of them.",
     ("dim=-1", "dim=-2"),
@@ -830,7 +830,7 @@ answers.edit(
 
 answers.edit(
     "9.3",
-    "heads mixed by a reshape",
+    "the queries' heads mixed by a reshape",
     "(B, N, C) read as (B, heads, N, C / heads) gives the first head the first pixels, with all "
     "their channels. Cut the axis of the channels, then swap heads and pixels.",
     (
@@ -841,7 +841,7 @@ answers.edit(
 
 answers.again(
     "9.3",
-    "heads mixed by a reshape",
+    "the queries' heads mixed by a reshape",
     (
         "q = self.to_q(n).unflatten(2, (self.heads, -1)).transpose(1, 2)",
         "q = self.to_q(n).reshape(len(x), self.heads, n.shape[1], -1)",
@@ -884,14 +884,14 @@ answers.edit(
 
 answers.edit(
     "9.3",
-    "reshape without the transpose on the way out",
+    "pixels and channels mixed on the way out",
     "(B, N, C) has the channels last. Swap the axes before the pixels become an image again.",
     ("self.to_out(found).transpose(1, 2).reshape", "self.to_out(found).reshape"),
 )
 
 answers.edit(
     "9.3",
-    "view instead of transpose on the way in",
+    "pixels and channels mixed on the way in",
     "(B, C, H, W) reshaped to (B, N, C) cuts the memory into rows that mix pixels and channels. "
     "Flatten the pixels, then swap the two axes.",
     (
@@ -909,14 +909,14 @@ answers.edit(
 
 answers.edit(
     "9.3",
-    "one head",
+    "one head of all channels",
     "The number of heads is an argument: each has a table of its own.",
     ("self.heads = heads", "self.heads = 1"),
 )
 
 answers.edit(
     "9.3",
-    "all heads look alike",
+    "the first head's table for all heads",
     "With one table for all heads, they are one. Each head has its own channels of q and k.",
     (
         "scores = q @ k",
@@ -979,7 +979,7 @@ answers.edit(
 
 answers.edit(
     "9.3",
-    "W_o stays at zero",
+    "W_o frozen by requires_grad",
     "It begins at 0 and is trained like any other weight.",
     (
         "nn.init.zeros_(self.to_out.weight)",
@@ -1018,7 +1018,7 @@ answers.edit(
 
 answers.edit(
     "9.3",
-    "the norm's groups left out",
+    "one group for all channels",
     "The number of groups is the caller's.",
     ("nn.GroupNorm(groups, channels)", "nn.GroupNorm(1, channels)"),
 )
@@ -1063,8 +1063,8 @@ answers.edit(
 
 answers.edit(
     "9.3",
-    "the first image's caption for all",
-    "Each image has a caption of its own.",
+    "the first image's keys for all",
+    "Each image has a caption of its own, and so keys of its own.",
     ("scores = q @ k", "k = k[:1].expand_as(k)\n        scores = q @ k"),
 )
 
@@ -1073,7 +1073,7 @@ answers.edit(
     "an average over the words that may be looked at",
     "Then no pixel looks anywhere in particular. The scores decide how the attention is shared "
     "out.",
-    ("q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])", "0 * q @ k.transpose(2, 3)"),
+    ("q @ k.transpose(2, 3)", "0 * q @ k.transpose(2, 3)"),
 )
 
 answers.edit(
@@ -1102,7 +1102,7 @@ answers.edit(
 
 answers.edit(
     "9.4",
-    "single words dropped",
+    "a draw of its own for each token",
     "A caption without its colour is a caption of another kind, not no caption. Draw one number "
     "for each caption and let it decide for all of its tokens.",
     ("torch.rand(len(tokens), 1,", "torch.rand(tokens.shape,"),
@@ -1135,7 +1135,7 @@ answers.edit(
 
 answers.edit(
     "9.4",
-    "one decision for each place in the row",
+    "one draw for each place, for all captions",
     "A number for each of the L places drops the same place in every caption. The captions lie "
     "along the first axis: shape (B, 1).",
     ("torch.rand(len(tokens), 1,", "torch.rand(1, tokens.shape[1],"),
@@ -1205,7 +1205,7 @@ answers.edit(
 
 answers.edit(
     "9.4",
-    "dropped captions are left out",
+    "dropped captions taken out of the batch",
     "There is still one image for each caption, so the batch keeps its length.",
     (
         "torch.where(uniform < p, torch.full_like(tokens, NULL), tokens)",
@@ -1242,7 +1242,7 @@ answers.edit(
 
 answers.edit(
     "9.4",
-    "the generator is not used",
+    "drawn from torch's own generator, never seeded",
     "Without generator=generator the draw comes from the global state, and a training run cannot "
     "be repeated.",
     ("generator=generator, ", ""),
@@ -1250,7 +1250,7 @@ answers.edit(
 
 answers.edit(
     "9.4",
-    "a new seed in every call",
+    "torch's own generator seeded in every call",
     "What is seeded inside begins afresh each time, so the same places are dropped in every batch.",
     ("    uniform", "    torch.manual_seed(0)\n    uniform"),
     ("generator=generator, ", ""),
@@ -1346,7 +1346,7 @@ answers.edit(
 
 answers.edit(
     "9.5",
-    "padding visible",
+    "without a mask, all tokens visible",
     "If no mask is handed in, <pad> counts as 0, or a caption means another thing with every "
     "place that is left over.",
     ("mask = tokens != PAD", "mask = torch.ones_like(tokens)"),
@@ -1431,7 +1431,7 @@ answers.edit(
 
 answers.edit(
     "9.5",
-    "a mean over the padding too",
+    "a plain mean instead of pool",
     "pool takes the mask, so that the mean is one over the caption's words, by strength.",
     ("pool(words, mask)", "words.mean(dim=1)"),
 )
@@ -1516,7 +1516,7 @@ answers.edit(
 
 answers.edit(
     "9.5",
-    "no look in the middle",
+    "the middle's look never called",
     "Between the two ResBlocks of the middle the pixels look at the words too.",
     ("        h = self.middle_look(h, words, mask)\n", ""),
 )
@@ -1534,7 +1534,7 @@ answers.edit(
 
 answers.edit(
     "9.5",
-    "what was found thrown away",
+    "what the middle's look found thrown away",
     "A look returns new features. h has to become these.",
     ("h = self.middle_look(h, words, mask)", "self.middle_look(h, words, mask)"),
 )
@@ -1670,8 +1670,8 @@ answers.edit(
 answers.edit(
     "9.5",
     "any size accepted",
-    "A side that cannot be halved often enough comes back with another size. The first lines of "
-    "the exercise refuse it; keep them.",
+    "A side that cannot be halved often enough no longer fits its skip on the way up, and the "
+    "error says nothing of why. The first lines of the exercise refuse it; keep them.",
     ("if x.shape[-2] % self.stride or x.shape[-1] % self.stride", "if False"),
 )
 
@@ -1751,7 +1751,7 @@ answers.edit(
 
 answers.edit(
     "9.6",
-    "added instead of subtracted",
+    "1 + w of what is wanted plus w of what is not",
     "The weights 1 + w and -w add up to 1. With a plus, eps claims more noise than there is.",
     ("- guidance_scale", "+ guidance_scale"),
 )
@@ -1885,7 +1885,7 @@ answers.edit(
 
 answers.edit(
     "9.6",
-    "one prompt for the whole batch",
+    "the first picture's wanted tokens for all",
     "Each picture has a prompt of its own, row by row.",
     (
         "wanted.tokens, unwanted.tokens",
