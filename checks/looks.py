@@ -310,7 +310,7 @@ def guided_numbers(impl, pick):
         2,
     )
     call = (
-        f"guided_eps with w = {w} of two images, labels 0 and 1; the network answers "
+        f"guided_eps with w = {w} of two images of one pixel, labels 0 and 1; the network answers "
         "1 to label 0, 3 to label 1, 2 to the null label"
     )
     return Numbers(call, {"eps": listed(found)})
@@ -321,7 +321,7 @@ def six_tiles(impl, pick):
     columns = pick.choice((2, 3))
     tiles = torch.linspace(-0.6, 1, 6).view(6, 1, 1, 1).expand(6, 1, 8, 12)
     grid = impl.image_grid(tiles, columns)
-    call = f"image_grid(images, {columns}): six images of 8 x 12 pixels, from dark to white"
+    call = f"image_grid(images, {columns})[0]: six images of 8 x 12 pixels, from dark to white"
     return Picture(call, grid[0], 0.0, 1.0)
 
 

@@ -221,7 +221,8 @@ def test_p_sample_adds_no_noise_at_zero(got, ref, inputs):
         require(
             bool((added[t > 0] > 1e-3).all()),
             f"with t = {steps}, noise in the images whose t is above 0",
-            "no noise in some of them",
+            f"no noise in {int((t > 0).sum() - (added[t > 0] > 1e-3).sum())} of "
+            f"{int((t > 0).sum())} of them",
         )
 
 
@@ -311,18 +312,21 @@ def small_variances(g: torch.Generator) -> dict:
     "6.1",
     probe=probes.without_mean,
     inputs=small_variances,
-    call='p_sample(..., variance), "small" and "large", with variances between 1e-12 and 900; '
-    "q_posterior's mean is 0, and x_t is not contiguous",
+    call='p_sample(..., variance), "small" and "large", x_t not contiguous; variances between 1e-12'
+    " and 900, and a q_posterior of another kind, which always says the mean 0",
 )
 def test_p_sample_keeps_any_variance(got, ref, inputs):
     """However small or large the variance is, the noise has it, and x_{t-1} is not cut off"""
-    tables = {"small": inputs["variances"], "large": inputs["schedule"]["betas"]}
+    cases = (
+        ("small", inputs["variances"], "the variance that q_posterior says"),
+        ("large", inputs["schedule"]["betas"], "beta_t"),
+    )
     there = (inputs["t"] > 0).view(-1, 1, 1, 1)
-    for name, table in tables.items():
+    for name, table, words in cases:
         require_close(
             got[name],
             (at(table, inputs["t"]).sqrt() * there * inputs["noise"]).float(),
-            f'with variance="{name}" the noise times the root of the variance at each image\'s t',
+            f'with variance="{name}" the noise times the root of {words}, and nothing at t = 0',
             "x_{t-1}",
             rtol=1e-4,
             atol=1e-12,
@@ -657,7 +661,7 @@ def test_walk_hands_over_the_arguments_in_order(got, ref, inputs):
     """reverse_step is called with x, t, eps, noise and schedule, in this order"""
     for call, arguments in enumerate(got["reverse_step"], start=1):
         for place, value, wanted, words in (
-            ("second", arguments[1], "t", "t"),
+            ("second", arguments[1], "t", "t, an int64 tensor"),
             (
                 "third",
                 arguments[2],
@@ -904,7 +908,7 @@ def test_grid_brings_values_to_zero_and_one(got, ref, inputs):
     require_close(
         inside,
         wanted,
-        "the range [-1, 1] brought to [0, 1], whatever the image's own darkest and brightest pixel",
+        "the range [-1, 1] brought to [0, 1]: 0 for -1, 0.5 for 0 and 1 for 1",
         "the first image on the picture",
         atol=1e-5,
     )
@@ -1110,8 +1114,8 @@ def test_respace_keeps_evenly_spaced_steps(got, ref, inputs):
         steps = require_tensor(found["timesteps"], "timesteps", (num_steps,), torch.int64).tolist()
         require(
             steps[-1] == 999 and min(steps) >= 0,
-            "the last of the steps kept to be T-1 = 999, where sampling begins",
-            f"the steps {brief(steps)}",
+            "the last of the steps kept to be T-1 = 999, where sampling begins, and none below 0",
+            f"the first is {steps[0]}, the last {steps[-1]}: the steps {brief(steps)}",
         )
         gaps = [after - before for before, after in zip(steps, steps[1:])]
         require(

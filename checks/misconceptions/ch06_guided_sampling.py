@@ -22,7 +22,7 @@ answers.edit(
 
 answers.edit(
     "6.1",
-    "the first image's t for all",
+    "the whole step at the first image's t",
     "The images of a batch may be at different steps, so the tables are read with the whole t.",
     ("x_t, t, eps, schedule.alpha_bars", "x_t, t[:1], eps, schedule.alpha_bars"),
     ("q_posterior(x0, x_t, t, schedule)", "q_posterior(x0, x_t, t[:1], schedule)"),
@@ -159,7 +159,7 @@ answers.edit(
 
 answers.edit(
     "6.1",
-    "the variance where the standard deviation belongs",
+    "the root of the variance left out",
     "q_posterior says a variance, and so do the betas. Noise that is multiplied by s has the "
     "variance s^2, so what multiplies it is the root.",
     ("sigma_squared.sqrt()", "sigma_squared"),
@@ -186,7 +186,7 @@ answers.edit(
 
 answers.edit(
     "6.1",
-    "one decision about noise for the whole batch",
+    "no noise for any image if one is at t = 0",
     "Each image has its own t. If one of them is at t = 0, the others still need their noise.",
     (
         "not_last * sigma_squared.sqrt() * noise",
@@ -382,7 +382,7 @@ answers.edit(
 
 answers.edit(
     "6.2",
-    "towards the unconditional prediction",
+    "w steps from the conditional towards the null prediction",
     "Guidance exaggerates what the label changes. It leads past the conditional prediction and "
     "away from the unconditional one, not back to it.",
     ("- guidance_scale", "+ guidance_scale"),
@@ -399,7 +399,7 @@ answers.edit(
 
 answers.edit(
     "6.2",
-    "w times the null one on top",
+    "the conditional one plus w times the null one",
     "Where the two predictions agree, guidance has nothing to say, and their mixture must be the "
     "same prediction again: the two weights add up to 1. And it leads away from the null one.",
     (
@@ -426,7 +426,7 @@ answers.edit(
 
 answers.edit(
     "6.2",
-    "the two halves mixed up",
+    "the two halves exchanged",
     "The halves of the answer come back in the order of the question. Which labels did you put "
     "first, and what do you call the first half?",
     ("eps_cond, eps_null =", "eps_null, eps_cond ="),
@@ -442,7 +442,7 @@ answers.edit(
 
 answers.edit(
     "6.2",
-    "rescaled to the conditional prediction",
+    "rescaled to the spread of the conditional one",
     "Some papers scale the guided prediction back to the spread of the conditional one. The slope "
     "that is asked for here is not scaled: hand the mixture out as it is.",
     (
@@ -612,13 +612,13 @@ answers.edit(
 answers.edit(
     "6.3",
     "walking forwards",
-    "x_T holds the most noise and belongs to the last step, T-1. The walk leads down to t = 0.",
+    "x_T holds the most noise and belongs to step T-1. The walk leads down to t = 0.",
     ("reversed(range(num_steps))", "range(num_steps)"),
 )
 
 answers.edit(
     "6.3",
-    "the last step left out",
+    "counting from T-1 down to 1",
     "At t = 0 there is one step of noise still to be removed. range(T - 1, 0, -1) leaves out its "
     "end, the 0.",
     ("reversed(range(num_steps))", "range(num_steps - 1, 0, -1)"),
@@ -626,7 +626,7 @@ answers.edit(
 
 answers.edit(
     "6.3",
-    "the noisiest step left out",
+    "counting from T-2 down to 0",
     "x_T is as noisy as it gets, and the step that makes it less so is t = T-1. Begin there: "
     "range(T) ends at T-1 already.",
     ("range(num_steps)", "range(num_steps - 1)"),
@@ -672,7 +672,7 @@ answers.edit(
 
 answers.edit(
     "6.3",
-    "every step begins at x_T",
+    "network and reverse_step always see x_T",
     "reverse_step returns the images for the next round. Give its result the name x again.",
     ("predict_eps(x, t)", "predict_eps(x_T, t)"),
     ("reverse_step(x, t,", "reverse_step(x_T, t,"),
@@ -688,9 +688,9 @@ answers.edit(
 
 answers.edit(
     "6.3",
-    "x_T overwritten",
-    "x = x_T makes no copy, so changing x in place changes the caller's x_T, and all frames show "
-    "the same tensor. Let x name the new tensor that reverse_step returns.",
+    "the caller's x_T changed in place",
+    "x = x_T makes no copy, so changing x in place changes the caller's x_T. Let x name the new "
+    "tensor that reverse_step returns.",
     (
         "x = reverse_step(x, t, eps, noise, schedule)",
         "x.copy_(reverse_step(x, t, eps, noise, schedule))",
@@ -699,7 +699,7 @@ answers.edit(
 
 answers.again(
     "6.3",
-    "x_T overwritten",
+    "the caller's x_T changed in place",
     (
         "x = reverse_step(x, t, eps, noise, schedule)",
         "x.copy_(reverse_step(x, t, eps, noise, schedule))",
@@ -764,8 +764,8 @@ answers.edit(
 answers.edit(
     "6.3",
     "one draw of noise for the whole walk",
-    "Noise drawn once, before the loop, pushes every step in the same direction and does not "
-    "average out. Each step draws its own.",
+    "Noise drawn only once pushes every step in the same direction and does not average out. Each "
+    "step draws its own.",
     ("noise = torch.randn(", "if step == num_steps - 1:\n            noise = torch.randn("),
 )
 
@@ -925,21 +925,22 @@ answers.edit(
 
 answers.edit(
     "6.4",
-    "quotient and rest exchanged",
+    "quotient and rest of n / num_columns exchanged",
     "divmod(n, num_columns) gives the quotient first: how many full rows come before image n, "
     "which is its row. The rest is its place in the row, the column.",
     ("row, column = divmod(", "column, row = divmod("),
 )
 
 
-@answers.wrong(
+answers.edit(
     "6.4",
     "num_columns taken for the number of rows",
     "num_columns images are beside each other: it fixes the width. The number of rows follows.",
+    (
+        "    count, channels",
+        "    num_columns = -(-len(images) // num_columns)\n    count, channels",
+    ),
 )
-def image_grid(images, num_columns, gap=2):
-    return ref.image_grid(images, -(-len(images) // num_columns), gap)
-
 
 answers.edit(
     "6.4",
@@ -1000,14 +1001,14 @@ answers.again(
 
 answers.edit(
     "6.4",
-    "no gap at the edge",
+    "no gap at any of the four edges",
     "The gap goes around the whole picture, too: a row of three images has four gaps.",
     ("return grid", "return grid[:, gap : grid.shape[1] - gap, gap : grid.shape[2] - gap]"),
 )
 
 answers.edit(
     "6.4",
-    "a gap at two edges only",
+    "a gap at the top and left edges only",
     "Three images in a row have four gaps: one before each of them, and one after the last. With "
     "three, one edge of the picture goes without.",
     ("num_rows * (height + gap) + gap", "num_rows * (height + gap)"),
@@ -1016,7 +1017,7 @@ answers.edit(
 
 answers.edit(
     "6.4",
-    "images from the very edge on",
+    "a gap at the right and bottom edges only",
     "The first image has a gap before it, too, above and to the left. Count the gaps from the edge "
     "of the picture to its first pixel.",
     ("num_rows * (height + gap) + gap", "num_rows * (height + gap)"),
@@ -1027,7 +1028,7 @@ answers.edit(
 
 answers.edit(
     "6.4",
-    "a margin around every image",
+    "a double gap between neighbours",
     "Two neighbours share one gap, and margins around both of them make it twice as wide.",
     ("num_rows * (height + gap) + gap", "num_rows * (height + 2 * gap)"),
     ("num_columns * (width + gap) + gap", "num_columns * (width + 2 * gap)"),
@@ -1040,14 +1041,14 @@ answers.edit(
     "the last row left out",
     "N // num_columns counts the full rows only. The images that are left over need a row, too: "
     "round up.",
-    ("-(-count // num_columns)", "max(count // num_columns, 1)"),
+    ("-(-count // num_columns)  # rounded up", "max(count // num_columns, 1)"),
     ("(images + 1)", "(images[: num_rows * num_columns] + 1)"),
 )
 
 answers.again(
     "6.4",
     "the last row left out",
-    ("-(-count // num_columns)", "count // num_columns"),
+    ("-(-count // num_columns)  # rounded up", "count // num_columns"),
     ("(images + 1)", "(images[: num_rows * num_columns] + 1)"),
 )
 
@@ -1056,24 +1057,14 @@ answers.edit(
     "one row too many",
     "N // num_columns + 1 is right only if the last row is not full; 8 images in 4 columns need "
     "two rows, not three. Round up instead.",
-    ("-(-count // num_columns)", "count // num_columns + 1"),
+    ("-(-count // num_columns)  # rounded up", "count // num_columns + 1"),
 )
 
 
-@answers.wrong(
+answers.edit(
     "6.4",
     "the last row filled up with grey",
     "Images of zeros are mid-grey after the range is moved. What is missing is to be white.",
-)
-def image_grid(images, num_columns, gap=2):
-    missing = -len(images) % num_columns
-    blank = images.new_zeros(missing, *images.shape[1:])
-    return ref.image_grid(torch.cat([images, blank]), num_columns, gap)
-
-
-answers.again(
-    "6.4",
-    "the last row filled up with grey",
     (
         "    count, channels, height, width = images.shape\n",
         "    blank = images.new_zeros(-len(images) % num_columns, *images.shape[1:])\n"
@@ -1083,16 +1074,24 @@ answers.again(
 )
 
 
-@answers.wrong(
+@answers.wrong_again("6.4", "the last row filled up with grey")
+def image_grid(images, num_columns, gap=2):
+    missing = -len(images) % num_columns
+    blank = images.new_zeros(missing, *images.shape[1:])
+    return ref.image_grid(torch.cat([images, blank]), num_columns, gap)
+
+
+answers.edit(
     "6.4",
     "the last row filled up with the first images",
     "An image that is shown twice looks like two samples. Leave what is missing white.",
+    (
+        "    count, channels, height, width = images.shape\n",
+        "    again = images[torch.arange(-len(images) % num_columns) % len(images)]\n"
+        "    images = torch.cat([images, again])\n"
+        "    count, channels, height, width = images.shape\n",
+    ),
 )
-def image_grid(images, num_columns, gap=2):
-    missing = -len(images) % num_columns
-    again = images[torch.arange(missing) % len(images)]
-    return ref.image_grid(torch.cat([images, again]), num_columns, gap)
-
 
 answers.edit(
     "6.4",
@@ -1185,7 +1184,7 @@ answers.edit(
 
 answers.edit(
     "6.4",
-    "the number of images not checked",
+    "neither images nor columns checked",
     "A picture without images, or without columns, is a mistake of the caller, who should hear of "
     "it at once: raise the ValueError.",
     (
@@ -1209,7 +1208,7 @@ answers.edit(
 
 answers.planted(
     "6.5",
-    "the level before in the full schedule",
+    "the level right before its own in the full schedule",
     "A step of the shorter walk leads from the level kept before it, not from the one that is a "
     "single step away in the full schedule. Divided by that one, each step takes too little noise "
     "away.",
@@ -1217,7 +1216,7 @@ answers.planted(
 
 answers.edit(
     "6.5",
-    "the level one step after the one kept",
+    "the level right after the one kept before",
     "The level that a step comes from is the one kept before it, exactly. One step further on in "
     "the full schedule is too far: some noise is counted by no step.",
     ("kept[:-1]])", "alpha_bars[timesteps[:-1] + 1]])"),
@@ -1225,7 +1224,7 @@ answers.edit(
 
 answers.edit(
     "6.5",
-    "the level one step before the one kept",
+    "the level right before the one kept before",
     "The level that a step comes from is the one kept before it, exactly. One step earlier in the "
     "full schedule counts some of the noise twice.",
     ("kept[:-1]])", "alpha_bars[(timesteps[:-1] - 1).clamp(min=0)]])"),
@@ -1255,7 +1254,7 @@ answers.again(
 
 answers.edit(
     "6.5",
-    "the next level after the first",
+    "each level but the first divided by itself",
     "Each level but the first is divided by itself. A step comes from the level before its own: "
     "put the 1 in front of all levels, and leave the last one out.",
     ("kept[:-1]])", "kept[1:]])"),
@@ -1278,7 +1277,7 @@ answers.edit(
 
 answers.edit(
     "6.5",
-    "the last level before the first step",
+    "the last level kept as the one before the first step",
     "The first level is divided by the last one, as torch.roll brings that round to the front. "
     "Before the first step there is no noise, so alpha_bar is 1 there.",
     ("torch.cat([torch.ones_like(kept[:1]), kept[:-1]])", "torch.roll(kept, 1)"),
@@ -1376,7 +1375,7 @@ answers.edit(
 
 answers.edit(
     "6.5",
-    "counting the steps from 1",
+    "the levels read at steps counted from 1",
     "Here time runs over 0 ... T-1, and there is no entry T in the tables.",
     (".round().long() - 1", ".round().long()"),
 )
@@ -1422,7 +1421,7 @@ answers.edit(
 
 answers.edit(
     "6.5",
-    "computed in float32",
+    "the quotient computed in float32",
     "At the end of the cosine schedule a beta lies so near 1 that float32 rounds it to 1, and "
     "alpha_bar to 0, by which predict_x0 divides. Compute in float64 and leave it at that.",
     ("1 - kept / before", "(1 - kept.float() / before.float()).double()"),
@@ -1441,7 +1440,7 @@ answers.edit(
 
 answers.edit(
     "6.5",
-    "betas rounded to float32",
+    "betas handed out in float32",
     "The last beta lies so near 1 that float32 has no number for it. That is why they are handed "
     "out in float64.",
     ("1 - kept / before", "(1 - kept / before).float()"),
