@@ -93,7 +93,7 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 
 answers.edit(
     "7.1",
-    "linspace divided by n",
+    "linspace that begins below T - 1",
     "n points have n - 1 distances between them. Divided by n, the grid never reaches T - 1.",
     ("(T - 1) / (n - 1)", "(T - 1) / n"),
 )
@@ -142,7 +142,7 @@ def time_grid(alpha_bars, num_steps, spacing="trailing", lambda_min=-5.0):
 
 answers.edit(
     "7.1",
-    "the spacing is ignored",
+    "the trailing grid whatever is asked for",
     "Four grids have four formulas. Yours gives the trailing one whatever is asked for.",
     ('    if spacing == "log_snr"', '    spacing = "trailing"\n    if spacing == "log_snr"'),
 )
@@ -374,7 +374,7 @@ answers.edit(
 
 answers.edit(
     "7.2",
-    "eta is ignored",
+    "eta = 0 whatever is handed in",
     "eta is how much of the ancestral walk's noise the step adds. Yours is deterministic whatever "
     "eta is.",
     ("    a, a_next", "    eta = 0\n    a, a_next"),
@@ -382,7 +382,7 @@ answers.edit(
 
 answers.edit(
     "7.2",
-    "noise for any eta",
+    "eta = 1 whatever is handed in",
     "sigma is proportional to the eta that is handed in. Without that factor, or with eta set to "
     "1, the step is that of eta = 1.",
     ("    a, a_next", "    eta = 1\n    a, a_next"),
@@ -444,7 +444,7 @@ answers.edit(
 
 answers.edit(
     "7.2",
-    "sigma of a single step",
+    "sigma of the step from t to t - 1",
     "From t to t - 1 the noise is that of one step of the schedule. The leap goes to t_next, and "
     "its noise is that of all the steps between.",
     (
@@ -456,7 +456,7 @@ answers.edit(
 
 answers.edit(
     "7.2",
-    "the two factors of sigma swapped",
+    "a fraction of sigma upside down",
     "(1 - a_next) / (1 - a) is below 1 and 1 - a / a_next as well. Turn neither of the two "
     "fractions upside down.",
     ("sigma = eta *", "sigma = eta and eta *"),
@@ -465,13 +465,13 @@ answers.edit(
 
 answers.again(
     "7.2",
-    "the two factors of sigma swapped",
+    "a fraction of sigma upside down",
     ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next)"),
 )
 
 answers.again(
     "7.2",
-    "the two factors of sigma swapped",
+    "a fraction of sigma upside down",
     ("(1 - a_next) / (1 - a)", "(1 - a) / (1 - a_next).clamp(min=1e-8)"),
 )
 
@@ -527,7 +527,7 @@ answers.edit(
 
 answers.edit(
     "7.2",
-    "t - 1 instead of t_next",
+    "every step leads to t - 1",
     "The step may skip many steps of the schedule. Where it leads is t_next.",
     ("(alpha_bars, t_next)", "(alpha_bars, t - 1)"),
 )
@@ -610,8 +610,9 @@ answers.edit(
 answers.edit(
     "7.2",
     "alpha_bar limited from below",
-    "The cosine schedule ends at an alpha_bar of 2e-9, and nothing here is divided by it but in "
-    "predict_x0. With a limit, x_0 gets a weight in the first steps that it does not have.",
+    "The cosine schedule ends at an alpha_bar of 2e-9. That is no danger here: a / a_next stays "
+    "below 1, and x_0 is clipped. With a limit, x_0 gets a weight in the first steps that it does "
+    "not have.",
     (
         "    a, a_next",
         "    whole, alpha_bars = alpha_bars, alpha_bars.clamp(min=1e-5)\n    a, a_next",
@@ -707,7 +708,7 @@ answers.edit(
 
 answers.edit(
     "7.3",
-    "the signal's amplitudes before x_t",
+    "the signal's amplitudes before x_t, the rest unchanged",
     "What the equation follows is x / sqrt(1 - alpha_bar). So x_t is divided by the amplitude of "
     "the noise at t and multiplied by that at t_next.",
     ("((1 - a_next) / (1 - a)).sqrt()", "(a_next / a).sqrt()"),
@@ -754,7 +755,7 @@ answers.edit(
 
 answers.edit(
     "7.3",
-    "eps where x_0 belongs",
+    "eps in the place of x_0, the rest unchanged",
     "This is the form with the prediction of the data, the ++ in the name. First turn eps into "
     "x_0.",
     ("(-h) * x0", "(-h) * eps"),
@@ -1177,7 +1178,7 @@ answers.edit(
 
 answers.edit(
     "7.5",
-    "the last step left out",
+    "no step from the last t of the grid",
     "zip(grid, grid[1:]) has one pair less than the grid has steps. After the last t comes -1, the "
     "clean image.",
     ("[*grid[1:], -1]", "grid[1:]"),
@@ -1225,7 +1226,13 @@ answers.edit(
 answers.edit(
     "7.5",
     "every step begins at x_T",
-    "step returns the images for the next round. Give them the name x again.",
+    "step returns the images for the next round. Give them the name x again, and hand x to step.",
+    ("= step(x,", "= step(x_T,"),
+)
+
+answers.again(
+    "7.5",
+    "every step begins at x_T",
     ("predict_eps(x, t)", "predict_eps(x_T, t)"),
     ("= step(x,", "= step(x_T,"),
 )

@@ -12,7 +12,7 @@ answers = Answers()
 
 answers.edit(
     "11.1",
-    "time runs from noise to image",
+    "time turned around, in x_t and in the velocity",
     "Some papers do it this way round. In this course t = 0 is the image and t = 1 is the noise, "
     "as with the steps of chapter 02.",
     ("(1 - t) * x0 + t * eps", "t * x0 + (1 - t) * eps"),
@@ -36,7 +36,7 @@ answers.edit(
 
 answers.edit(
     "11.1",
-    "the velocity as the difference to x_t",
+    "the way that is left as the velocity",
     "eps - x_t is the way that is left at time t. The velocity belongs to the whole line: the way "
     "from x0 to eps, in a time of 1.",
     ("eps - x0", "eps - x_t"),
@@ -44,8 +44,9 @@ answers.edit(
 
 answers.edit(
     "11.1",
-    "the velocity as the way that is behind",
-    "x_t - x0 is the way since t = 0, which took the time t. Divide by t, or take the whole line.",
+    "the way that is behind, not divided by t",
+    "x_t - x0 is the way since t = 0, which took the time t. The velocity belongs to the whole "
+    "line: the way from x0 to eps, in a time of 1.",
     ("eps - x0", "x_t - x0"),
 )
 
@@ -159,7 +160,7 @@ def straight_path(x0, eps, t):
 
 answers.edit(
     "11.1",
-    "the time copied to the CPU",
+    "zeros made on the CPU",
     "Numbers made on the CPU cannot meet images on a graphics card. Work with t as it is.",
     ("t = per_image(t)", "t = per_image(torch.zeros(len(t), dtype=t.dtype)) + per_image(t)"),
 )
@@ -233,7 +234,7 @@ answers.edit(
 
 answers.edit(
     "11.2",
-    "a bell curve of t, cut off at 0 and 1",
+    "t itself Gaussian, cut off at 0 and 1",
     "Cutting off puts many images at exactly 0 or 1. The sigmoid keeps all times inside.",
     ("torch.sigmoid(mean + std * z)", "(0.5 + mean + 0.25 * std * z).clamp(0, 1)"),
 )
@@ -350,7 +351,7 @@ answers.again(
 
 answers.edit(
     "11.2",
-    "torch's own randomness",
+    "torch's own randomness, whatever the generator is",
     "Hand generator= to torch.rand and torch.randn: otherwise the draws cannot be repeated.",
     ("torch.rand(count, generator=generator, ", "torch.rand(count, "),
     ("torch.randn(count, generator=generator, ", "torch.randn(count, "),
@@ -358,13 +359,13 @@ answers.edit(
 
 answers.again(
     "11.2",
-    "torch's own randomness",
+    "torch's own randomness, whatever the generator is",
     ("torch.randn(count, generator=generator, ", "torch.randn(count, "),
 )
 
 answers.again(
     "11.2",
-    "torch's own randomness",
+    "torch's own randomness, whatever the generator is",
     ("torch.rand(count, generator=generator, ", "torch.rand(count, "),
 )
 
@@ -570,7 +571,7 @@ answers.edit(
 
 answers.edit(
     "11.3",
-    "errors that cancel",
+    "the mean error without a square",
     "Without the square, an error upwards makes up for one downwards.",
     ("((velocity - predicted) ** 2)", "(velocity - predicted)"),
 )
@@ -620,7 +621,7 @@ answers.edit(
 
 answers.edit(
     "11.3",
-    "asked twice",
+    "the network asked twice",
     "Each call of the network costs as much as all the rest. Call it once and keep the answer.",
     (
         "    return ((velocity",
@@ -630,7 +631,7 @@ answers.edit(
 
 answers.edit(
     "11.3",
-    "two lines for one loss",
+    "path called twice",
     "x_t and the velocity come from one call of path.",
     (
         "    x_t, velocity = path(x0, eps, t)",
@@ -673,7 +674,7 @@ answers.again(
 
 answers.edit(
     "11.4",
-    "every step leads to the image",
+    "every step goes towards the image",
     "t_next may be larger than t, and then the step leads back to the noise. The sign of "
     "t_next - t says which way.",
     (
@@ -684,7 +685,7 @@ answers.edit(
 
 answers.again(
     "11.4",
-    "every step leads to the image",
+    "every step goes towards the image",
     (
         "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    v_1",
         "h = -per_image((t_next - t).abs())\n    v_1",
@@ -693,7 +694,7 @@ answers.again(
 
 answers.again(
     "11.4",
-    "every step leads to the image",
+    "every step goes towards the image",
     (
         "h = per_image(t_next - t)  # (B, 1, 1, 1)\n    return",
         "h = -per_image((t_next - t).abs())\n    return",
@@ -1225,9 +1226,9 @@ answers.again(
 
 answers.edit(
     "11.6",
-    "whole steps instead of times",
-    "The network was taught with any number from 0 to TIME_SCALE. Rounded, it is asked about "
-    "another time than x_t has.",
+    "times cut down to whole hundreds",
+    "The network was taught with any number from 0 to TIME_SCALE. With the time cut down, it is "
+    "asked about another time than x_t has.",
     ("TIME_SCALE * t.repeat(2)", "torch.floor(TIME_SCALE * t.repeat(2) / 100) * 100"),
 )
 
@@ -1406,8 +1407,8 @@ answers.edit(
 
 answers.edit(
     "11.7",
-    "the walk begins at the image",
-    "x_1 is the noise, and the walk asks at t = 1 first.",
+    "times that begin at 0",
+    "x_1 is the noise, and the walk asks at t = 1 first. From there the times go down.",
     ("1 - number / num_steps", "number / num_steps"),
 )
 
