@@ -184,8 +184,8 @@ def require_alone(got: dict, inputs: dict, name: str, atol: float) -> None:
     require_close(
         got["together"],
         alone,
-        "each image to be moved by its own t, in a batch as alone: as (B, 1, 1, 1) the values "
-        "of t lie along the batch, as (B,) along the columns",
+        "each image to be moved as it is alone, whatever else is in the batch (values of shape "
+        "(B,) would lie along the columns)",
         name,
         atol=atol,
     )

@@ -1230,13 +1230,6 @@ answers.edit(
     ("= step(x,", "= step(x_T,"),
 )
 
-answers.again(
-    "7.5",
-    "every step begins at x_T",
-    ("predict_eps(x, t)", "predict_eps(x_T, t)"),
-    ("= step(x,", "= step(x_T,"),
-)
-
 answers.planted(
     "7.5",
     "the memory is set back in every step",
