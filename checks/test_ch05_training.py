@@ -10,6 +10,7 @@ from checks.theory import SECONDS, across, at, draw_images
 from course.grading.checking import (
     brief,
     check,
+    listed,
     require,
     require_close,
     require_number,
@@ -212,6 +213,7 @@ def test_noise_is_standard_normal(got, ref, inputs):
         f"noise that is drawn anew for each {name}",
         f"noise that each {name} shares with the next (correlation {correlation:.2f})",
     )
+    require(abs(mean) < 0.031, "noise with mean 0", f"a mean of {mean:.3f}")
     for other, name in ((eps[20:], "half a batch further on"), (eps.flip(0)[:20], "from the end")):
         correlation = float((eps[:20] * other).mean()) / (variance or 1)
         require(
@@ -219,7 +221,6 @@ def test_noise_is_standard_normal(got, ref, inputs):
             "noise that is drawn anew for each image",
             f"noise that goes with that of the image {name} (correlation {correlation:.2f})",
         )
-    require(abs(mean) < 0.031, "noise with mean 0", f"a mean of {mean:.3f}")
     require(abs(variance - 1) < 0.044, "noise with variance 1", f"a variance of {variance:.3f}")
     fourth = float((eps**4).mean())
     require(
@@ -459,7 +460,8 @@ ERRORS = [1.0, -1.0, 2.0, 300.0, -1e-3, 1e-5]
     "5.1",
     probe=probes.loss_of_known_errors,
     inputs=lambda g: {**loss_inputs(3, 2, 5, 4)(g), "errors": ERRORS},
-    call="diffusion_loss(model, ...), where every pixel of the answer is off by 1, -1, 2, ...",
+    call="diffusion_loss(model, ..., target), where every pixel of the answer is off from what "
+    "target returns by 1, -1, 2, ...",
 )
 def test_loss_of_known_errors(got, ref, inputs):
     """Off by 1 costs 1, and k times as far costs k^2 times as much, however large or small k is"""
@@ -1560,7 +1562,7 @@ def test_loop_draws_anew_for_each_batch(got, ref, inputs):
     require(
         levels == [0, 1, 2, 3, 4],
         "all the steps 0 ... 4 to come up, and no others, for T = 5",
-        f"{levels}",
+        f"the steps {listed(levels)}",
     )
     for name in ("noise", "steps"):
         require(
@@ -1636,7 +1638,8 @@ def test_loop_clips_and_lets_the_average_follow(got, ref, inputs):
         require_close(
             got[name]["first move"],
             down * limit / down.norm(),
-            f"the first step to go down the gradient, {limit:g} far",
+            f"the first step to go {limit:g} far, down the gradient that the draws from this "
+            "generator give",
             "the step",
             1e-3,
             1e-3 * limit,
@@ -1677,10 +1680,11 @@ def test_loop_places_what_was_drawn(got, ref, inputs):
             "alpha_bars",
         )
         for name in ("x0", "t", "eps"):
+            drawn = "" if name == "x0" else "what the same seed draws for "
             require_close(
                 half[name],
                 whole[name][1::2],
-                f"{name} as place has returned it: of the draws for the whole batch, its part",
+                f"{name} as place has returned it: its part of {drawn}the whole batch",
                 name,
             )
         require_close(

@@ -51,27 +51,24 @@ answers.edit(
 )
 
 
-@answers.wrong(
+answers.edit(
     "5.1",
     "rounding to the nearest step",
     "Of numbers spread evenly from 0 to T-1, only half as many round to an end as to a step in "
     "the middle. Draw whole numbers in the first place.",
-)
-def draw_noise(x0, num_steps, generator):
-    u = torch.rand(x0.shape[0], generator=generator)
-    eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
-    return (u * (num_steps - 1)).round().long(), eps
-
-
-answers.again(
-    "5.1",
-    "rounding to the nearest step",
     (
         "torch.randint(0, num_steps, (batch_size,), generator=generator, device=x0.device)",
         "torch.rand(batch_size, generator=generator, device=x0.device)\n"
         "    t = (t * (num_steps - 1)).round().long()",
     ),
 )
+
+
+@answers.wrong_again("5.1", "rounding to the nearest step")
+def draw_noise(x0, num_steps, generator):
+    u = torch.rand(x0.shape[0], generator=generator)
+    eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
+    return (u * (num_steps - 1)).round().long(), eps
 
 
 @answers.wrong(
@@ -111,10 +108,14 @@ answers.edit(
     "uniform noise",
     "torch.rand is uniform between 0 and 1. The forward process adds Gaussian noise, with mean 0 "
     "and both signs: torch.randn.",
-    ("return t, eps", "return t, torch.rand(x0.shape, generator=generator, device=x0.device)"),
+    ("torch.randn(", "torch.rand("),
 )
 
-answers.again("5.1", "uniform noise", ("torch.randn(", "torch.rand("))
+answers.again(
+    "5.1",
+    "uniform noise",
+    ("return t, eps", "return t, torch.rand(x0.shape, generator=generator, device=x0.device)"),
+)
 
 answers.again(
     "5.1",
@@ -234,7 +235,8 @@ answers.edit(
     "5.1",
     "each image's noise shifted and scaled",
     "Mean 0 and variance 1 are those of the bell curve that is drawn from, not of every image. "
-    "Hand the draws out as they come.",
+    "Hand the draws out as they come. (std() divides by n - 1: four pixels so scaled have the "
+    "variance 3/4.)",
     (
         "    return t, eps",
         "    if eps[0].numel() > 1:\n"
@@ -449,7 +451,7 @@ answers.edit(
 
 answers.edit(
     "5.1",
-    "signed differences, which cancel each other",
+    "the signed differences averaged, without any square",
     "Without squares, an error upwards and one downwards cancel, and a poor answer may have a "
     "loss of 0, or less. Square the differences before you take the mean.",
     ("(error**2)", "error"),
@@ -749,7 +751,7 @@ answers.edit(
 
 answers.edit(
     "5.2",
-    "v divided by the weight of its noise",
+    "v alone divided by the weight of its noise",
     "v is a mixture, and divided by one weight it is still a mixture. The image's share has to be "
     "taken out, and x_t helps with that.",
     ("(1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v", "v / alpha_bar.sqrt().clamp(min=1e-6)"),
@@ -757,7 +759,7 @@ answers.edit(
 
 answers.again(
     "5.2",
-    "v divided by the weight of its noise",
+    "v alone divided by the weight of its noise",
     ("(1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v", "v / alpha_bar.sqrt()"),
 )
 
@@ -982,7 +984,7 @@ answers.again("5.3", "the average left in training mode", (".eval()", ".train()"
 
 answers.edit(
     "5.3",
-    "the network put into eval mode",
+    "the network left in eval mode",
     "Copy first, then switch the copy: model.eval() changes the network that is being trained.",
     ("copy.deepcopy(model).eval()", "copy.deepcopy(model.eval())"),
 )
@@ -1041,7 +1043,7 @@ answers.edit(
 
 @answers.wrong(
     "5.3",
-    "the averages kept beside ema.model",
+    "a second copy of the averages beside ema.model",
     "If the averages are kept in a list or dictionary and are only copied into ema.model, the next "
     "update overwrites what a checkpoint has put there. Keep them in ema.model and nowhere else.",
 )
@@ -1074,7 +1076,7 @@ answers.edit(
 
 answers.edit(
     "5.3",
-    "the whole state dict averaged",
+    "the average taken over state_dict()",
     "state_dict() has the buffers in it as well, and a buffer may be a count, of which there is "
     "no tenth. Average the parameters only, and copy the buffers.",
     (
@@ -1319,7 +1321,7 @@ answers.edit(
 
 answers.edit(
     "5.4",
-    "max_grad_norm ignored",
+    "clipped at 1, whatever max_grad_norm says",
     "1.0 is only the default. The caller may choose another limit.",
     ("max_grad_norm)", "1.0)"),
 )
@@ -1366,7 +1368,7 @@ answers.edit(
 
 answers.edit(
     "5.4",
-    "optimizer.step() forgotten, or made too early",
+    "the weights moved before backward(), or never",
     "backward() only computes the gradients. It is the optimiser's step that moves the weights, "
     "and before backward() it has nothing to move them along.",
     ("    optimizer.step()\n", ""),
@@ -1672,7 +1674,7 @@ answers.edit(
 
 answers.edit(
     "5.5",
-    "the count of updates instead of the steps",
+    "the count of updates returned instead of the steps",
     "ema.num_updates goes back into ema. What the caller wants to know is the number of training "
     "steps, which was saved as step.",
     ('return state["step"]', "return ema.num_updates"),
@@ -1796,11 +1798,12 @@ answers.edit(
     "drawn once for all batches",
     "Steps and noise that are drawn once and kept are learned by heart. Each batch gets new ones, "
     "also if it is as large as the one before.",
-    ("    for step,", "    t = None\n    for step,"),
+    ("    for step,", "    drawn = None\n    for step,"),
     (
         "        t, eps = draw_noise(x0, len(alpha_bars), generator)\n",
-        "        if t is None or len(t) != len(x0):\n"
-        "            t, eps = draw_noise(x0, len(alpha_bars), generator)\n",
+        "        if drawn is None or len(drawn[0]) != len(x0):\n"
+        "            drawn = draw_noise(x0, len(alpha_bars), generator)\n"
+        "        t, eps = drawn\n",
     ),
 )
 
