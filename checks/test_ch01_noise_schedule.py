@@ -327,7 +327,7 @@ def draw_betas_near_one(g: torch.Generator) -> dict:
     "1.3",
     probe=probes.alpha_bars_of_each,
     inputs=draw_betas_near_one,
-    call="compute_alpha_bars(betas), 6 betas between 0.999 and 0.99999 in float64, then 1",
+    call="compute_alpha_bars(betas), 6 betas between 0.999 and 0.99999 in float64, then one alone",
 )
 def test_alpha_bars_may_be_tiny(got, ref, inputs):
     """However little is left of the signal, it is more than nothing and has its digits"""
@@ -588,8 +588,8 @@ def require_nearest(steps: torch.Tensor, inputs: dict) -> None:
     require(
         float(found[worst] - best.values[worst]) < 1e-4,
         "the step of the other schedule whose log-SNR is nearest",
-        f"step {int(steps[worst])}, with log-SNR {there[steps[worst]]:.2f}, for a step with "
-        f"{here[worst]:.2f}; step {int(best.indices[worst])} has {there[best.indices[worst]]:.2f}",
+        f"step {int(steps[worst])}, with log-SNR {there[steps[worst]]:.6g}, for a step with "
+        f"{here[worst]:.6g}; step {int(best.indices[worst])} has {there[best.indices[worst]]:.6g}",
     )
 
 

@@ -678,7 +678,7 @@ def test_dropped_labels_become_the_null_label(got, ref, inputs):
     require(
         not strange.any(),
         "every label unchanged or replaced by null_label, here 12",
-        f"{int(strange.sum())} labels that are neither: the first was "
+        f"{int(strange.sum())} that are neither: the first was "
         f"{int(inputs['labels'][where])} and became {int(new[where])}",
     )
 

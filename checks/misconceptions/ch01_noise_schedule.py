@@ -135,9 +135,9 @@ def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
 
 @answers.wrong(
     "1.1",
-    "t counted from 1",
-    "This course counts t from 0 to T-1. The first beta belongs to t = 0, and it is beta_start "
-    "itself.",
+    "t counted from 1, and divided by T",
+    "This course counts t from 0 to T-1, so T-1 is what to divide by. The first beta belongs to "
+    "t = 0, and it is beta_start itself.",
 )
 def linear_betas(num_steps, beta_start=1e-4, beta_end=0.02):
     _refuse(num_steps, beta_start, beta_end)
@@ -273,8 +273,8 @@ answers.edit(
 
 answers.edit(
     "1.2",
-    "s outside the fraction",
-    "s is added to u before the division, not to the quotient. Put brackets around u + s.",
+    "only s divided by 1 + s",
+    "s is added to u first, and the sum of both is divided. Put brackets around u + s.",
     ("(u + s) / (1 + s)", "(u + s / (1 + s))"),
 )
 
@@ -348,7 +348,7 @@ answers.edit(
 
 answers.edit(
     "1.2",
-    "clamped from below",
+    "max_beta taken for the smallest beta",
     "The first argument of clamp is the smallest value allowed. Name the one that you mean: "
     "min=... or max=...",
     ("max=max_beta", "max_beta"),
@@ -428,8 +428,8 @@ answers.edit(
 answers.edit(
     "1.2",
     "a floor under alpha_bar instead of a ceiling on beta",
-    "max_beta limits what a single step adds. A floor under the curve changes several betas near "
-    "its end, and may make the last one 0. Limit the betas themselves.",
+    "max_beta limits what a single step adds. A floor under the curve may change several betas "
+    "near its end, and may make the last one 0. Limit the betas themselves.",
     (
         "f[1:] / f[:-1]",
         "(f / f[0]).clamp(min=1 - max_beta)[1:] / (f / f[0]).clamp(min=1 - max_beta)[:-1]",
@@ -822,7 +822,7 @@ answers.edit(
 
 answers.edit(
     "1.4",
-    "float32 before the subtraction",
+    "rounded to float32 before the subtraction",
     "1 - alpha_bar cancels nearly all digits of a float32 near 1. Subtract first, then round.",
     ("alpha_bars.double()", "alpha_bars.float()"),
 )
@@ -986,7 +986,7 @@ def equally_noisy(alpha_bars, other):
 
 answers.again(
     "1.4",
-    "float32 before the subtraction",
+    "rounded to float32 before the subtraction",
     ("alpha_bars.double()", "alpha_bars.float()"),
     ("torch.log(signal / noise)", "(torch.log(signal) - torch.log(noise))"),
 )

@@ -76,7 +76,7 @@ answers.edit(
 
 answers.edit(
     "3.1",
-    "frequencies that rise",
+    "frequencies from 1 up to max_period",
     "Mind the minus sign: the waves slow down from 1 to 1/max_period. With faster and faster ones "
     "neighbouring steps look unrelated.",
     ("torch.exp(", "1 / torch.exp("),
@@ -143,9 +143,9 @@ answers.edit(
 
 answers.edit(
     "3.1",
-    "time scaled to 0 ... 1",
-    "The frequencies are made for steps counted one by one. With t / 1000 no wave but the fastest "
-    "moves at all.",
+    "time divided by 1000",
+    "The frequencies are made for steps counted one by one. With t / 1000 even the fastest wave "
+    "needs a thousand steps for 1 radian.",
     ("t.float()", "(t / 1000)"),
 )
 
@@ -200,7 +200,7 @@ answers.edit(
 
 answers.edit(
     "3.1",
-    "half precision inside",
+    "steps and frequencies in half precision",
     "float16 keeps about three digits. At t = 3 that is nearly enough, but at t = 999 some waves "
     "are off by half a radian. Compute in float32.",
     ("t.float()[:, None] * omega[None, :]", "(t.half()[:, None] * omega.half()).float()"),
@@ -208,7 +208,7 @@ answers.edit(
 
 answers.edit(
     "3.1",
-    "steps in half precision",
+    "only the steps in half precision",
     "float16 counts one by one only up to 2048. After that neighbouring steps become the same "
     "number. Make t a float32.",
     ("t.float()", "t.half()"),
@@ -219,7 +219,10 @@ answers.edit(
     "steps and frequencies in one row",
     "t has shape (B,) and the frequencies have shape (half,). Every step has to meet every "
     "frequency: make the steps a column first, then the product is a table (B, half).",
-    ("t.float()[:, None] * omega[None, :]", "t * omega"),
+    (
+        "t.float()[:, None] * omega[None, :]  # (B, 1) * (1, half) -> (B, half)",
+        "t * omega",
+    ),
     ("dim=1", "dim=-1"),
 )
 
@@ -275,7 +278,7 @@ answers.edit(
 )
 
 
-answers.again("3.1", "frequencies that rise", ("torch.exp(-math", "torch.exp(math"))
+answers.again("3.1", "frequencies from 1 up to max_period", ("torch.exp(-math", "torch.exp(math"))
 
 answers.edit(
     "3.1",
@@ -431,7 +434,7 @@ answers.edit(
 
 answers.edit(
     "3.2",
-    "one layer only",
+    "only one layer made",
     "There are two linear layers. The second one reads what the SiLU gives.",
     ("        self.linear2 = nn.Linear(cond_dim, cond_dim)\n", ""),
     ("return self.linear2(hidden)", "return hidden"),
@@ -616,7 +619,7 @@ answers.again(
 
 answers.edit(
     "3.3",
-    "no row for the null label",
+    "num_classes rows, with the null label beyond them",
     "The null label, num_classes, asks for a row that the table does not have. Rows are counted "
     "from 0: how many labels are there in all?",
     ("num_classes + 1", "num_classes"),
@@ -725,16 +728,18 @@ answers.edit(
 answers.edit(
     "3.3",
     "the label as a quantity",
-    "A linear layer on the number itself makes 8 twice 4. Labels are names; look their vectors up.",
+    "A linear layer on the number itself puts all labels on one line, 4 halfway from 0 to 8. "
+    "Labels are names; look their vectors up.",
     ("nn.Embedding(num_classes + 1, cond_dim)", "nn.Linear(1, cond_dim)"),
     ("self.table(labels)", "self.table(labels[:, None].float())"),
 )
 
 answers.edit(
     "3.3",
-    "random vectors that are never trained",
+    "a table that is no parameter",
     "The optimiser sees only an nn.Parameter, or a module that holds one, that is an attribute of "
-    "self. A plain tensor, a buffer, or a parameter in a Python list, stays as random as it began.",
+    "self. A plain tensor, a buffer, or a parameter in a Python list, stays as random as it began. "
+    "And a plain tensor stays behind when the module goes to a GPU.",
     ("nn.Embedding(num_classes + 1, cond_dim)", "torch.randn(num_classes + 1, cond_dim)"),
     ("self.table(labels)", "self.table[labels]"),
 )
@@ -769,7 +774,7 @@ answers.edit(
 
 answers.edit(
     "3.3",
-    "more layers after the table",
+    "more learned layers after the table",
     "The rows of the table are the vectors, already of length cond_dim. Nothing comes after them.",
     (
         "num_classes + 1, cond_dim)",
@@ -863,7 +868,7 @@ answers.again(
 
 answers.again(
     "3.3",
-    "random vectors that are never trained",
+    "a table that is no parameter",
     (
         "self.table = nn.Embedding(num_classes + 1, cond_dim)",
         'self.register_buffer("table", torch.randn(num_classes + 1, cond_dim))',
@@ -878,7 +883,7 @@ for layers in (
 ):
     answers.again(
         "3.3",
-        "more layers after the table",
+        "more learned layers after the table",
         (
             "num_classes + 1, cond_dim)",
             f"num_classes + 1, cond_dim)\n        self.after = {layers}",
@@ -935,7 +940,7 @@ answers.edit(
 
 answers.edit(
     "3.4",
-    "seeded anew in every call",
+    "the draw of each call from one fixed seed",
     "What is seeded inside begins afresh each time, so the same places are dropped in every batch. "
     "Draw from the generator as it is handed in.",
     ("    uniform", "    torch.manual_seed(0)\n    uniform"),
@@ -1022,8 +1027,9 @@ answers.edit(
 
 answers.edit(
     "3.4",
-    "nn.functional.dropout on the labels",
-    "Dropout for activations sets numbers to 0 and enlarges the rest. Labels are names; swap them.",
+    "dropped labels become 0, the others divided by 1 - p",
+    "That is what dropout does to activations: 0 for some, and the rest enlarged. Labels are "
+    "names; swap them.",
     (
         "torch.where(dropped, torch.full_like(labels, null_label), labels)",
         "(labels * (1 / max(1 - p, 1e-6)) * ~dropped).long()",
@@ -1202,7 +1208,7 @@ answers.again(
 for seed in (0, 42):
     answers.again(
         "3.4",
-        "seeded anew in every call",
+        "the draw of each call from one fixed seed",
         ("    uniform", f"    generator.manual_seed({seed})\n    uniform"),
     )
 
