@@ -384,10 +384,14 @@ def a_step_without_dice(impl, pick):
 
 @look("8.1", "right_by_class")
 def counted_digits(impl, pick):
-    labels = torch.tensor(pick.choice(((0, 0, 1, 1), (0, 1, 1, 1), (1, 1, 0, 0))))
-    seen = torch.tensor(pick.choice(((0, 1, 1, 1), (0, 2, 1, 1))))
-    right, count, worst = impl.right_by_class(torch.nn.functional.one_hot(seen, 3).float(), labels)
-    call = f"right_by_class: asked for {labels.tolist()}, the judge sees {seen.tolist()}, 3 classes"
+    logits, labels = pick.choice(
+        (
+            (((3, 2, 0), (0, 3, 2), (0, -1, -3), (-3, -1, 0), (3, 0, 2)), (1, 1, 0, 0, 0)),
+            (((-3, -1, 0), (0, -1, -3), (2, 3, 0), (0, 2, 3), (0, 3, 2)), (2, 2, 1, 1, 1)),
+        )
+    )
+    right, count, worst = impl.right_by_class(torch.tensor(logits).float(), torch.tensor(labels))
+    call = f"right_by_class of the logits {logits}, asked for {labels}"
     return Numbers(call, {"right": right, "count": count, "worst": worst})
 
 
@@ -439,7 +443,7 @@ def share_on_a_line(name, function, pick):
 
 @look("8.6", "two_nearest")
 def nearest_on_a_line(impl, pick):
-    image, training = pick.choice(((0, 4), (3, 4))), (1, 3, 8, 12)
+    image, training = pick.choice(((2, 5), (3, 5))), (-8, -2, 3, 9)
     found = impl.two_nearest(
         torch.tensor(image).float().view(-1, 1), torch.tensor(training).float().view(-1, 1)
     )

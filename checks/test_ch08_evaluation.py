@@ -1066,8 +1066,8 @@ def test_ratio_has_one_reference(got, ref, inputs):
     """Both distances are measured from the same rows of the reference"""
     require(
         got["different choices"] == 1,
-        "the same rows of the reference above and below the line, or it is two rulers",
-        f"{got['different choices']} different choices of rows",
+        "one choice of rows of the reference, above and below the line",
+        f"{got['different choices']} different choices of rows of the reference",
     )
 
 

@@ -15,7 +15,7 @@ answers = Answers()
 
 answers.edit(
     "8.1",
-    "counted by what the judge sees",
+    "count taken from what the judge sees",
     "count asks how many images of a class were ordered, and the labels know that. What the judge "
     "sees is the answer, not the order.",
     ("bincount(labels, minlength", "bincount(logits.argmax(dim=1), minlength"),
@@ -31,7 +31,7 @@ answers.edit(
 
 answers.edit(
     "8.1",
-    "only as many of each digit as were asked for",
+    "right holds all images seen as the class, up to count",
     "If labels and images are mixed up, every digit is still there as often as it was asked for. "
     "Compare image by image: is this one what this label says?",
     ("labels[is_right]", "logits.argmax(dim=1)"),
@@ -40,14 +40,14 @@ answers.edit(
 
 answers.edit(
     "8.1",
-    "all images of a class that the judge sees, asked for or not",
+    "right holds all images seen as the class, asked for or not",
     "An image that looks like a 3 is right only if a 3 was asked for.",
     ("labels[is_right]", "logits.argmax(dim=1)"),
 )
 
 answers.edit(
     "8.1",
-    "right is only what the judge is sure of",
+    "right if the digit's logit is above 0.5",
     "The judge's answer is the largest logit, however large it is. Logits are no probabilities: "
     "adding the same number to all ten changes nothing.",
     (
@@ -91,7 +91,7 @@ answers.edit(
 
 answers.edit(
     "8.1",
-    "numbers in floating point",
+    "right and count in floating point",
     "Numbers of images are whole numbers, int64. bincount gives those; a sum of floats does not.",
     ("return right, count,", "return right.float(), count.float(),"),
 )
@@ -384,7 +384,7 @@ answers.edit(
 
 answers.edit(
     "8.1",
-    "more right than there are",
+    "right cut to 0 ... count and not refused",
     "11 of 10 is a mistake of the caller's, who wants to hear of it. Keep the two lines that raise "
     "a ValueError; in place of an interval they say what is wrong.",
     ("if not 0 <= right <= count", "right = min(max(right, 0), count)\n    if False"),
@@ -455,13 +455,13 @@ answers.edit(
     "divided by the number of features",
     "The mean is taken over the images, of which there are N = len(features). shape[1] is the "
     "number of features.",
-    ("(len(features) - 1)", "max(1, features.shape[1] - 1)"),
+    ("(len(features) - 1)", "features.shape[1]"),
 )
 
 answers.again(
     "8.2",
     "divided by the number of features",
-    ("(len(features) - 1)", "features.shape[1]"),
+    ("(len(features) - 1)", "max(1, features.shape[1] - 1)"),
 )
 
 answers.edit(
@@ -482,7 +482,7 @@ answers.edit(
 
 answers.planted(
     "8.2",
-    "only the variances",
+    "the variances, with 0 beside the diagonal",
     "Features go together: where one is large another tends to be. cov holds a number for every "
     "pair of them, and the variances are only its diagonal.",
 )
@@ -510,6 +510,15 @@ answers.edit(
     "correlations",
     "torch.corrcoef divides by the standard deviations, and with them how widely the features "
     "spread is lost.",
+    (
+        "centred.T @ centred / (len(features) - 1)",
+        "torch.corrcoef(features.T).reshape(len(mean), len(mean))",
+    ),
+)
+
+answers.again(
+    "8.2",
+    "correlations",
     ("centred.T @ centred / (len(features) - 1)", "torch.corrcoef(features.T)"),
 )
 
@@ -536,7 +545,7 @@ answers.edit(
 
 answers.edit(
     "8.2",
-    "each image's mean taken off",
+    "cov about each image's mean, beside the right mean",
     "dim=1 is the axis of the features: it gives one number for each image. What is taken off of "
     "each feature is its own mean, over all images.",
     ("features - mean", "features - features.mean(dim=1, keepdim=True)"),
@@ -551,7 +560,7 @@ answers.edit(
 
 answers.edit(
     "8.2",
-    "the mean of all numbers taken off",
+    "cov about the mean of all numbers, beside the right mean",
     "mean() without dim averages over everything. What is taken off of each feature is its own "
     "mean, the one that is returned.",
     ("features - mean", "features - features.mean()"),
@@ -637,7 +646,7 @@ answers.edit(
 
 answers.edit(
     "8.3",
-    "the root of each entry instead of the matrix root",
+    "the roots of all entries instead of the matrix root",
     ".sqrt() takes the root of every number in the matrix. The root of a matrix is the one that, "
     "multiplied by itself, gives it: take the roots of its eigenvalues.",
     (
@@ -648,7 +657,7 @@ answers.edit(
 
 answers.again(
     "8.3",
-    "the root of each entry instead of the matrix root",
+    "the roots of all entries instead of the matrix root",
     (
         "root_a = vectors * values.clamp(min=0).sqrt() @ vectors.T",
         "root_a = cov_a.clamp(min=0).sqrt()",
@@ -709,7 +718,7 @@ answers.edit(
 
 answers.edit(
     "8.3",
-    "no root at all",
+    "tr(S_a S_b) without a root",
     "tr(S_a S_b) is a product of variances. Under the root it becomes one of standard deviations.",
     ("torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()", "(cov_a @ cov_b).trace()"),
 )
@@ -744,7 +753,7 @@ answers.again(
 
 answers.edit(
     "8.3",
-    "the inner roots forgotten",
+    "S_a S_b S_a under the root",
     "S_a S_b S_a is a product of three variances. With the root of S_a on both sides it is one of "
     "two, and the outer root makes standard deviations of them.",
     ("root_a @ cov_b @ root_a", "cov_a @ cov_b @ cov_a"),
@@ -850,8 +859,15 @@ answers.edit(
 answers.edit(
     "8.3",
     "NaN from a singular covariance",
-    "An eigenvalue that should be 0 comes out as -1e-17, and its root is NaN, which spreads or "
-    "raises an error in what follows. clamp(min=0) first.",
+    "An eigenvalue that should be 0 comes out as -1e-17, and its root is NaN, which spreads, "
+    "raises an error in what follows, or becomes 0 in max(0.0, ...). clamp(min=0) first.",
+    ("values.clamp(min=0)", "values"),
+    ("(product).clamp(min=0)", "(product)"),
+)
+
+answers.again(
+    "8.3",
+    "NaN from a singular covariance",
     ("values.clamp(min=0)", "values"),
     ("(product).clamp(min=0)", "(product)"),
     ("max(0.0, float(", "(float("),
@@ -1038,7 +1054,7 @@ def distance_ratio(distance, reference, held_out, generated, generator):
 
 answers.edit(
     "8.4",
-    "the reference compared with itself",
+    "the reference compared with a second draw of itself",
     "Two sets with images in common are too near to each other. Below the line belong reference "
     "and held-out images, which share none.",
     ("some(held_out)", "some(reference)"),
@@ -1173,7 +1189,7 @@ answers.again(
 
 answers.edit(
     "8.4",
-    "the first n rows",
+    "the first n rows of each set, nothing drawn",
     "Sets are often sorted, by digit or by writer: their first rows are not like the rest. Draw at "
     "random.",
     ("torch.randperm(len(rows), generator=generator)[:n]", ":n"),
@@ -1605,7 +1621,7 @@ answers.again(
 
 answers.edit(
     "8.6",
-    "in float32",
+    "all in float32, the result as well",
     "The distances are asked for in float64: .double() before anything is subtracted.",
     ("    images, training = images.double(), training.double()\n", ""),
 )
@@ -1621,7 +1637,7 @@ answers.edit(
 
 answers.edit(
     "8.6",
-    "the two measured in float32",
+    "the two found in float64, measured in float32",
     "float32 has rounded the differences, and float64 afterwards does not bring the digits back. "
     "Find and measure in float64.",
     (
@@ -1642,7 +1658,7 @@ def _found_in_float32(images, training, count):
 
 @answers.wrong(
     "8.6",
-    "the two found in float32",
+    "the two found in float32, measured in float64",
     "In float32 the short cut is rounded so much that among many training images that are nearly "
     "as near others come first. Turn both sets into float64 before the product.",
 )
@@ -1650,7 +1666,7 @@ def two_nearest(images, training):
     return _found_in_float32(images, training, 2)
 
 
-@answers.wrong_again("8.6", "the two found in float32")
+@answers.wrong_again("8.6", "the two found in float32, measured in float64")
 def two_nearest(images, training):
     values = images.square().sum(dim=1, keepdim=True) + training.square().sum(dim=1)
     two = (values - 2 * images @ training.T).topk(2, dim=1, largest=False).indices  # (N, 2)
@@ -1761,7 +1777,7 @@ def two_nearest(images, training):
 
 @answers.wrong(
     "8.6",
-    "the short cut's distances",
+    "the short cut's distances, in float32",
     "|x|^2 + |y|^2 - 2 x . y subtracts large numbers, and a copy is at 0.01 instead of 0; a cut at "
     "0 only hides that. Find the two with it, and measure them again by their differences.",
 )
@@ -1770,7 +1786,7 @@ def two_nearest(images, training):
     return fast.topk(2, dim=1, largest=False).values
 
 
-@answers.wrong_again("8.6", "the short cut's distances")
+@answers.wrong_again("8.6", "the short cut's distances, in float32")
 def two_nearest(images, training):
     squares = images.square().sum(dim=1, keepdim=True) + training.square().sum(dim=1)
     fast = (squares - 2 * images @ training.T).clamp(min=0)
@@ -1792,7 +1808,7 @@ def two_nearest(images, training):
 
 answers.edit(
     "8.6",
-    "the largest products taken for the nearest",
+    "the largest x . y taken for the nearest",
     "x . y is large for bright training images, near or not. |y|^2 - 2 x . y is what orders them "
     "by distance.",
     ("(squares - 2 * some @ training.T).topk(2, largest=False)", "(some @ training.T).topk(2)"),
@@ -1829,7 +1845,7 @@ def two_nearest(images, training):
 
 answers.edit(
     "8.6",
-    "a limit for the distance alone",
+    "the ratio as a limit for the distance alone",
     "Plain images are near to many training images without being copies. Compare with the second "
     "nearest.",
     ("ratio * nearest[:, 1]", "ratio"),
@@ -1837,7 +1853,7 @@ answers.edit(
 
 answers.edit(
     "8.6",
-    "a limit for the distance as well",
+    "a distance below 1 asked for as well",
     "How near is near depends on the images: a faint copy lies further off than a plain 1 that is "
     "none. Only the comparison with the second nearest counts.",
     (
@@ -1881,14 +1897,14 @@ answers.edit(
 
 answers.edit(
     "8.6",
-    "the ratio for squared distances",
+    "the ratio squared, the distances not",
     "The distances are not squared, so the ratio is not either.",
     ("ratio * nearest", "ratio**2 * nearest"),
 )
 
 answers.edit(
     "8.6",
-    "the squares of the distances compared",
+    "the distances squared, the ratio not",
     "1/3 is the ratio of the distances. That of their squares would be 1/9.",
     ("nearest[:, 0]", "nearest[:, 0].square()"),
     ("nearest[:, 1]", "nearest[:, 1].square()"),
@@ -1953,7 +1969,7 @@ answers.edit(
 
 answers.edit(
     "8.6",
-    "one image is too few",
+    "a single image without its axis",
     "squeeze() drops every axis of length 1, that of the images too if there is only one.",
     ("return torch.cat(found)", "return torch.cat(found).squeeze()"),
 )

@@ -80,7 +80,7 @@ answers.again("10.1", FAR, (FROM, "x = x.permute(0, 1, 2, 4, 3, 5)"))
 
 answers.edit(
     "10.1",
-    "height and width exchanged",
+    "height and width of the result exchanged",
     "H / s comes before W / s in the result, as H comes before W in the image.",
     (TO, "x = x.permute(0, 1, 3, 5, 4, 2)"),
     (
@@ -451,14 +451,14 @@ answers.edit(
 
 answers.edit(
     "10.3",
-    "all mirrored that may be",
+    "all mirrored that may be, without a coin",
     "If all are mirrored, there are as many different images as before. A coin decides.",
     ("may_flip[labels] & coins", "may_flip[labels] & (coins | True)"),
 )
 
 answers.edit(
     "10.3",
-    "mirrored or allowed",
+    "the label or the coin is enough",
     "Both must be true: the label allows it, and the coin says so.",
     ("may_flip[labels] & coins", "may_flip[labels] | coins"),
 )
@@ -547,7 +547,7 @@ answers.edit(
 
 answers.edit(
     "10.3",
-    "coins on the CPU",
+    "coins left on the CPU",
     "device=pixels.device: on a graphics card coins and images would not meet.",
     (DRAW, "torch.rand(len(pixels), generator=generator)"),
 )
@@ -752,7 +752,7 @@ answers.edit(
 
 answers.edit(
     "10.4",
-    "drawn from torch's own generator",
+    "drawn without any generator",
     "All randomness comes from the generator that is handed in, so that a run can be repeated.",
     (EPS, "torch.randn_like(mean)"),
 )
@@ -770,7 +770,7 @@ answers.edit(
 
 answers.edit(
     "10.4",
-    "drawn on the CPU",
+    "the draw left on the CPU",
     "device=mean.device: on a graphics card the draw and the mean would not meet.",
     (EPS, "torch.randn(mean.shape, generator=generator)"),
 )
@@ -874,7 +874,7 @@ answers.edit(
 
 answers.edit(
     "10.5",
-    "log_var cut off",
+    "log_var clamped",
     "Beyond a clamp there is no gradient that could lead back. What keeps log_var in its place is "
     "the KL.",
     ("        return mean, log_var", "        return mean, log_var.clamp(-30.0, 20.0)"),
@@ -1014,7 +1014,7 @@ answers.edit(
 
 answers.edit(
     "10.5",
-    "no SiLU before the last convolutions",
+    "a norm without a SiLU before the last convolutions",
     "A SiLU comes between the last norm and the last convolution, in both halves.",
     (f"[{NORM_IN}, nn.SiLU()]", f"[{NORM_IN}]"),
     (f"[{NORM_OUT}, nn.SiLU()]", f"[{NORM_OUT}]"),
@@ -1206,7 +1206,7 @@ answers.edit(
 
 answers.edit(
     "10.6",
-    "the weight ignored",
+    "kl_weight ignored: a weight of 1",
     "kl_weight says how short the leash is. With a weight of 1 little of the image is left.",
     ("kl_weight * kl.mean()", "kl.mean()"),
 )
@@ -1299,8 +1299,9 @@ answers.edit(
 
 answers.edit(
     "10.6",
-    "the loss as a plain number",
-    "item() cuts the graph. The training loop needs the tensor.",
+    "the whole loss detached",
+    "detach() cuts the graph, as item() does. The training loop calls backward() on the loss, and "
+    "that needs it.",
     ("return error + kl_weight * kl.mean()", "return (error + kl_weight * kl.mean()).detach()"),
 )
 
@@ -1313,7 +1314,7 @@ answers.edit(
 
 answers.edit(
     "10.6",
-    "mean and log_var exchanged",
+    "encode's two results exchanged",
     "encode gives the mean first and log_var second, and all others take them in this order.",
     ("mean, log_var = autoencoder.encode(x)", "log_var, mean = autoencoder.encode(x)"),
 )
