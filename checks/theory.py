@@ -243,7 +243,7 @@ def require_generator_decides(got: dict) -> None:
     require(
         not got["other seed, same result"],
         "other images from a generator with another seed",
-        "the same images: nothing in them depends on `generator`",
+        "the same images",
     )
     require(
         not got["later draws, same result"],
