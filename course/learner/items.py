@@ -10,6 +10,7 @@ import ast
 import difflib
 import functools
 import inspect
+import itertools
 import json
 import linecache
 import random
@@ -83,7 +84,7 @@ class Item:
         It is known of the reference's code, and not of right code in another style.
         """
         if self.look:
-            return _seen(self.key.exercise, self.look, self.seed)[1][choice]
+            return _shown(self.key.exercise, choice, self.look, self.seed)
         if self.code != self.sound:
             return None
         answer = _named(self.key.exercise, choice)
@@ -149,26 +150,29 @@ def _choices(answer: str, others: list[str], pick: random.Random) -> tuple[str, 
 # Looks
 
 
-@functools.lru_cache(maxsize=1000)
-def _seen(exercise_id: str, look: Look, seed: int) -> tuple[Shown | None, dict[str, Shown]]:
-    """What a look shows of the sound code, and of each mistake that can be seen in it."""
-    sound = look.at(reference().chapter(find_exercise(exercise_id).chapter), seed)
-    if sound is None:
-        return None, {}
-    shown = {
-        answer.name: look.at(answer_code(answer).module, seed) for answer in _mistakes(exercise_id)
-    }
-    return sound, {name: one for name, one in shown.items() if one and one.differs(sound)}
+@functools.lru_cache(maxsize=2000)
+def _shown(exercise_id: str, mistake: str, look: Look, seed: int) -> Shown | None:
+    """What a look shows of a mistake, or of the sound code where none is named."""
+    if mistake:
+        return look.at(answer_code(_named(exercise_id, mistake)).module, seed)
+    return look.at(reference().chapter(find_exercise(exercise_id).chapter), seed)
 
 
 def _of_look(key: Key, look: Look, pick: random.Random) -> Item | None:
     """An item that shows what a function does."""
     seed = pick.randrange(SEEDS)
-    sound, seen = _seen(key.exercise, look, seed)
-    if sound is None or key.mistake and key.mistake not in seen:
+    sound, shown = (_shown(key.exercise, name, look, seed) for name in ("", key.mistake))
+    if sound is None or shown is None or key.mistake and not shown.differs(sound):
         return None
-    shown = seen[key.mistake] if key.mistake else sound
-    others = [name for name in seen if name != key.mistake and seen[name].differs(shown)]
+
+    def can_be_told(name: str) -> bool:
+        other = _shown(key.exercise, name, look, seed)
+        return other is not None and other.differs(sound) and other.differs(shown)
+
+    # No more mistakes are tried than are offered, for each is code that runs.
+    names = [answer.name for answer in _mistakes(key.exercise) if answer.name != key.mistake]
+    pick.shuffle(names)
+    others = list(itertools.islice(filter(can_be_told, names), OFFERED + (not key.mistake)))
     if len(others) + bool(key.mistake) < OFFERED:
         return None
     return Item(
