@@ -516,12 +516,6 @@ answers.edit(
     ),
 )
 
-answers.again(
-    "8.2",
-    "correlations",
-    ("centred.T @ centred / (len(features) - 1)", "torch.corrcoef(features.T)"),
-)
-
 answers.edit(
     "8.2",
     "covariance of the images instead of the features",
@@ -863,14 +857,6 @@ answers.edit(
     "raises an error in what follows, or becomes 0 in max(0.0, ...). clamp(min=0) first.",
     ("values.clamp(min=0)", "values"),
     ("(product).clamp(min=0)", "(product)"),
-)
-
-answers.again(
-    "8.3",
-    "NaN from a singular covariance",
-    ("values.clamp(min=0)", "values"),
-    ("(product).clamp(min=0)", "(product)"),
-    ("max(0.0, float(", "(float("),
 )
 
 answers.edit(

@@ -486,7 +486,7 @@ def _rows(asked, images):
     x, t, labels = asked
     for row, time, label in zip(x, t.flatten().tolist(), labels.flatten().tolist()):
         known = [i for i, image in enumerate(images) if identical(image, row)]
-        yield (known[0] if known else -1, round(time, 3), label)
+        yield (known[0] if known else -1, round(time, 4), label)
 
 
 def guided_values(impl, inputs):
