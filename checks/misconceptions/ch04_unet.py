@@ -439,7 +439,7 @@ answers.edit(
 
 answers.edit(
     "4.2",
-    "a 2 x 2 kernel with stride 2",
+    "a 2 x 2 convolution with stride 2",
     "Windows of 2 x 2 do not overlap, and no window sees across their borders. Use 3 x 3.",
     ("kernel_size=3, stride=2, padding=1", "kernel_size=2, stride=2"),
     (

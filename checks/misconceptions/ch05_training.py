@@ -927,7 +927,7 @@ answers.edit(
 
 answers.edit(
     "5.3",
-    "the weights only copied",
+    "always the newest weights",
     "A copy of the newest weights averages nothing. The old average has its share, d.",
     ("min(self.decay, (1 + n) / (10 + n))", "0.0"),
 )

@@ -1140,8 +1140,7 @@ answers.edit(
 answers.edit(
     "6.4",
     "the caller's images changed in place",
-    "add_ and div_ change the tensor that was handed in; without the underscore a new one "
-    "is made.",
+    "add_ and div_ change the tensor that was handed in; without the underscore a new one is made.",
     ("(images + 1) / 2", "images.add_(1).div_(2)"),
 )
 

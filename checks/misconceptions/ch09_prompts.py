@@ -1743,7 +1743,7 @@ answers.edit(
 
 answers.edit(
     "9.6",
-    "towards what is unwanted",
+    "1 - w of what is wanted plus w of what is not",
     "Guidance leads past what is wanted and away from what is not.",
     ("- guidance_scale", "+ guidance_scale"),
     ("(1 + guidance_scale)", "(1 - guidance_scale)"),
