@@ -197,8 +197,10 @@ def posterior_of_a_pixel(impl, pick):
 @look("3.1", "sinusoidal_embedding")
 def waves_at_one_step(impl, pick):
     t = pick.choice((0, 1))
-    waves = impl.sinusoidal_embedding(torch.tensor([t]), 6, 100.0)
-    call = f"sinusoidal_embedding(torch.tensor([{t}]), 6, 100.0)[0]; sin 1 = 0.8415, cos 1 = 0.5403"
+    waves = impl.sinusoidal_embedding(torch.tensor([t, 5]), 6, 100.0)
+    call = (
+        f"sinusoidal_embedding(torch.tensor([{t}, 5]), 6, 100.0)[0]; sin 1 = 0.8415, cos 1 = 0.5403"
+    )
     return Numbers(call, {"the six entries": waves[0]})
 
 

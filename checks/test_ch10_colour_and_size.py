@@ -459,8 +459,8 @@ def test_flipping_of_any_type(got, ref, inputs):
         require_forms(set(found["forms"]), f"every image of {name} numbers")
 
 
-def require_generator(got: dict) -> None:
-    require_generator_decides(got)
+def require_generator(got: dict, what: str) -> None:
+    require_generator_decides(got, what, "call")
     require(
         got["torch's own untouched"],
         "torch's own random generator to stay as it was",
@@ -480,7 +480,7 @@ def require_generator(got: dict) -> None:
 )
 def test_flipping_draws_from_the_generator(got, ref, inputs):
     """The same generator mirrors the same images, another others; torch's own is left alone"""
-    require_generator(got)
+    require_generator(got, "images")
 
 
 @check(
@@ -633,8 +633,8 @@ def test_latents_have_their_width(got, ref, inputs):
     for value, wanted, log_var in zip(width, right, inputs["log_vars"].tolist()):
         require_number(
             float(value), float(wanted),
-            f"a standard deviation of {float(wanted):.4g} for log_var = {log_var:g}",
-            "the standard deviation", rtol=1e-3,
+            f"for log_var = {log_var:g} a spread {float(wanted):.4g} times that for log_var = 0",
+            "that factor", rtol=1e-3,
         )  # fmt: skip
 
 
@@ -673,7 +673,7 @@ def test_latents_are_drawn_anew(got, ref, inputs):
 )
 def test_latents_draw_from_the_generator(got, ref, inputs):
     """The same generator gives the same latents, another others; torch's own is left alone"""
-    require_generator(got)
+    require_generator(got, "latents")
 
 
 @check(

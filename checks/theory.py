@@ -233,22 +233,22 @@ def require_fresh_draws(got: dict) -> None:
         )
 
 
-def require_generator_decides(got: dict) -> None:
-    """Fail unless a walk's images follow from the generator, and from nothing else."""
+def require_generator_decides(got: dict, what: str = "images", act: str = "walk") -> None:
+    """Fail unless what a walk draws follows from the generator, and from nothing else."""
     require(
         got["same seed, same result"],
-        "the same images from two generators with the same seed, whatever torch.manual_seed says",
-        "different images: some noise does not come from `generator`",
+        f"the same {what} from two generators with the same seed, whatever torch.manual_seed says",
+        f"different {what}: some of the randomness does not come from `generator`",
     )
     require(
         not got["other seed, same result"],
-        "other images from a generator with another seed",
-        "the same images",
+        f"other {what} from a generator with another seed",
+        f"the same {what}",
     )
     require(
         not got["later draws, same result"],
-        "other images from a second walk that goes on with the same generator",
-        "the same images: the generator was set back, or never used",
+        f"other {what} from a second {act} that goes on with the same generator",
+        f"the same {what}: the generator was set back, or never used",
     )
 
 

@@ -53,8 +53,9 @@ def p_sample(
         noise: fresh Gaussian noise, shape (B, C, H, W).
         schedule: the tables, each of shape (T,).
         predict_x0: chapter 02's, called as predict_x0(x_t, t, eps, alpha_bars).
-        q_posterior: chapter 02's, called as q_posterior(x0, x_t, t, schedule), gives the mean,
-            shaped like x_t, and the variance, (B, 1, 1, 1).
+        q_posterior: chapter 02's, or another in its place; called as
+            q_posterior(x0, x_t, t, schedule) it gives the mean, shaped like x_t, and the
+            variance, (B, 1, 1, 1).
         variance: "small" or "large".
 
     Returns:

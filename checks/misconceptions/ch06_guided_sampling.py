@@ -641,14 +641,14 @@ answers.edit(
 
 answers.edit(
     "6.3",
-    "a bare number as t",
+    "a t without axes",
     "The network embeds a t for every image of the batch, so it wants a tensor of shape (B,).",
     ("(x.shape[0],)", "()"),
 )
 
 answers.edit(
     "6.3",
-    "one t for the whole batch",
+    "a t of shape (1,)",
     "A single t, of shape (1,), is not one for each image: some networks would accept it, others "
     "not. t has shape (B,).",
     ("(x.shape[0],)", "(1,)"),

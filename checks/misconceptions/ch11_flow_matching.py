@@ -213,14 +213,14 @@ answers.again(
 
 answers.edit(
     "11.2",
-    "logit_normal without the sigmoid",
+    "log( t / (1 - t) ) handed out as t",
     "It is log( t / (1 - t) ) that is Gaussian, not t. Solve for t.",
     ("torch.sigmoid(mean + std * z)", "mean + std * z"),
 )
 
 answers.again(
     "11.2",
-    "logit_normal without the sigmoid",
+    "log( t / (1 - t) ) handed out as t",
     ("torch.sigmoid(mean + std * z)", "(mean + std * z).clamp(0, 1)"),
 )
 
@@ -773,7 +773,7 @@ answers.edit(
 
 answers.edit(
     "11.4",
-    "the first direction counted whole",
+    "the first direction counted whole, the second one half",
     "The weights of the two directions add up to 1: half of each, so that x_t goes along their "
     "mean.",
     ("return x_t + h * (v_1 + v_2) / 2", "return x_t + h * v_1 + h * v_2 / 2"),

@@ -93,7 +93,8 @@ class Item:
     def consequence(self, mistake: str) -> list[tuple[str, str]]:
         """What a check calls, expects and gets that this mistake fails, and few others do.
 
-        A check that only sees evidence of another form has its say if no other has one.
+        A check that only sees evidence of another form, or what becomes of the code on another
+        device, has its say if no other has one.
         """
         exercise = self.key.exercise
         answer = _named(exercise, mistake)
@@ -101,7 +102,7 @@ class Item:
         for number in sorted(sorted(_caught_by(answer)), key=failed.count):
             check = checks_of(exercise)[number]
             wrong = failure_of(check, answer_code(answer).observe(check, 0), 0)
-            if wrong.expected != PROMISED_FORM:
+            if wrong.expected != PROMISED_FORM and "another device" not in check.call:
                 break
         called = check.call.format(**draw_inputs(check, 0))
         got = wrong.got.removesuffix(RETURN_MISSING)  # that is for code of one's own
