@@ -713,7 +713,7 @@ def require_path(got: dict, inputs: dict, decay: float, expected: str) -> None:
         require(
             d is None or abs(d - right) < 1e-4,
             expected,
-            f"an average that keeps {d or 0:.4g} of what it was, at update number {n + 1}",
+            f"an average that keeps {d or 0:.4g} of what it was, at update number {n}",
         )
         number = f"the average after {n + 1} update{'s' if n else ''}"
         require_weights(got["path"][n], target, expected, number)

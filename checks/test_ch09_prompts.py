@@ -270,7 +270,7 @@ def test_encoder_gives_a_vector_for_each_token(got, ref, inputs):
     "9.2",
     probe=probes.encoder_of_tables,
     inputs=encoder_inputs,
-    call=ENCODER_CALL + ", all weights zero but the two tables'",
+    call=ENCODER_CALL + ", all weights zero but those of tables and norms",
 )
 def test_encoder_keeps_what_the_words_were(got, ref, inputs):
     """With all layers silenced, the sum of the two tables is left, normed"""
@@ -807,12 +807,14 @@ def test_hidden_words_change_nothing(got, ref, inputs):
 def test_nothing_to_look_at(got, ref, inputs):
     """Where every word is hidden, A is 0, x comes back and no gradient is NaN"""
     table = require_table(got["table"], (1, 2, 14, 4))
-    require_close(table, torch.zeros(1, 2, 14, 4), "A = 0 where nothing may be looked at", "A")
+    require_close(
+        table, torch.zeros(1, 2, 14, 4), "A = 0 where nothing may be looked at", "A of caption 1"
+    )
     require_close(
         require_tensor(got["out"], "the result", (1, 10, 2, 7)),
         inputs["x"][1:2],
         "x itself where nothing may be looked at: nothing found, nothing added",
-        "the result",
+        "the result for caption 1",
     )
     require(got["finite"], "finite gradients", "NaN or infinity in a gradient")
 
@@ -1612,7 +1614,8 @@ def test_each_half_has_its_own_words_and_strengths(got, ref, inputs):
         for place, name in ((0, "tokens"), (1, "strengths")):
             require(
                 [one[place] for one in asked] == [one[place] for one in right],
-                f"image {i} to be shown with the {name} of both prompts, {_short(right, place)}",
+                f"image {i} to be shown with the {name} of both prompts, in any order: "
+                f"{_short(right, place)}",
                 _short(asked, place),
             )
 

@@ -176,6 +176,7 @@ def test_a_mistake_about_devices_is_not_offered_beside_code_that_makes_it_too(ex
         ("a\nb\nc\nd\ne", "A\nB\nC\nd\nE", "It is in lines 1 to 3 and 5"),
         ("a\nb\nc", "a\nc", "Something is missing between lines 1 and 2"),
         ("a\nb", "b", "Something is missing before line 1"),
+        ("a\nb\nc\nd", "b\nd", "Something is missing before line 1, and between lines 1 and 2"),
         ("a\nb", "a", "Something is missing after line 1"),
     ],
 )

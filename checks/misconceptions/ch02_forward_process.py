@@ -670,7 +670,7 @@ answers.edit(
 
 @answers.wrong(
     "2.3",
-    "the sum divided by the root of the number of noises",
+    "the plain sum divided by the root of the number of noises",
     "Each step adds its own amount, beta_i, and later steps shrink what earlier ones added. So the "
     "noises have different weights.",
 )
@@ -1490,7 +1490,7 @@ answers.again(
 
 answers.edit(
     "2.5",
-    "sqrt(alpha_bar_t) in the weight of x_t",
+    "sqrt(alpha_bar_t) for sqrt(alpha_t) in the weight of x_t",
     "x_t is one step away from x_{t-1}, and one step shrinks by sqrt(alpha_t). The bar means all "
     "steps since x_0.",
     (
@@ -1501,7 +1501,7 @@ answers.edit(
 
 answers.edit(
     "2.5",
-    "sqrt(alpha_t) in the weight of x_0",
+    "sqrt(alpha_t) for sqrt(alpha_bar_{t-1}) in the weight of x_0",
     "x_{t-1} is all the steps before t away from x_0, so the root is that of alpha_bar_{t-1}. "
     "alpha_t belongs to a single step.",
     (
@@ -1555,8 +1555,8 @@ answers.again(
 answers.edit(
     "2.5",
     "the posterior variance without beta_t",
-    "The ratio says how much smaller the variance is than that of one forward step. It still has "
-    "to be multiplied by that step's variance.",
+    "Without beta_t it only says how much smaller the variance is than that of one forward step. "
+    "The table holds the variance itself.",
     ("posterior_variance=variance", "posterior_variance=(variance / betas)"),
 )
 

@@ -144,8 +144,8 @@ answers.edit(
 answers.edit(
     "4.1",
     "SiLU after the linear layer of cond",
-    "The order is SiLU first, then W. What comes out of a SiLU is hardly ever below 0, so cond "
-    "could only push channels up.",
+    "The order is SiLU first, then W. What comes out of a SiLU is never below -0.28, so cond "
+    "could push channels up, but hardly down.",
     ("self.cond_proj(F.silu(cond))", "F.silu(self.cond_proj(cond))"),
 )
 
@@ -303,7 +303,7 @@ answers.edit(
 
 answers.edit(
     "4.1",
-    "no bias between the convolutions",
+    "bias=False in the convolutions and in the layer of cond",
     "A convolution before a norm can do without a bias, but then the layer for cond needs one: it "
     "is what is added when cond says nothing.",
     (

@@ -1307,7 +1307,7 @@ answers.again(
 
 answers.edit(
     "5.4",
-    "the norms of the parameters added up",
+    "the norms of the parameters' gradients added up",
     "The joint norm is that of one long vector with all gradients in it: the root of the sum of "
     "all squares. Norms that are added up come to more, and steps get too short.",
     (

@@ -255,10 +255,15 @@ def place_of_mistake(item: Item) -> str:
     if lines:
         return f"It is in line{'s' if len(lines) > 1 else ''} {_listed(lines)}"
     last = len(item.code.splitlines())
-    gap = min(gaps)
-    if 0 < gap < last:
-        return f"Something is missing between lines {gap} and {gap + 1}"
-    return f"Something is missing {'before line 1' if gap == 0 else f'after line {last}'}"
+    words = [
+        "before line 1"
+        if gap == 0
+        else f"after line {last}"
+        if gap == last
+        else f"between lines {gap} and {gap + 1}"
+        for gap in sorted(gaps)
+    ]
+    return f"Something is missing {', and '.join(words)}"
 
 
 def _listed(numbers: set[int]) -> str:
