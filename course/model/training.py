@@ -149,8 +149,8 @@ PRESETS["pairs"] = replace(
     pictures="pairs",
 )
 # What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them
-# for the network to work on. Their steps are meant to take the same time, 20 minutes on two cores,
-# and a third of the latents' share is the autoencoder's: counted by a few steps on a busy machine.
+# for the network to work on. They take about as long as each other, 20 to 25 minutes on two cores,
+# and of those with latents the autoencoder and the encoding of all pictures take 8.
 # In pixels there is a level more, so that the lowest has 8 x 8 pixels, as with patches.
 PRESETS["large-pixels"] = replace(
     PRESETS["prompts"],
