@@ -10,7 +10,6 @@ import tomllib
 import pytest
 import yaml
 
-from benchmarks import preset_costs
 from course import ROOT
 from course.grading.answer_report import PAGE, cell, verdict
 from course.grading.answers import equivalents_of, misconceptions_of
@@ -118,13 +117,6 @@ def test_the_list_of_misconceptions_is_complete():
         for answer in misconceptions_of(exercise.id):
             for text in (answer.name, answer.help):
                 assert cell(text) in page, "run: python -m course.grading.answer_report --write"
-
-
-def test_the_page_shows_what_a_step_costs():
-    measured = json.loads(read("benchmarks/results/preset_costs.json"))["measured"]
-    assert set(measured) == set(PRESETS) - {"smoke"}
-    for line in preset_costs.table(measured):
-        assert line in read("docs/training.md"), f"docs/training.md should say: {line}"
 
 
 # The README and the other pages
