@@ -20,7 +20,7 @@ def failure_of(check: Check, seen: Observation, seed: int) -> Wrong | None:
         names = ", ".join(seen.changed)
         return Wrong(
             "the inputs to be left as they were",
-            f"{names} changed in place; make a new tensor instead "
+            f"the code changed {names} in place; make a new tensor instead "
             "(methods that end in _ and assignments to x[...] change a tensor)",
         )
     right = reference_evidence(check, seed)
