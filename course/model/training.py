@@ -149,8 +149,8 @@ PRESETS["pairs"] = replace(
     pictures="pairs",
 )
 # What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them
-# for the network to work on. They take about as long as each other, 20 to 25 minutes on two cores,
-# and of those with latents the autoencoder and the encoding of all pictures take 8.
+# for the network to work on. Trained once on two cores, pixels, patches and latents took 20 to 26
+# minutes each, 8 of those with latents for the autoencoder and the encoding of all pictures.
 # In pixels there is a level more, so that the lowest has 8 x 8 pixels, as with patches.
 PRESETS["large-pixels"] = replace(
     PRESETS["prompts"],
@@ -175,7 +175,7 @@ PRESETS["large-latent"] = replace(
     PRESETS["large-pixels"],
     model=replace(PRESETS["prompts"].model, latent=LatentConfig()),
     images_per_epoch=1200 * 32,
-    num_scenes=30_000,  # to be encoded takes as long as a third of the steps
+    num_scenes=30_000,  # fewer, because each has to be encoded first
     autoencoder=Autoencoding(steps=600),
 )
 # Photographs, by class: wider, because there is more to see. Steps for two cores, in about 20
