@@ -83,10 +83,10 @@ def cost(name: str) -> dict:
 
 
 def apart(module: str, *arguments: str) -> dict:
-    """What a process of this module prints, with as many threads as this one."""
+    """What a process of this module prints last, with as many threads as this one."""
     command = [sys.executable, "-m", module, *arguments, "--threads", str(torch.get_num_threads())]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def table(measured: dict) -> list[str]:

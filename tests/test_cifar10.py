@@ -37,6 +37,8 @@ def test_the_record_and_the_picture(tmp_path, monkeypatch, solutions):
     monkeypatch.setattr("course.model.training.load_images", images)
     monkeypatch.setattr(cifar10, "RESULTS", tmp_path / "cifar10.json")
     monkeypatch.setattr(cifar10, "STEPS", 2)
+    step = {"seconds": 30.0, "memory_mb": 2}
+    monkeypatch.setattr(cifar10.preset_costs, "apart", lambda *given: step)
     monkeypatch.setattr(
         cifar10, "JUDGE", replace(cifar10.JUDGE, judge_widths=(4, 4, 4, 8), judge_batch=50)
     )
@@ -57,6 +59,7 @@ def test_the_record_and_the_picture(tmp_path, monkeypatch, solutions):
     cifar10.measure(options, load(cifar10.RESULTS, {}))
     record = json.loads(cifar10.RESULTS.read_text())
     assert record["data"] == "CIFAR-10 (made up)" and record["training"]["steps"] == 1
+    assert record["training"]["minutes"] == 0.5
     assert list(record["measured"]) == ["real", "w = 1"]
     real, drawn = record["measured"].values()
     assert real["accuracy"] > 0.2 and real["frechet_ratio"] == 1

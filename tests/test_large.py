@@ -125,3 +125,8 @@ def test_a_step_of_any_preset_is_timed_as_that_preset_trains(name, monkeypatch):
     )
     assert figures["weights"] == sum(weight.numel() for weight in trained[0].model.parameters())
     assert len(preset_costs.table({name: figures})) == 3
+
+
+def test_the_cost_of_a_step_is_what_a_process_prints_last():
+    figures = preset_costs.apart("benchmarks.preset_costs", "--cost", "smoke")
+    assert figures["steps"] == 16 and figures["works_on"] == [1, 28, 28]
