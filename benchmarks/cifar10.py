@@ -133,16 +133,13 @@ class Ruler:
 
 
 def training(folder: Path) -> dict:
-    """What the run has cost: steps, and minutes if nothing else runs and a step takes so long.
-
-    It is the step of the preset cifar10 that is timed.
-    """
+    """What the run has cost: steps, and minutes as preset_costs counts those of cifar10."""
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     step = preset_costs.apart("benchmarks.preset_costs", "--cost", "cifar10")
     return {
         "steps": len(metrics["losses"]),
-        "minutes": round(len(metrics["losses"]) * step["seconds"] / 60, 1),
-        "seconds_a_step": step["seconds"],
+        "minutes": preset_costs.minutes(len(metrics["losses"]), step["times_laptop"]),
+        "step_times_laptop": step["times_laptop"],
         "memory_mb": step["memory_mb"],
         "held_out_eps_mse": metrics["epochs"][-1]["held_out_eps_mse"],
     }

@@ -1,6 +1,6 @@
 """Measure three ways to 64 pixels at about the same cost: pixels, patches, and latents.
 
-course train --preset large-pixels       and large-unshifted, large-patches, large-latent: the runs
+course train --preset large-pixels       and large-patches, large-latent: the runs
 python -m benchmarks.large               a table from those of these runs that are there
 python -m benchmarks.large RUN ...       or from runs of another name
 python -m benchmarks.large --write       and benchmarks/results/large.json with its picture
@@ -9,7 +9,7 @@ attributes   how often digit, colour, ground and all of it are what the caption 
              whose combinations were in the training and of those that were kept out of it
 Frechet      the distance of drawn pictures to real ones, in the features of a network that has
              learned to name digit, colour and ground; as a multiple of that of other real pictures
-costs        minutes and steps of the run, seconds and memory of a step, seconds a picture
+costs        minutes and steps of the run, time and memory of a step, seconds a picture
 autoencoder  what the latents alone lose: the same figures of real pictures that went through them
 
 The network of the features is trained once, and kept in runs/large_features/.
@@ -49,10 +49,11 @@ from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "large.json"
 KIND = "large scenes"
-RUNS = ("large-pixels", "large-unshifted", "large-patches", "large-latent")
+RUNS = ("large-pixels", "large-patches", "large-latent")
 SAMPLER, STEPS, GUIDANCE = "2m", 25, 2.0
 SHOWN = 5  # pictures of seen and of held-out combinations in the picture
-FEATURE_STEPS = 1000  # of 64 pictures
+FEATURE_STEPS = 1000
+FEATURE_BATCH = (50, 10)  # pictures of seen and of held-out combinations, in each step
 FEATURE_SCENES = 30_000  # of seen combinations, and as many of held-out ones
 FACTORS = ("digit", "colour", "ground")
 SOLUTIONS = Implementation("solutions")
@@ -62,7 +63,7 @@ SOLUTIONS = Implementation("solutions")
 
 
 class SceneFeatures(nn.Module):
-    """A residual network that names digit, colour and ground; its averaged channels are features.
+    """A network that names digit, colour and ground; its last layer but one are the features.
 
     It sees the picture in patches, so that it is quick.
     """
@@ -70,17 +71,20 @@ class SceneFeatures(nn.Module):
     def __init__(self, channels: int = 64):
         super().__init__()
         self.body = nn.Sequential(
-            nn.PixelUnshuffle(4),  # (B, 48, 16, 16)
-            conv(48, channels),
-            Residual(channels),
-            conv(channels, channels, stride=2),  # (B, channels, 8, 8)
-            Residual(channels),
+            nn.PixelUnshuffle(2),  # (B, 12, 32, 32)
+            conv(12, 32, stride=2),
+            conv(32, 48, stride=2),  # (B, 48, 8, 8)
+            Residual(48),
+            conv(48, channels, stride=2),
+            nn.Flatten(),  # (B, channels * 4 * 4)
+            nn.Linear(channels * 16, channels),
+            nn.ReLU(),
         )
         self.heads = nn.Linear(channels, 10 + len(COLOURS) + len(GROUNDS))
 
     def features(self, pictures: Tensor) -> Tensor:
         """(B, 3, 64, 64) in [-1, 1] -> (B, channels)."""
-        return self.body(pictures).mean(dim=(2, 3))
+        return self.body(pictures)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, 64, 64) in [-1, 1] -> the logits of digit, colour and ground."""
@@ -93,7 +97,11 @@ def answers(facts: Facts) -> tuple[Tensor, ...]:
 
 
 def train_features(images: Images, seed: int = 303) -> SceneFeatures:
-    """On large scenes with these digits, all combinations; one cycle of the learning rate."""
+    """On large scenes with these digits; one cycle of the learning rate.
+
+    Of each batch one part in six are held-out combinations, as many as there are of all: were there
+    more, the colour would tell the digit.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = SceneFeatures()
@@ -101,13 +109,14 @@ def train_features(images: Images, seed: int = 303) -> SceneFeatures:
     parts = [make_scenes(KIND, images, FEATURE_SCENES, generator, part) for part in PARTS]
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, FEATURE_STEPS)
-    for step in tqdm(range(FEATURE_STEPS), "features", mininterval=5):
-        scenes = parts[step % 2]
-        index = torch.randint(len(scenes), (64,), generator=generator)
-        loss = sum(
-            F.cross_entropy(said, right)
-            for said, right in zip(model(real(scenes, index)), answers(scenes.facts[index]))
-        )
+    for _ in tqdm(range(FEATURE_STEPS), "features", mininterval=5):
+        some = [
+            (scenes, torch.randint(len(scenes), (count,), generator=generator))
+            for scenes, count in zip(parts, FEATURE_BATCH)
+        ]
+        said = model(torch.cat([real(scenes, index) for scenes, index in some]))
+        right = zip(*(answers(scenes.facts[index]) for scenes, index in some))
+        loss = sum(F.cross_entropy(a, torch.cat(b)) for a, b in zip(said, right))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -118,7 +127,7 @@ def train_features(images: Images, seed: int = 303) -> SceneFeatures:
 def features_of(folder: Path, images: Images) -> SceneFeatures:
     """The network that is kept in this folder, or a new one, which is kept."""
     file = folder / "model.safetensors"
-    settings = json.dumps({"steps": FEATURE_STEPS, "digits": images.name})
+    settings = json.dumps({"steps": FEATURE_STEPS, "batch": FEATURE_BATCH, "digits": images.name})
     model = SceneFeatures().eval()
     if file.is_file():
         weights, metadata = read_weights(file, needed=("settings",))
@@ -217,14 +226,15 @@ class Model:
             sampler=SAMPLER, progress=self.folder.name,
         )[0]  # fmt: skip
 
-    def training(self, step_seconds: float) -> dict:
-        """What the run has cost: steps, and minutes if nothing else runs and a step takes so long.
+    def training(self, times_laptop: float) -> dict:
+        """What the run has cost: steps, and minutes as preset_costs counts them.
 
         The autoencoder's minutes are those that the run wrote down.
         """
         metrics = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
-        minutes = len(metrics["losses"]) * step_seconds / 60
-        figures = {"steps": len(metrics["losses"]), "batch_size": self.run["batch_size"]}
+        steps = len(metrics["losses"])
+        minutes = preset_costs.minutes(steps, times_laptop)
+        figures = {"steps": steps, "batch_size": self.run["batch_size"]}
         if self.config.latent:
             kept = self.folder / "models" / "autoencoder.safetensors"
             record = json.loads(read_weights(kept, needed=("record",))[1]["record"])
@@ -232,7 +242,7 @@ class Model:
             figures["autoencoder_steps"] = self.run["autoencoder"]["steps"]
             figures["held_out_mse_of_autoencoder"] = record["held_out_mse"]
             minutes += record["seconds"] / 60
-        return {"minutes": round(minutes, 2), **figures}
+        return {"minutes": round(minutes, 1), **figures}
 
     def measure(self, ruler: Ruler, seed: int) -> dict:
         """All figures of pictures that are drawn for the ruler's captions."""
@@ -246,7 +256,7 @@ class Model:
             "shape": list(self.config.network_shape),
             "shift": self.config.shift,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
-            "training": self.training(step["seconds"]),
+            "training": self.training(step["times_laptop"]),
             "step": step,
             "seconds_a_picture": round(seconds, 4),
             **ruler.measure(drawn),
@@ -265,7 +275,7 @@ class Model:
 
 
 def cost_of_a_step(model_file: Path) -> dict:
-    """Seconds and memory of a step of training such a network, if what it learns from is ready."""
+    """Time and memory of a step of training such a network, if what it learns from is ready."""
     preset = replace(PRESETS["large-pixels"], model=read_config(model_file), num_scenes=100)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), preset, SOLUTIONS, "mnist5k", "cpu", True, processes=Processes())
@@ -308,20 +318,22 @@ def measure(folders: list[Path], options: argparse.Namespace, record: dict) -> N
 
 def table(measured: dict) -> list[str]:
     """The figures as a Markdown table."""
-    names = ("digit", "colour", "ground", "all")
-    lines = ["| | works on | minutes | s a step | MB | s a picture | "
-             + " | ".join(f"{part}: {name}" for part in PARTS for name in names)
-             + " | Fréchet | times real |"]  # fmt: skip
-    lines.append("|---" * (8 + 2 * len(names)) + "|")
+    shares = [(part, name) for part in PARTS for name in ("digit", "all")]
+    heads = ["", "minutes", "a step, `laptop` = 1", "MB", "s a picture"]
+    heads += [f"{part}: {name}" for part, name in shares] + ["Fréchet, times real"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    rows = {name: figures for name, figures in measured.items() if name != "grid"}
     for run, figures in measured.items():
-        if run == "grid":
-            continue
-        cells = [run, figures.get("works_on", "")]
-        costs = figures.get("training", {}), figures.get("step", {})
-        cells += [str(costs[0].get("minutes", "")), str(costs[1].get("seconds", ""))]
-        cells += [str(costs[1].get("memory_mb", "")), str(figures.get("seconds_a_picture", ""))]
-        cells += [f"{figures[part][name]['value']:.1%}" for part in PARTS for name in names]
-        cells += [f"{figures['frechet']:.3f}", f"{figures['frechet_ratio']:.2f}"]
+        if "real_through_autoencoder" in figures:
+            rows[f"real, through {run}"] = figures["real_through_autoencoder"]
+    for name, figures in rows.items():
+        costs = [""] * 4
+        if "training" in figures:
+            name, step = f"`{name}`", figures["step"]
+            costs = [f"{figures['training']['minutes']:.0f}", f"{step['times_laptop']:.1f}"]
+            costs += [f"{step['memory_mb']:,}", f"{figures['seconds_a_picture']:.2f}"]
+        right = [f"{100 * figures[part][share]['value']:.1f} %" for part, share in shares]
+        cells = [name, *costs, *right, f"{figures['frechet_ratio']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -1,23 +1,26 @@
-"""What a step of training costs with each preset: seconds, and the process's memory.
+"""What a step of training costs with each preset: time beside a step of `laptop`, and memory.
 
 python -m benchmarks.preset_costs                  a table of all presets
 python -m benchmarks.preset_costs cifar10 folder   or of these
 python -m benchmarks.preset_costs --write          and benchmarks/results/preset_costs.json
 
 Each preset has a process of its own, for memory that was used before counts, too. It trains on
-random numbers in the form that its network works on. Of the seconds, the median is given, after a
-few steps that fetch memory and choose kernels. The minutes are those of the steps alone: samples
-after each epoch come on top, and the autoencoder of a network that works on latents.
+random numbers in the form that its network works on, in turns with `laptop`, because one computer
+is not as fast as another, nor as itself an hour later. Given is the median of how many times as
+long a step takes. The minutes are those of a computer on which all steps of `laptop` take five, and
+of the steps alone: samples after each epoch come on top, and the autoencoder of a network that
+works on latents.
 """
 
 import argparse
-import itertools
 import json
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -31,24 +34,62 @@ from course import ROOT
 from course.model import PRESET_NAMES
 from course.model.forms import Stored
 from course.model.photographs import FACE_CLASSES
-from course.model.training import PRESETS, Processes, Run
+from course.model.training import PRESETS, Preset, Processes, Run
 from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "preset_costs.json"
-TIMED, BEFORE = 30, 5  # steps
+TIMED, BEFORE = 15, 3  # steps
+LAPTOP_MINUTES = 5  # for all its steps, on the computer that minutes are given for
+MNIST = 60_000  # images of its training part
 SOLUTIONS = Implementation("solutions")
 
 
 def cost_of_a_step(run: Run) -> dict:
-    """Of a run that has not begun: median seconds, and the process's memory at its peak, in MB."""
+    """Of a run that has not begun: the process's memory in MB, and time in steps of `laptop`."""
+    mine = seconds_of_steps(run)
+    for _ in range(BEFORE):
+        next(mine)
+    memory = peak_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        laptop = new_run(Path(folder), PRESETS["laptop"], "mnist5k")
+    laptops = seconds_of_steps(laptop)
+    for _ in range(BEFORE):
+        next(laptops)
+    ratios = [next(mine) / next(laptops) for _ in range(TIMED)]
+    return {"times_laptop": round(median(ratios), 2), "memory_mb": memory}
+
+
+def new_run(folder: Path, preset: Preset, data: str) -> Run:
+    """A run with few scenes, if it has any, because how many there are costs no time."""
+    few = replace(preset, num_scenes=100, images_per_epoch=preset.images_per_epoch or MNIST)
+    return Run(folder, few, SOLUTIONS, data, "cpu", True, processes=Processes())
+
+
+def seconds_of_steps(run: Run) -> Iterator[float]:
+    """Make one step after another of the first epoch, on random numbers; yield its seconds."""
     asked = run.train_set.batch(slice(None))[1]
     run.stored = Stored(torch.randn(len(asked), *run.config.network_shape), asked)
-    seconds, started = [], time.monotonic()
-    for _ in itertools.islice(run.steps(run.batches(0), first_step=0), BEFORE + TIMED):
-        seconds.append(time.monotonic() - started)
+    started = time.monotonic()
+    for _ in run.steps(run.batches(0), first_step=0):
+        yield time.monotonic() - started
         started = time.monotonic()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"seconds": round(median(seconds[BEFORE:]), 4), "memory_mb": memory}
+
+
+def minutes(steps: int, times_laptop: float) -> float:
+    laptop = PRESETS["laptop"]
+    its_steps = laptop.epochs * (laptop.images_per_epoch // laptop.batch_size)
+    return round(LAPTOP_MINUTES * times_laptop * steps / its_steps, 1)
+
+
+def peak_memory() -> int:
+    """Of this process since it began, in MB.
+
+    Linux's getrusage would count what the process that started this one had in use then.
+    """
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) // 1024
 
 
 def made_up(folder: Path, classes: int) -> str:
@@ -70,8 +111,7 @@ def cost(name: str) -> dict:
             classes = len(FACE_CLASSES) if preset.pictures == "celeba" else 10
             data = made_up(Path(folder) / "pictures", classes)
             preset = replace(preset, pictures="folder")
-        few = replace(preset, num_scenes=100)
-        run = Run(Path(folder), few, SOLUTIONS, data, "cpu", True, processes=Processes())
+        run = new_run(Path(folder), preset, data)
     figures = {
         "works_on": list(run.config.network_shape),
         "weights": sum(weight.numel() for weight in run.model.parameters()),
@@ -79,7 +119,7 @@ def cost(name: str) -> dict:
         "batch_size": preset.batch_size,
         **cost_of_a_step(run),
     }
-    return {**figures, "minutes": round(figures["steps"] * figures["seconds"] / 60, 1)}
+    return {**figures, "minutes": minutes(run.num_steps, figures["times_laptop"])}
 
 
 def apart(module: str, *arguments: str) -> dict:
@@ -91,13 +131,15 @@ def apart(module: str, *arguments: str) -> dict:
 
 def table(measured: dict) -> list[str]:
     """The figures as a Markdown table."""
-    lines = ["| preset | network works on | weights | s a step | MB | steps of | minutes |"]
+    lines = [
+        "| preset | network works on | weights | a step, `laptop` = 1 | MB | steps of | minutes |"
+    ]
     lines.append("|---" * 7 + "|")
     for name, one in measured.items():
         shape = " x ".join(map(str, one["works_on"]))
         steps = f"{one['steps']:,} of {one['batch_size']}"
         lines.append(
-            f"| `{name}` | {shape} | {one['weights']:,} | {one['seconds']:.2f} "
+            f"| `{name}` | {shape} | {one['weights']:,} | {one['times_laptop']:.1f} "
             f"| {one['memory_mb']:,} | {steps} | {one['minutes']:.0f} |"
         )
     return lines

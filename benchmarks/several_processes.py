@@ -135,8 +135,8 @@ def table(measured: dict) -> list[str]:
         for way, one in figures["ways"].items():
             lines.append(
                 f"| `{preset}` | {way} | {one['images_a_second']:.0f} "
-                f"| {one['times_two_threads']:.2f} | {one['largest_difference_of_a_loss']:.0e} "
-                f"| {one['weights_apart']:.1%} |"
+                f"| {one['times_two_threads']:.2f} | {one['largest_difference_of_a_loss']:.1g} "
+                f"| {one['weights_apart']:.1g} |"
             )
     return lines
 

@@ -9,7 +9,7 @@ from course.grading.answers import equivalents_of, misconceptions_of
 from course.grading.checking import checks_of
 from course.grading.code import LocalCode, answer_code, answer_in_file, reference_evidence
 from course.grading.failure import failure_of
-from course.grading.grader import Grader, judge
+from course.grading.grader import Grader
 from course.grading.source import names_used
 from course.probing.observing import Observation
 from course.syllabus import (
@@ -95,7 +95,7 @@ def test_every_check_can_fail(exercise_id):
     """Each check, run alone, rejects at least one misconception."""
     for check in checks_of(exercise_id):
         assert any(
-            judge(check, answer_code(answer)).status == FAILED
+            failure_of(check, answer_code(answer).observe(check, 0), 0)
             for answer in misconceptions_of(exercise_id)
         ), f"no misconception fails {check.title!r}"
 

@@ -10,6 +10,7 @@ import tomllib
 import pytest
 import yaml
 
+from benchmarks import large, preset_costs, several_processes
 from course import ROOT
 from course.grading.answer_report import PAGE, cell, verdict
 from course.grading.answers import equivalents_of, misconceptions_of
@@ -101,6 +102,32 @@ def test_the_page_shows_the_measured_speed_of_sampling():
             figures = f"{row['steps_per_second']:.1f} | {row['time_over_course']:.2f}"
             line = f"| {sampler} | {shown[name]} | {figures} |"
             assert line in page, f"docs/training.md should say: {line}"
+
+
+@pytest.mark.parametrize(
+    "table, results, where",
+    [
+        (preset_costs.table, "preset_costs", "docs/training.md"),
+        (large.table, "large", "docs/training.md"),
+        (several_processes.table, "several_processes", "docs/several_processes.md"),
+    ],
+    ids=["preset_costs", "large", "several_processes"],
+)
+def test_a_page_shows_the_table_that_was_measured(table, results, where):
+    measured = json.loads(read(f"benchmarks/results/{results}.json"))["measured"]
+    page = read(where)
+    for line in table(measured):
+        assert line in page, f"{where} should say: {line}"
+
+
+def test_the_cost_of_every_preset_was_measured():
+    measured = json.loads(read("benchmarks/results/preset_costs.json"))["measured"]
+    assert set(measured) == set(PRESETS) - {"smoke"}
+    for name, figures in measured.items():
+        preset = PRESETS[name]
+        images = preset.images_per_epoch or preset_costs.MNIST
+        steps = preset.epochs * (images // preset.batch_size)
+        assert figures["steps"] == steps, f"{name} was another when it was measured"
 
 
 def test_the_page_names_every_preset():

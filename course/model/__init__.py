@@ -8,7 +8,7 @@ SAMPLERS = ("ancestral", "ddim", "2m", "flow-euler", "flow-heun")
 PRESET_NAMES = (
     "smoke", "laptop", "seed",
     "prompts", "prompts-pooled", "prompts-bag", "flow", "flow-logit", "pairs",
-    "large-pixels", "large-unshifted", "large-patches", "large-latent",
+    "large-pixels", "large-patches", "large-latent",
     "folder", "cifar10", "celeba", "celeba-prompts",
 )  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling

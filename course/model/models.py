@@ -424,7 +424,8 @@ def _check_fields(config, like, bounds: dict[str, tuple[int, int]]) -> None:
     """Raise ValueError unless each field is of the type that `like` has, and within its bounds."""
     for name, default in vars(like).items():
         value = getattr(config, name)
-        if type(value) is not type(default):
+        whole = type(value) is int and type(default) is float  # 2 is as good as 2.0
+        if type(value) is not type(default) and not whole:
             raise ValueError(f"{name} should be like {default!r}, not {value!r}")
     for name, (low, high) in bounds.items():
         if not low <= getattr(config, name) <= high:

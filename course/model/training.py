@@ -149,32 +149,28 @@ PRESETS["pairs"] = replace(
     pictures="pairs",
 )
 # What chapter 10 compares: scenes with more than twice the pixels a side, and three forms of them
-# for the network to work on. Trained once on two cores, pixels, patches and latents took 20 to 26
-# minutes each, 8 of those with latents for the autoencoder and the encoding of all pictures.
-# In pixels there is a level more, so that the lowest has 8 x 8 pixels, as with patches.
+# for the network to work on, for about as many minutes (docs/training.md has them).
+# In pixels there is a level more, so that the lowest has 8 x 8 pixels, as with patches. The mean of
+# 2 x 2 pixels is less noisy than they are: for it to be as noisy as the pixel of a picture of
+# 32 x 32, the schedule is shifted.
 PRESETS["large-pixels"] = replace(
     PRESETS["prompts"],
-    model=replace(PRESETS["prompts"].model, channel_mults=(1, 2, 4, 4)),
+    model=replace(PRESETS["prompts"].model, channel_mults=(1, 2, 4, 4), shift=2.0),
     epochs=4,
-    images_per_epoch=272 * 32,
+    images_per_epoch=420 * 32,
     pictures="large scenes",
 )
 # 12 numbers a pixel fit through 16 channels. The 48 of patches of 4 would not, and noise that does
 # not fit cannot be told.
-PRESETS["large-unshifted"] = replace(
-    PRESETS["large-pixels"],
-    model=replace(PRESETS["prompts"].model, patch=2),
-    images_per_epoch=950 * 32,
-)
-# The mean of a patch is less noisy than its pixels: for it to be as noisy as the pixel of a picture
-# of 32 x 32, the schedule is shifted.
 PRESETS["large-patches"] = replace(
-    PRESETS["large-unshifted"], model=replace(PRESETS["large-unshifted"].model, shift=2)
+    PRESETS["large-pixels"],
+    model=replace(PRESETS["prompts"].model, patch=2, shift=2.0),
+    images_per_epoch=1530 * 32,
 )
 PRESETS["large-latent"] = replace(
     PRESETS["large-pixels"],
     model=replace(PRESETS["prompts"].model, latent=LatentConfig()),
-    images_per_epoch=1200 * 32,
+    images_per_epoch=2700 * 32,
     num_scenes=30_000,  # fewer, because each has to be encoded first
     autoencoder=Autoencoding(steps=600),
 )

@@ -72,6 +72,7 @@ def write_source(folder: Path) -> None:
     for path in [
         *(ROOT / name for name in PAGES),
         *(p for p in models.iterdir() if p.suffix in KEPT),
+        *(ROOT / "benchmarks" / "results").glob("*.png"),
     ]:
         files[path.relative_to(ROOT)] = path.read_bytes()
     files[Path("api.md")] += api_sections().encode()
