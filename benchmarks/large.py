@@ -242,7 +242,7 @@ class Model:
             figures["autoencoder_steps"] = self.run["autoencoder"]["steps"]
             figures["held_out_mse_of_autoencoder"] = record["held_out_mse"]
             minutes += record["seconds"] / 60
-        return {"minutes": round(minutes, 1), **figures}
+        return {"minutes": round(minutes, 2), **figures}
 
     def measure(self, ruler: Ruler, seed: int) -> dict:
         """All figures of pictures that are drawn for the ruler's captions."""

@@ -76,9 +76,10 @@ def seconds_of_steps(run: Run) -> Iterator[float]:
 
 
 def minutes(steps: int, times_laptop: float) -> float:
+    """Of so many steps, on the computer on which `laptop` takes LAPTOP_MINUTES."""
     laptop = PRESETS["laptop"]
     its_steps = laptop.epochs * (laptop.images_per_epoch // laptop.batch_size)
-    return round(LAPTOP_MINUTES * times_laptop * steps / its_steps, 1)
+    return LAPTOP_MINUTES * times_laptop * steps / its_steps
 
 
 def peak_memory() -> int:
@@ -119,7 +120,7 @@ def cost(name: str) -> dict:
         "batch_size": preset.batch_size,
         **cost_of_a_step(run),
     }
-    return {**figures, "minutes": minutes(run.num_steps, figures["times_laptop"])}
+    return {**figures, "minutes": round(minutes(run.num_steps, figures["times_laptop"]), 1)}
 
 
 def apart(module: str, *arguments: str) -> dict:
