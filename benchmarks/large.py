@@ -318,9 +318,8 @@ def measure(folders: list[Path], options: argparse.Namespace, record: dict) -> N
 
 def table(measured: dict) -> list[str]:
     """The figures as a Markdown table."""
-    shares = [(part, name) for part in PARTS for name in ("digit", "all")]
     heads = ["", "minutes", "a step, `laptop` = 1", "MB", "s a picture"]
-    heads += [f"{part}: {name}" for part, name in shares] + ["Fréchet, times real"]
+    heads += [f"all right, {part}" for part in PARTS] + ["Fréchet, times real"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     rows = {name: figures for name, figures in measured.items() if name != "grid"}
     for run, figures in measured.items():
@@ -332,7 +331,7 @@ def table(measured: dict) -> list[str]:
             name, step = f"`{name}`", figures["step"]
             costs = [f"{figures['training']['minutes']:.0f}", f"{step['times_laptop']:.1f}"]
             costs += [f"{step['memory_mb']:,}", f"{figures['seconds_a_picture']:.2f}"]
-        right = [f"{100 * figures[part][share]['value']:.1f} %" for part, share in shares]
+        right = [f"{100 * figures[part]['all']['value']:.1f} %" for part in PARTS]
         cells = [name, *costs, *right, f"{figures['frechet_ratio']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
