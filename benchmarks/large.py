@@ -99,8 +99,8 @@ def answers(facts: Facts) -> tuple[Tensor, ...]:
 def train_features(images: Images, seed: int = 303) -> SceneFeatures:
     """On large scenes with these digits; one cycle of the learning rate.
 
-    Of each batch one part in six are held-out combinations, as many as there are of all: were there
-    more, the colour would tell the digit.
+    One picture in six has a held-out combination, because one combination in six is held out: were
+    there more of them, the colour would tell the digit.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
