@@ -138,8 +138,8 @@ def training(folder: Path) -> dict:
     step = preset_costs.apart("benchmarks.preset_costs", "--cost", "cifar10")
     return {
         "steps": len(metrics["losses"]),
-        "minutes": round(preset_costs.minutes(len(metrics["losses"]), step["times_laptop"]), 2),
-        "step_times_laptop": step["times_laptop"],
+        "minutes": round(preset_costs.minutes(len(metrics["losses"]), step["times_unit"]), 2),
+        "step_times_unit": step["times_unit"],
         "memory_mb": step["memory_mb"],
         "held_out_eps_mse": metrics["epochs"][-1]["held_out_eps_mse"],
     }

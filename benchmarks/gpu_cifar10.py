@@ -53,6 +53,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course.model.muon import Muon, split_weights
 from solutions.ch01_noise_schedule import cosine_betas
 from solutions.ch02_forward_process import make_schedule, predict_x0
 from solutions.ch03_embeddings import ClassEmbedding, TimeEmbedding, drop_labels
@@ -365,67 +366,6 @@ def draw_steps(count: int, generator: torch.Generator) -> Tensor:
     return (torch.cat([uniform, by_snr]) * T).long().clamp(0, T - 1)
 
 
-def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Bring all singular values of each matrix near 1, by Newton and Schulz's iteration.
-
-    Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
-
-    Args:
-        matrices: shape (K, R, C).
-    """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16()
-    tall = x.shape[1] > x.shape[2]
-    if tall:
-        x = x.mT
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
-
-
-class Muon:
-    """Momentum whose every step is made orthogonal; for the matrices inside a network.
-
-        m = 0.95 m + 0.05 g;   W = W - lr * 0.2 sqrt( max(R, C) ) * orthogonal( 0.95 m + 0.05 g )
-
-    A convolution's weights are seen as (out, in * 9). Matrices of one shape move together. The
-    factor gives the step the size of one of Adam's.
-
-    Source: Jordan et al. 2024; Liu et al. 2025, "Muon is Scalable for LLM Training", equation 4.
-    """
-
-    def __init__(self, weights: list[Tensor], momentum: float = 0.95):
-        self.momentum = momentum
-        shapes = sorted({tuple(weight.shape) for weight in weights})
-        self.groups = [[w for w in weights if tuple(w.shape) == shape] for shape in shapes]
-        self.momenta = [
-            torch.zeros(len(group), len(group[0]), group[0][0].numel(), device=group[0].device)
-            for group in self.groups
-        ]
-
-    @torch.no_grad()
-    def step(self, lr: float) -> None:
-        for group, momentum in zip(self.groups, self.momenta):
-            gradients = torch.stack([weight.grad.flatten(1) for weight in group])  # (K, R, C)
-            momentum.lerp_(gradients, 1 - self.momentum)
-            update = orthogonal(gradients.lerp(momentum, self.momentum)).float()
-            size = lr * 0.2 * math.sqrt(max(update.shape[1:]))
-            for weight, change in zip(group, update):
-                weight.add_(change.view(weight.shape), alpha=-size)
-
-
-def split_weights(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """The matrices for Muon, and the rest (first and last layer, embeddings, vectors)."""
-    outside = ("conv_in", "conv_out", "time_embedding", "class_embedding")
-    matrices, rest = [], []
-    for name, weight in network.named_parameters():
-        inside = weight.ndim >= 2 and not name.startswith(outside)
-        (matrices if inside else rest).append(weight)
-    return matrices, rest
-
-
 def average(averages: list[list[Tensor]], weights: list[Tensor], widths, step: int) -> None:
     """Move each average one step, n = step + 1, towards the weights.
 
@@ -462,7 +402,7 @@ class Training:
         self.forward = self.network  # what is called: later perhaps the compiled network
         self.weights = list(self.network.parameters())
         matrices, rest = split_weights(self.network)
-        self.muon = Muon(matrices)
+        self.muon = Muon(matrices, settings.muon_lr)
         fused = device.type == "cuda"
         self.adam = torch.optim.AdamW(
             rest, lr=settings.adam_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=fused
@@ -497,7 +437,8 @@ class Training:
         loss = self.loss()
         loss.backward()
         nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.muon.step(factor * self.settings.muon_lr)
+        self.muon.param_groups[0]["lr"] = factor * self.settings.muon_lr
+        self.muon.step()
         self.adam.param_groups[0]["lr"] = factor * self.settings.adam_lr
         self.adam.step()
         self.network.zero_grad(set_to_none=True)

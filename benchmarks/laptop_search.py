@@ -47,15 +47,15 @@ class Variant:
 
 
 def variants() -> dict[str, Variant]:
-    """The preset as it is, and with other choices, by name."""
-    laptop = get_preset("laptop")
+    """The preset with AdamW, and with other choices, by name."""
+    laptop, muon = get_preset("laptop-adamw"), get_preset("laptop")
     narrow, wide = laptop.model, replace(laptop.model, base_channels=24, channel_mults=(1, 2, 2))
 
     def network(model: ModelConfig) -> Preset:
         return replace(laptop, model=model)
 
     return {
-        "16 channels, widths 1 2 4 (the preset)": Variant(laptop),
+        "16 channels, widths 1 2 4": Variant(laptop),
         "24 channels, widths 1 2 2": Variant(network(wide)),
         "24 channels, widths 1 2 2, attention": Variant(network(replace(wide, attention=True))),
         "24 channels, widths 1 2 2, learning rate 4e-3": Variant(replace(network(wide), lr=4e-3)),
@@ -72,6 +72,13 @@ def variants() -> dict[str, Variant]:
         "the condition scales as well": Variant(laptop, scale_by_condition),
         "label dropout 5 %": Variant(replace(laptop, label_dropout=0.05)),
         "compiled": Variant(laptop, compile_network),
+        "Muon, learning rate 4e-3 (the preset)": Variant(muon),
+        "Muon, widths 1 2 8": Variant(
+            replace(muon, model=replace(narrow, channel_mults=(1, 2, 8)))
+        ),
+        "Muon, the condition scales as well": Variant(muon, scale_by_condition),
+        "Muon, label dropout 5 %": Variant(replace(muon, label_dropout=0.05)),
+        "Muon, more noise more often": Variant(muon, draw_more_noise),
     }
 
 
@@ -138,6 +145,18 @@ def scale_by_condition(impl: Implementation) -> None:
             return h + self.shortcut(x)
 
     ch04.ResBlock = ResBlock
+
+
+def draw_more_noise(impl: Implementation) -> None:
+    """Steps t of T sqrt(u), u uniform: the density of t rises from 0 to 2 / T at the last one."""
+    ch05 = impl.chapter("ch05_training")
+    plain = ch05.draw_noise
+
+    def draw_noise(x0: Tensor, num_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        t, eps = plain(x0, num_steps**2, generator)
+        return t.double().sqrt().long(), eps
+
+    ch05.draw_noise = draw_noise
 
 
 def compile_network(impl: Implementation) -> None:

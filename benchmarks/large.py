@@ -226,14 +226,14 @@ class Model:
             sampler=SAMPLER, progress=self.folder.name,
         )[0]  # fmt: skip
 
-    def training(self, times_laptop: float) -> dict:
+    def training(self, times_unit: float) -> dict:
         """What the run has cost: steps, and minutes as preset_costs counts them.
 
         The autoencoder's minutes are those that the run wrote down.
         """
         metrics = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
         steps = len(metrics["losses"])
-        minutes = preset_costs.minutes(steps, times_laptop)
+        minutes = preset_costs.minutes(steps, times_unit)
         figures = {"steps": steps, "batch_size": self.run["batch_size"]}
         if self.config.latent:
             kept = self.folder / "models" / "autoencoder.safetensors"
@@ -256,7 +256,7 @@ class Model:
             "shape": list(self.config.network_shape),
             "shift": self.config.shift,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
-            "training": self.training(step["times_laptop"]),
+            "training": self.training(step["times_unit"]),
             "step": step,
             "seconds_a_picture": round(seconds, 4),
             **ruler.measure(drawn),
@@ -318,7 +318,7 @@ def measure(folders: list[Path], options: argparse.Namespace, record: dict) -> N
 
 def table(measured: dict) -> list[str]:
     """The figures as a Markdown table."""
-    heads = ["", "minutes", "a step, `laptop` = 1", "MB", "s a picture"]
+    heads = ["", "minutes", f"a step, `{preset_costs.UNIT}` = 1", "MB", "s a picture"]
     heads += [f"all right, {part}" for part in PARTS] + ["Fréchet, times real"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     rows = {name: figures for name, figures in measured.items() if name != "grid"}
@@ -329,7 +329,7 @@ def table(measured: dict) -> list[str]:
         costs = [""] * 4
         if "training" in figures:
             name, step = f"`{name}`", figures["step"]
-            costs = [f"{figures['training']['minutes']:.0f}", f"{step['times_laptop']:.1f}"]
+            costs = [f"{figures['training']['minutes']:.0f}", f"{step['times_unit']:.1f}"]
             costs += [f"{step['memory_mb']:,}", f"{figures['seconds_a_picture']:.2f}"]
         right = [f"{100 * figures[part]['all']['value']:.1f} %" for part in PARTS]
         cells = [name, *costs, *right, f"{figures['frechet_ratio']:.1f}"]

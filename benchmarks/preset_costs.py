@@ -1,15 +1,15 @@
-"""What a step of training costs with each preset: time beside a step of `laptop`, and memory.
+"""What a step of training costs with each preset: time beside one of `laptop-adamw`, and memory.
 
 python -m benchmarks.preset_costs                  a table of all presets
 python -m benchmarks.preset_costs cifar10 folder   or of these
 python -m benchmarks.preset_costs --write          and benchmarks/results/preset_costs.json
 
 Each preset has a process of its own, for memory that was used before counts, too. It trains on
-random numbers in the form that its network works on, in turns with `laptop`, because one computer
-is not as fast as another, nor as itself an hour later. Given is the median of how many times as
-long a step takes. The minutes are those of a computer on which all steps of `laptop` take five, and
-of the steps alone: samples after each epoch come on top, and the autoencoder of a network that
-works on latents.
+random numbers in the form that its network works on, in turns with `laptop-adamw`, because one
+computer is not as fast as another, nor as itself an hour later. Given is the median of how many
+times as long a step takes. The minutes are those of a computer on which all steps of `laptop-adamw`
+take five, and of the steps alone: samples after each epoch come on top, and the autoencoder of a
+network that works on latents.
 """
 
 import argparse
@@ -38,25 +38,28 @@ from course.model.training import PRESETS, Preset, Processes, Run
 from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "preset_costs.json"
+# One that is for tests, and those whose steps take a processor minutes.
+NOT_MEASURED = ("smoke", "cifar10-gpu", "celeba-gpu")
 TIMED, BEFORE = 15, 3  # steps
-LAPTOP_MINUTES = 5  # for all its steps, on the computer that minutes are given for
+UNIT = "laptop-adamw"  # the preset whose step counts as 1
+UNIT_MINUTES = 5  # for all its steps, on the computer that minutes are given for
 MNIST = 60_000  # images of its training part
 SOLUTIONS = Implementation("solutions")
 
 
 def cost_of_a_step(run: Run) -> dict:
-    """Of a run that has not begun: the process's memory in MB, and time in steps of `laptop`."""
+    """Of a run that has not begun: the process's memory in MB, and time in steps of UNIT."""
     mine = seconds_of_steps(run)
     for _ in range(BEFORE):
         next(mine)
     memory = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
-        laptop = new_run(Path(folder), PRESETS["laptop"], "mnist5k")
-    laptops = seconds_of_steps(laptop)
+        unit = new_run(Path(folder), PRESETS[UNIT], "mnist5k")
+    units = seconds_of_steps(unit)
     for _ in range(BEFORE):
-        next(laptops)
-    ratios = [next(mine) / next(laptops) for _ in range(TIMED)]
-    return {"times_laptop": round(median(ratios), 2), "memory_mb": memory}
+        next(units)
+    ratios = [next(mine) / next(units) for _ in range(TIMED)]
+    return {"times_unit": round(median(ratios), 2), "memory_mb": memory}
 
 
 def new_run(folder: Path, preset: Preset, data: str) -> Run:
@@ -75,11 +78,11 @@ def seconds_of_steps(run: Run) -> Iterator[float]:
         started = time.monotonic()
 
 
-def minutes(steps: int, times_laptop: float) -> float:
-    """Of so many steps, on the computer on which `laptop` takes LAPTOP_MINUTES."""
-    laptop = PRESETS["laptop"]
-    its_steps = laptop.epochs * (laptop.images_per_epoch // laptop.batch_size)
-    return LAPTOP_MINUTES * times_laptop * steps / its_steps
+def minutes(steps: int, times_unit: float) -> float:
+    """Of so many steps, on the computer on which UNIT takes UNIT_MINUTES."""
+    unit = PRESETS[UNIT]
+    its_steps = unit.epochs * (unit.images_per_epoch // unit.batch_size)
+    return UNIT_MINUTES * times_unit * steps / its_steps
 
 
 def peak_memory() -> int:
@@ -120,7 +123,7 @@ def cost(name: str) -> dict:
         "batch_size": preset.batch_size,
         **cost_of_a_step(run),
     }
-    return {**figures, "minutes": round(minutes(run.num_steps, figures["times_laptop"]), 1)}
+    return {**figures, "minutes": round(minutes(run.num_steps, figures["times_unit"]), 1)}
 
 
 def apart(module: str, *arguments: str) -> dict:
@@ -133,14 +136,14 @@ def apart(module: str, *arguments: str) -> dict:
 def table(measured: dict) -> list[str]:
     """The figures as a Markdown table."""
     lines = [
-        "| preset | network works on | weights | a step, `laptop` = 1 | MB | steps of | minutes |"
+        f"| preset | network works on | weights | a step, `{UNIT}` = 1 | MB | steps of | minutes |",
+        "|---" * 7 + "|",
     ]
-    lines.append("|---" * 7 + "|")
     for name, one in measured.items():
         shape = " x ".join(map(str, one["works_on"]))
         steps = f"{one['steps']:,} of {one['batch_size']}"
         lines.append(
-            f"| `{name}` | {shape} | {one['weights']:,} | {one['times_laptop']:.1f} "
+            f"| `{name}` | {shape} | {one['weights']:,} | {one['times_unit']:.1f} "
             f"| {one['memory_mb']:,} | {steps} | {one['minutes']:.0f} |"
         )
     return lines
@@ -158,7 +161,7 @@ def main() -> None:
         print(json.dumps(cost(options.cost)))
         return
     record = load(RESULTS, {"threads": options.threads, "timed_steps": TIMED})
-    for name in options.presets or [name for name in PRESET_NAMES if name != "smoke"]:
+    for name in options.presets or [name for name in PRESET_NAMES if name not in NOT_MEASURED]:
         record["measured"][name] = apart("benchmarks.preset_costs", "--cost", name)
         print(table({name: record["measured"][name]})[-1], flush=True)
         if options.write:

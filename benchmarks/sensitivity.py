@@ -3,7 +3,7 @@
 python -m benchmarks.sensitivity                 what is missing is trained and measured
 python -m benchmarks.sensitivity --again         trains everything again
 
-One setting of the `laptop` preset is changed at a time, in runs of 600 steps: few, so that
+One setting of the preset `laptop-adamw` is changed at a time, in runs of 600 steps: few, so that
 differences show. Measured are the held-out eps-MSE and how many of 400 drawn digits the judge takes
 for what was asked for, unguided and with w = 1. The averages all follow one and the same run. Every
 finished run is kept in benchmarks/results/sensitivity.json at once, so an interrupted measurement
@@ -66,8 +66,8 @@ class Averages:
 
 
 def preset() -> Preset:
-    """The laptop preset, shortened."""
-    laptop = get_preset("laptop")
+    """The preset that is varied, shortened."""
+    laptop = get_preset("laptop-adamw")
     return replace(laptop, epochs=1, images_per_epoch=STEPS * laptop.batch_size)
 
 

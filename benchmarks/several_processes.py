@@ -1,6 +1,6 @@
 """Do two processes train faster than one with two threads, and do they reach the same weights?
 
-python -m benchmarks.several_processes                 a table for the preset laptop
+python -m benchmarks.several_processes                 a table for laptop-adamw
 python -m benchmarks.several_processes --preset seed   or for another
 python -m benchmarks.several_processes --write         and several_processes.json in results/
 
@@ -143,7 +143,7 @@ def table(measured: dict) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--preset", default="laptop", help="of digits (default laptop)")
+    parser.add_argument("--preset", default="laptop-adamw", help="of digits (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of all ways (default 3)")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)  # the processes measured

@@ -10,7 +10,7 @@ Three networks of like size learn MNIST on the same machine, in the same process
 threads, on the same batches of 32 images in float32, one after the other in rounds, so that
 whatever else the machine does hits all alike:
 
-    course       the laptop preset of this course, by `Run.steps`, its learning rate falling
+    course       the preset laptop-adamw of this course, by `Run.steps`, its learning rate falling
                  over five epochs
     diffusers    UNet2DModel and DDPMScheduler, trained as in Hugging Face's diffusion course
     lucidrains   denoising_diffusion_pytorch: Unet and GaussianDiffusion of its module
@@ -81,9 +81,11 @@ class Contestant:
 
 
 def course(device: torch.device, lr: float | None = None) -> Contestant:
-    """The laptop preset with its own learning rate; `lr` is for the others."""
+    """The preset `laptop-adamw` with its own learning rate; `lr` is for the others."""
     solutions = Implementation("solutions")
-    preset = replace(PRESETS["laptop"], epochs=5)  # so that the race does not end before its time
+    preset = replace(
+        PRESETS["laptop-adamw"], epochs=5
+    )  # so that the race does not end before its time
     run = Run(Path("unused"), preset, solutions, "mnist", str(device), quiet=True)
 
     def step_once(x0: Tensor, labels: Tensor, step: int) -> None:

@@ -37,7 +37,7 @@ def test_the_record_and_the_picture(tmp_path, monkeypatch, solutions):
     monkeypatch.setattr("course.model.training.load_images", images)
     monkeypatch.setattr(cifar10, "RESULTS", tmp_path / "cifar10.json")
     monkeypatch.setattr(cifar10, "STEPS", 2)
-    step = {"times_laptop": 270.0, "memory_mb": 2}
+    step = {"times_unit": 270.0, "memory_mb": 2}
     monkeypatch.setattr(cifar10.preset_costs, "apart", lambda *given: step)
     monkeypatch.setattr(
         cifar10, "JUDGE", replace(cifar10.JUDGE, judge_widths=(4, 4, 4, 8), judge_batch=50)

@@ -1,4 +1,4 @@
-"""The parts of benchmarks/gpu_cifar10.py that need no GPU: packing, sheets, draws, Muon."""
+"""The parts of benchmarks/gpu_cifar10.py that need no GPU: packing, sheets, draws."""
 
 import io
 import zipfile
@@ -14,7 +14,6 @@ from benchmarks.gpu_cifar10 import (
     UNet,
     draw_steps,
     gamma_of,
-    orthogonal,
     pack,
     read_sheets,
     sheets,
@@ -79,14 +78,6 @@ def test_every_region_of_the_schedule_is_drawn_the_middle_most():
     assert shares[:3].sum() > 0.45  # log-SNR above about 1.3
     assert shares.min() > 0.024  # the uniform quarter
     assert (t >= 995).sum() > 200 * 512 / 4 * 0.004  # up to the last step
-
-
-def test_orthogonal_brings_singular_values_near_one():
-    generator = torch.Generator().manual_seed(0)
-    for shape in ((3, 8, 40), (2, 40, 8)):
-        matrices = torch.randn(shape, generator=generator)
-        values = torch.linalg.svdvals(orthogonal(matrices).float())
-        assert values.min() > 0.6 and values.max() < 1.3
 
 
 def test_gamma_is_that_of_the_paper():

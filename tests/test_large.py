@@ -25,7 +25,7 @@ def options(tmp_path, monkeypatch):
     monkeypatch.setattr(large, "FEATURE_SCENES", 100)
     monkeypatch.setattr(large, "STEPS", 2)
     monkeypatch.setattr(
-        large.preset_costs, "apart", lambda *given: {"times_laptop": 1.0, "memory_mb": 2}
+        large.preset_costs, "apart", lambda *given: {"times_unit": 1.0, "memory_mb": 2}
     )
     return argparse.Namespace(count=80, seed=0, write=True, runs_folder=tmp_path)
 
@@ -95,7 +95,7 @@ def test_a_step_is_timed_in_the_form_that_the_network_works_on(
     batch = Stored.batch
     monkeypatch.setattr(Stored, "batch", lambda self, i: asked.append(i) or batch(self, i))
     figures = large.cost_of_a_step(tmp_path / "m.safetensors")
-    assert figures["times_laptop"] > 0 and figures["memory_mb"] > 50
+    assert figures["times_unit"] > 0 and figures["memory_mb"] > 50
     assert len(asked) == 2 * (3 + 2) and all(len(index) == 32 for index in asked)
 
 
@@ -112,7 +112,7 @@ def test_a_step_of_any_preset_is_timed_as_that_preset_trains(name, monkeypatch):
     preset = PRESETS[name]
     model = trained[0].config
     assert model.channel_mults == preset.model.channel_mults and model.patch == preset.model.patch
-    assert figures["batch_size"] == preset.batch_size and figures["times_laptop"] > 0
+    assert figures["batch_size"] == preset.batch_size and figures["times_unit"] > 0
     assert figures["steps"] == preset.epochs * (preset.images_per_epoch // preset.batch_size)
     assert (
         figures["works_on"]
@@ -130,4 +130,4 @@ def test_a_step_of_any_preset_is_timed_as_that_preset_trains(name, monkeypatch):
 def test_the_cost_of_a_step_is_what_a_process_prints_last():
     figures = preset_costs.apart("benchmarks.preset_costs", "--cost", "laptop")
     assert figures["steps"] == 2700 and figures["works_on"] == [1, 28, 28]
-    assert figures["minutes"] == pytest.approx(5 * figures["times_laptop"], abs=0.05)
+    assert figures["minutes"] == pytest.approx(5 * figures["times_unit"], abs=0.05)

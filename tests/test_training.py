@@ -38,6 +38,15 @@ def assert_same_weights(one, other, **tolerance):
             assert torch.equal(a[name], b[name]), name
 
 
+@pytest.fixture(scope="module", params=["adamw", "muon"])
+def finished_with(request, tmp_path_factory, solutions):
+    """A finished run with either optimiser, and its preset."""
+    preset = replace(SMOKE, optimizer=request.param)
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    make_run(folder, solutions, preset).train()
+    return folder, preset
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, solutions):
     folder = tmp_path_factory.mktemp("runs") / "whole"
@@ -72,10 +81,12 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("stop_after", [3, 4, 6])
-def test_an_interrupted_run_reaches_the_same_weights(tmp_path, finished, solutions, stop_after):
+def test_an_interrupted_run_reaches_the_same_weights(
+    tmp_path, finished_with, solutions, stop_after
+):
     """Stopped inside the first epoch, at its end, and inside the second."""
-    folder = tmp_path / "interrupted"
-    run = make_run(folder, solutions, save_every=1)
+    (finished, preset), folder = finished_with, tmp_path / "interrupted"
+    run = make_run(folder, solutions, preset, save_every=1)
     steps = run.steps
 
     def stop(batches, first_step):
@@ -87,7 +98,7 @@ def test_an_interrupted_run_reaches_the_same_weights(tmp_path, finished, solutio
     run.steps = stop
     with pytest.raises(Stop):
         run.train()
-    make_run(folder, solutions).train()
+    make_run(folder, solutions, preset).train()
     assert_same_weights(folder, finished)
     losses = [json.loads((f / "metrics.json").read_text())["losses"] for f in (folder, finished)]
     assert losses[0] == losses[1]
@@ -242,7 +253,7 @@ def test_a_run_of_an_older_version_goes_on(tmp_path, finished, solutions):
     folder = shutil.copytree(finished, tmp_path / "run")
     config = json.loads((folder / "config.json").read_text())
     for lacking in (config["model"], config):
-        for name in ("text", "image_size", "image_channels", "pictures", "num_scenes"):
+        for name in ("text", "image_size", "image_channels", "pictures", "num_scenes", "optimizer"):
             lacking.pop(name, None)
     (folder / "config.json").write_text(json.dumps(config))
     make_run(folder, solutions).train()

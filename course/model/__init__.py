@@ -7,8 +7,8 @@ The chapters' code is handed in, so this room imports no other: training never d
 SAMPLERS = ("ancestral", "ddim", "2m", "flow-euler", "flow-heun")
 PRESET_NAMES = (
     "smoke", "laptop", "seed",
-    "prompts", "prompts-pooled", "prompts-bag", "flow", "flow-logit", "pairs",
+    "prompts", "prompts-pooled", "prompts-bag", "laptop-adamw", "flow", "flow-logit", "pairs",
     "large-pixels", "large-patches", "large-latent",
-    "folder", "cifar10", "celeba", "celeba-prompts",
+    "folder", "cifar10", "celeba", "celeba-prompts", "cifar10-gpu", "celeba-gpu",
 )  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling
