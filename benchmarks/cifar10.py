@@ -192,18 +192,21 @@ def measure(options: argparse.Namespace, record: dict) -> dict:
 
 
 def table(measured: dict) -> list[str]:
-    """The figures as a Markdown table."""
-    lines = [
-        "| | pictures | class right | worst class | Fréchet, times real | FID |",
-        "|---|---|---|---|---|---|",
-    ]
+    """The figures as a Markdown table; of the FID, where it was measured."""
+    heads = ["", "pictures", "class right", "worst class", "Fréchet, times real"]
+    with_fid = any("fid" in figures for figures in measured.values())
+    rows = [heads + ["FID"] * with_fid, ["---"] * (len(heads) + with_fid)]
     for name, figures in measured.items():
         low, high = figures["interval"]
-        right = f"{figures['accuracy']:.1%} ({low:.1%} to {high:.1%})"
-        worst = f"{figures['worst_class']}, {figures['worst_accuracy']:.0%}"
-        ratio, fid = f"{figures['frechet_ratio']:.1f}", figures.get("fid", "")
-        lines.append(f"| {name} | {figures['pictures']:,} | {right} | {worst} | {ratio} | {fid} |")
-    return lines
+        row = [
+            name,
+            f"{figures['pictures']:,}",
+            f"{figures['accuracy']:.1%} ({low:.1%} to {high:.1%})",
+            f"{figures['worst_class']}, {figures['worst_accuracy']:.0%}",
+            f"{figures['frechet_ratio']:.1f}",
+        ]
+        rows.append(row + [str(figures.get("fid", ""))] * with_fid)
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 def main() -> None:

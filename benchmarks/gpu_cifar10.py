@@ -53,7 +53,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course.model.muon import Muon, split_weights
+from course.model.muon import Muon
 from solutions.ch01_noise_schedule import cosine_betas
 from solutions.ch02_forward_process import make_schedule, predict_x0
 from solutions.ch03_embeddings import ClassEmbedding, TimeEmbedding, drop_labels
@@ -401,12 +401,7 @@ class Training:
         self.network = UNet(settings).to(device, memory_format=torch.channels_last)
         self.forward = self.network  # what is called: later perhaps the compiled network
         self.weights = list(self.network.parameters())
-        matrices, rest = split_weights(self.network)
-        self.muon = Muon(matrices, settings.muon_lr)
-        fused = device.type == "cuda"
-        self.adam = torch.optim.AdamW(
-            rest, lr=settings.adam_lr, betas=(0.9, 0.99), weight_decay=0.0, fused=fused
-        )
+        self.optimizer = Muon(self.network, settings.adam_lr, weight_decay=0.0)
         self.averages = [[w.detach().clone() for w in self.weights] for _ in settings.ema_widths]
         self.alpha_bars = make_schedule(cosine_betas(T)).to(device).alpha_bars
         self.generator = torch.Generator(device).manual_seed(0)
@@ -437,10 +432,10 @@ class Training:
         loss = self.loss()
         loss.backward()
         nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.muon.param_groups[0]["lr"] = factor * self.settings.muon_lr
-        self.muon.step()
-        self.adam.param_groups[0]["lr"] = factor * self.settings.adam_lr
-        self.adam.step()
+        rates = (self.settings.adam_lr, self.settings.muon_lr)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = factor * rate
+        self.optimizer.step()
         self.network.zero_grad(set_to_none=True)
         with torch.no_grad():
             average(self.averages, self.weights, self.settings.ema_widths, step)

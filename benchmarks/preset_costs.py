@@ -39,7 +39,7 @@ from course.probing.loading import Implementation
 
 RESULTS = ROOT / "benchmarks" / "results" / "preset_costs.json"
 # One that is for tests, and those whose steps take a processor minutes.
-NOT_MEASURED = ("smoke", "cifar10-gpu", "celeba-gpu")
+NOT_MEASURED = ("smoke", "cifar10-gpu", "celeba-prompts-gpu")
 TIMED, BEFORE = 15, 3  # steps
 UNIT = "laptop-adamw"  # the preset whose step counts as 1
 UNIT_MINUTES = 5  # for all its steps, on the computer that minutes are given for

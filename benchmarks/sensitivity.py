@@ -67,8 +67,8 @@ class Averages:
 
 def preset() -> Preset:
     """The preset that is varied, shortened."""
-    laptop = get_preset("laptop-adamw")
-    return replace(laptop, epochs=1, images_per_epoch=STEPS * laptop.batch_size)
+    whole = get_preset("laptop-adamw")
+    return replace(whole, epochs=1, images_per_epoch=STEPS * whole.batch_size)
 
 
 def runs() -> dict[str, Preset]:

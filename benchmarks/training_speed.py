@@ -83,9 +83,8 @@ class Contestant:
 def course(device: torch.device, lr: float | None = None) -> Contestant:
     """The preset `laptop-adamw` with its own learning rate; `lr` is for the others."""
     solutions = Implementation("solutions")
-    preset = replace(
-        PRESETS["laptop-adamw"], epochs=5
-    )  # so that the race does not end before its time
+    # Five epochs, so that the race does not end before its time.
+    preset = replace(PRESETS["laptop-adamw"], epochs=5)
     run = Run(Path("unused"), preset, solutions, "mnist", str(device), quiet=True)
 
     def step_once(x0: Tensor, labels: Tensor, step: int) -> None:

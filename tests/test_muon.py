@@ -1,18 +1,36 @@
-"""Muon: its directions are orthogonal, its steps PyTorch's, and a run goes on with it."""
+"""Muon: its directions are orthogonal, its steps PyTorch's, and all right code works with it."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from course.model.models import build_model
-from course.model.muon import Muon, Together, muon_and_adamw, orthogonal, split_weights
+from course.grading.answers import Answer, equivalents_of
+from course.grading.code import answer_code
+from course.model.models import TextConfig, build_model
+from course.model.muon import Muon, orthogonal, split_weights
 from course.model.training import PRESETS
+
+TINY = PRESETS["smoke"].model
 
 
 def draws(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+class Layers(nn.Module):
+    """Some weights of one shape, without biases, and one number for AdamW."""
+
+    def __init__(self, weights: list[torch.Tensor]):
+        super().__init__()
+        self.weights = nn.ParameterList(weight.clone() for weight in weights)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def point(self, gradients: list[torch.Tensor]) -> None:
+        for weight, gradient in zip(self.weights, gradients):
+            weight.grad = gradient.reshape(weight.shape).clone()
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 40), (2, 40, 8), (1, 1, 9)])
@@ -29,71 +47,87 @@ def test_a_step_is_that_of_pytorch():
     theirs = getattr(torch.optim, "Muon", None)
     if theirs is None:
         pytest.skip("this PyTorch has no Muon; 2.9 and later have one, for matrices")
-    mine, other = nn.Linear(12, 30, bias=False), nn.Linear(12, 30, bias=False)
-    other.load_state_dict(mine.state_dict())
-    before = mine.weight.detach().clone()
-    one = Muon([mine.weight], lr=0.1, weight_decay=0.5)
-    two = theirs([other.weight], lr=0.1, weight_decay=0.5, adjust_lr_fn="match_rms_adamw")
-    for step in range(3):
-        mine.weight.grad = draws(3, 30, 12)[step]
-        other.weight.grad = mine.weight.grad.clone()
+    before = draws(30, 12)
+    mine, other = Layers([before]), nn.Parameter(before.clone())
+    one = Muon(mine, lr=0.1, weight_decay=0.5)
+    two = theirs([other], lr=0.1, weight_decay=0.5, adjust_lr_fn="match_rms_adamw")
+    for gradient in draws(3, 30, 12).flip(0):
+        mine.point([gradient])
+        other.grad = gradient.clone()
         one.step()
         two.step()
-    moved = (mine.weight - before).norm()
-    assert (mine.weight - other.weight).norm() < 0.02 * moved  # theirs computes in bfloat16
+    moved = (other - before).norm()
+    assert (mine.weights[0] - other).norm() < 0.02 * moved  # theirs computes in bfloat16
 
 
 def test_kernels_are_moved_as_matrices_and_weights_of_one_shape_alike():
     """A kernel as the matrix (out, in * 9), whether alone or beside others of its shape."""
-    kernels = [nn.Parameter(draws(2, 6, 4, 3, 3)[n]) for n in range(2)]
-    flat = [nn.Parameter(kernel.detach().flatten(1)) for kernel in kernels]
-    gradients = draws(2, 6, 4, 3, 3).flip(0)
-    for weights, shape in ((kernels, (6, 4, 3, 3)), (flat, (6, 36))):
-        for weight, gradient in zip(weights, gradients):
-            weight.grad = gradient.reshape(shape).clone()
-    Muon(kernels, lr=0.1).step()
-    for weight in flat:
-        Muon([weight], lr=0.1).step()
-    for kernel, matrix in zip(kernels, flat):
-        assert torch.allclose(kernel.flatten(1), matrix, atol=1e-6)
+    kernels, gradients = draws(2, 6, 4, 3, 3), draws(2, 6, 4, 3, 3).flip(0)
+    both = Layers(list(kernels))
+    both.point(list(gradients))
+    Muon(both, lr=0.1, weight_decay=0.0).step()
+    for moved, kernel, gradient in zip(both.weights, kernels, gradients):
+        alone = Layers([kernel.flatten(1)])
+        alone.point([gradient])
+        Muon(alone, lr=0.1, weight_decay=0.0).step()
+        assert torch.allclose(moved.flatten(1), alone.weights[0], atol=1e-6)
 
 
-def network(solutions) -> nn.Module:
-    return build_model(solutions, PRESETS["smoke"].model)
+@pytest.mark.parametrize("text", [None, TextConfig(words=("a", "red"), length=4, dim=8)])
+def test_every_weight_has_one_optimiser(solutions, text):
+    model = build_model(solutions, replace(TINY, text=text))
+    matrices, others = ({id(w) for w in part} for part in split_weights(model))
+    assert not matrices & others and len(matrices | others) == len(list(model.parameters()))
+    assert all(weight.ndim >= 2 for weight in model.parameters() if id(weight) in matrices)
+    names = dict(model.named_parameters())
+    tables = [part.weight for part in model.modules() if isinstance(part, nn.Embedding)]
+    assert len(tables) >= 1
+    for weight in (names["conv_in.weight"], names["conv_out.weight"], *tables):
+        assert id(weight) in others
+    assert any("conv1" in name for name, weight in names.items() if id(weight) in matrices)
 
 
-def test_every_weight_has_one_optimiser(solutions):
-    model = network(solutions)
-    matrices, others = split_weights(model)
-    assert len(matrices) + len(others) == len(list(model.parameters()))
-    assert all(weight.ndim >= 2 for weight in matrices)
-    names = {name: weight for name, weight in model.named_parameters()}
-    for outside in ("conv_in.weight", "conv_out.weight"):
-        assert any(names[outside] is weight for weight in others), outside
-    groups = muon_and_adamw(model, 1e-3, 0.0).param_groups
-    assert sum(len(group["params"]) for group in groups) == len(names)
+def some_loss(model: nn.Module) -> torch.Tensor:
+    x, t, labels = draws(2, 1, 28, 28), torch.tensor([10, 500]), torch.tensor([3, 7])
+    return (model(x, t, labels) - x).square().mean()
 
 
-def test_together_gives_all_that_a_checkpoint_needs(solutions):
-    """After a state is put back, the next step is the same to the bit."""
-    one = network(solutions)
+@pytest.fixture(scope="module")
+def begun(solutions):
+    """A network and its average after one step, and the optimiser."""
+    torch.manual_seed(0)
+    ch05 = solutions.chapter("ch05_training")
+    # In the order of memory that the checks have: safetensors refuses the run's own.
+    model = build_model(solutions, TINY).to(memory_format=torch.contiguous_format)
+    parts = [model, ch05.EMA(model), Muon(model, lr=0.01, weight_decay=1e-4)]
+    ch05.training_step(*parts, some_loss)
+    return parts
 
-    def step(model: nn.Module, optimizer: Together) -> None:
-        optimizer.zero_grad()
-        x, t, labels = draws(2, 1, 28, 28), torch.tensor([10, 500]), torch.tensor([3, 7])
-        model(x, t, labels).square().mean().backward()
-        for group in optimizer.param_groups:
-            group["lr"] = 0.01
-        optimizer.step()
 
-    first = muon_and_adamw(one, 1e-3, 1e-4)
-    step(one, first)
-    other = copy.deepcopy(one)
-    second = muon_and_adamw(other, 1e-3, 1e-4)
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    before = {name: weight.clone() for name, weight in one.state_dict().items()}
-    step(one, first)
-    step(other, second)
-    for name, weight in one.state_dict().items():
-        assert torch.equal(weight, other.state_dict()[name]), name
-        assert not torch.equal(weight, before[name]), f"{name} did not move"
+RIGHT = [answer for exercise in ("5.4", "5.5") for answer in equivalents_of(exercise)]
+
+
+@pytest.mark.parametrize("answer", RIGHT, ids=lambda answer: answer.name.replace(" ", "-"))
+def test_what_passes_the_checks_of_chapter_05_trains_with_it(answer: Answer, begun, tmp_path):
+    """Whoever wrote step, saving and loading, the step after is the reference's, to rounding."""
+    learners = answer_code(answer).module
+    model, ema, optimizer = copy.deepcopy(begun)
+    draw = torch.Generator().manual_seed(1)
+    learners.save_checkpoint(tmp_path / "last.pt", model, ema, optimizer, draw, 1)
+    fresh = copy.deepcopy(begun[0])
+    with torch.no_grad():
+        for weight in fresh.parameters():
+            weight.zero_()
+    parts = [fresh, learners.EMA(fresh), Muon(fresh, lr=0.01, weight_decay=1e-4)]
+    assert learners.load_checkpoint(tmp_path / "last.pt", *parts, torch.Generator()) == 1
+    learners.training_step(*parts, some_loss)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    optimizer.zero_grad()
+    some_loss(model).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    ema.update(model)
+    for one, other in ((model, fresh), (ema.model, parts[1].model)):
+        for name, weight in one.state_dict().items():
+            assert torch.allclose(weight, other.state_dict()[name], atol=1e-5), name
+            assert not torch.equal(weight, before[name]), f"{name} did not move"

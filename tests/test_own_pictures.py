@@ -541,7 +541,7 @@ def test_the_names_of_classes_can_be_captions(trained, tmp_path, solutions):
     assert config.text.words == ("cat", "dog") and config.text.length == 2
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar10-gpu", "celeba-gpu"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar10-gpu", "celeba-prompts-gpu"])
 def test_a_run_is_rehearsed_with_a_few_pictures(name, solutions):
     rehearse_training(solutions, PRESETS[name])
 

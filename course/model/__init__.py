@@ -9,6 +9,6 @@ PRESET_NAMES = (
     "smoke", "laptop", "seed",
     "prompts", "prompts-pooled", "prompts-bag", "laptop-adamw", "flow", "flow-logit", "pairs",
     "large-pixels", "large-patches", "large-latent",
-    "folder", "cifar10", "celeba", "celeba-prompts", "cifar10-gpu", "celeba-gpu",
+    "folder", "cifar10", "celeba", "celeba-prompts", "cifar10-gpu", "celeba-prompts-gpu",
 )  # fmt: skip
 METHODS = ("progressive", "consistency")  # of distilling

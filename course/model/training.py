@@ -42,7 +42,7 @@ from course.model.models import (
     choose_device,
     save_model,
 )
-from course.model.muon import muon_and_adamw
+from course.model.muon import Muon
 from course.model.own_pictures import PREFIX
 from course.model.photographs import PHOTOGRAPHS
 from course.model.pictures import save_classes, save_picture, save_progress
@@ -223,7 +223,7 @@ PRESETS |= {
         precision="bfloat16",
         optimizer="muon",
     )
-    for name, smaller in (("cifar10-gpu", "cifar10"), ("celeba-gpu", "celeba-prompts"))
+    for name, smaller in (("cifar10-gpu", "cifar10"), ("celeba-prompts-gpu", "celeba-prompts"))
 }
 
 
@@ -459,8 +459,7 @@ class Run:
             self.parallel = InBfloat16(self.model)
         if self.processes.count > 1:
             self.parallel = DistributedDataParallel(self.parallel)
-        adamw, muon = self.ch05.make_optimizer, muon_and_adamw
-        make_optimizer = muon if self.preset.optimizer == "muon" else adamw
+        make_optimizer = Muon if self.preset.optimizer == "muon" else self.ch05.make_optimizer
         self.optimizer = make_optimizer(self.model, self.preset.lr, self.preset.weight_decay)
         self.generator = torch.Generator().manual_seed(self.preset.seed)
         self.metrics: dict[str, list] = {"losses": [], "epochs": []}
@@ -656,7 +655,7 @@ class Run:
     def price(self) -> str:
         """How many steps a run takes, and how much room on the disk."""
         weights = sum(parameter.numel() for parameter in self.model.parameters())
-        # A checkpoint holds the network, its average and the optimiser's two averages of gradients.
+        # A checkpoint holds the network, its average and at most two averages of the gradients.
         room = 4 * weights * (4 * (self.preset.epochs + 1) + 1)
         free = shutil.disk_usage(self.folder).free
         little = f"; only {free / 1e6:,.0f} MB are free" if free < room else ""
