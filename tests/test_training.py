@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from course import ROOT, CourseError
+from course.grading.answers import equivalents_of
 from course.model.models import load_model
 from course.model.training import PRESETS, Run
+from course.probing.loading import Implementation
 
 SMOKE = replace(PRESETS["smoke"], images_per_epoch=64, sample_steps=2)
 
@@ -102,6 +104,31 @@ def test_an_interrupted_run_reaches_the_same_weights(
     assert_same_weights(folder, finished)
     losses = [json.loads((f / "metrics.json").read_text())["losses"] for f in (folder, finished)]
     assert losses[0] == losses[1]
+
+
+# Right code for the loop (5.6) may draw in another order, and so has other losses.
+RIGHT = [answer for exercise in ("5.4", "5.5") for answer in equivalents_of(exercise)]
+
+
+@pytest.mark.parametrize("answer", RIGHT, ids=lambda answer: answer.name.replace(" ", "-"))
+def test_what_passes_the_checks_trains_stops_and_goes_on(answer, finished_with, tmp_path):
+    """With either optimiser, and with the losses of the reference but for rounding."""
+    (finished, preset), folder = finished_with, tmp_path / "run"
+    learners = Implementation("solutions")
+    vars(learners.chapter("ch05_training")).update(answer.symbols)
+    options = {"yours": [answer.exercise], "save_every": 3}
+    first, second = (make_run(folder, learners, preset, **options) for _ in range(2))
+    first._draw_samples = stop  # before the end of an epoch is saved
+    with pytest.raises(Stop):
+        first.train()
+    second.train()
+    whole = json.loads((finished / "metrics.json").read_text())
+    assert second.metrics["losses"] == pytest.approx(whole["losses"], rel=1e-3)
+    assert second.held_out_eps_mse() == pytest.approx(whole["epochs"][-1]["held_out_eps_mse"], 1e-2)
+
+
+def stop(epoch: int) -> None:
+    raise Stop
 
 
 @pytest.mark.parametrize(

@@ -449,6 +449,9 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(self.preset.seed)
             self.model = build_model(impl, self.config).to(self.device)
+        if yours:
+            # What a learner wrote may want the weights in plain order, as the checks have them.
+            self.model.to(memory_format=torch.contiguous_format)
         self.autoencoder: nn.Module | None = None
         if isinstance(self.model, InLatents):
             self.model, self.autoencoder = self.model.network, self.model.autoencoder
