@@ -121,6 +121,19 @@ def test_a_page_shows_the_table_that_was_measured(table, results, where):
         assert line in page, f"{where} should say: {line}"
 
 
+def test_the_playground_says_how_long_it_took():
+    page = " ".join(read("docs/playground.md").split())
+    found = json.loads(read("benchmarks/results/playground.json"))["seconds"]["wide"]
+    seconds = {what: f"{one['clock']:.1f} s" for what, one in found.items()}
+    for text in (
+        f"the first moment of a walk shows {seconds['first moment']} after the page is opened",
+        f"Ten guided digits in 20 steps take {seconds['ten digits, 20 steps']}, "
+        f"ten digits in one call {seconds['ten digits, 1 call']}, "
+        f"and a guided prompt in 25 steps {seconds['one prompt, 25 steps']}",
+    ):
+        assert text in page
+
+
 def test_the_cost_of_every_preset_was_measured():
     measured = json.loads(read("benchmarks/results/preset_costs.json"))["measured"]
     assert set(measured) == set(PRESETS) - set(preset_costs.NOT_MEASURED)
