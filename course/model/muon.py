@@ -70,13 +70,12 @@ class Muon(AdamW):
 
     def __init__(self, network: nn.Module, lr: float, weight_decay: float):
         matrices, others = split_weights(network)
-        fused = others[0].is_cuda
         super().__init__(
             [{"params": others}, {"params": matrices}],
             lr=lr,
             betas=(0.9, 0.99),
             weight_decay=weight_decay,
-            fused=fused,
+            fused=others[0].is_cuda,
         )
 
     @torch.no_grad()
