@@ -549,12 +549,67 @@ def test_a_network_is_fetched_when_it_is_asked_for(readers, address, playground)
     reader.close()
 
 
+PIXELS = """
+canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]
+"""
+# Chromium's own imitation of a graphics card: slow, but what is computed goes through WebGPU.
+WITH_A_CARD = [flag for flag in FLAGS if flag != "--disable-gpu"]
+WITH_A_CARD += ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+WITH_A_CARD += ["--enable-features=Vulkan"]
+
+
+def test_a_graphics_card_draws_the_same_pictures(readers, address, playground):
+    page = playground(width=1280)  # skips, where the book has none
+    assert not page.locator("#pg-device").is_visible()  # of no use, where no card is reached
+    Quiet.asked.clear()
+    start = readers["light"].browser.browser_type.launch
+    browser = start(executable_path=CHROMIUM, args=WITH_A_CARD)
+    page = browser.new_page()
+    page.set_default_timeout(300_000)
+    page.goto(f"{address}/playground.html")
+    if page.evaluate("async () => !(await navigator.gpu?.requestAdapter())"):
+        pytest.skip("this Chromium has no imitation of a graphics card")
+    status, device = page.locator("#pg-status"), page.locator("#pg-device")
+    page.locator("#pg-stop").click()
+    expect(status).to_contain_text(re.compile("stopped after|10 digits in 20"), timeout=120_000)
+    page.locator("#pg-steps").press("Home")  # 2 steps
+    drawn = {}
+    for name in ("wasm", "webgpu"):
+        device.select_option(name)
+        if name == "webgpu":
+            expect(status).to_contain_text("The graphics card is ready", timeout=120_000)
+        page.locator("#pg-digits").fill("7")
+        page.locator("#pg-digits").press("Enter")
+        expect(status).to_contain_text("1 digit in 2 steps", timeout=300_000)
+        drawn[name] = torch.tensor(page.evaluate(PIXELS, page.locator("#pg-x").element_handle()))
+    browser.close()
+    assert any(path.endswith("asyncify.wasm") for path in Quiet.asked)  # what a card needs
+    one, other = drawn.values()
+    assert one.float().std() > 20 and (one - other).abs().max() <= 2  # shades, of 255
+
+
+def test_without_what_a_card_needs_the_processor_draws(readers, address, playground):
+    """The page says why, and goes back."""
+    playground(width=1280)  # skips, where the book has none
+    reader = readers["light"].browser.new_context()
+    page = reader.new_page()
+    page.route("**/ort.webgpu.min.mjs", lambda route: route.abort())
+    page.goto(f"{address}/playground.html")
+    expect(page.locator("#pg-status")).to_contain_text("seconds", timeout=120_000)
+    page.evaluate("for (const e of document.querySelectorAll('[data-card]')) e.hidden = false")
+    page.locator("#pg-device").select_option("webgpu")
+    said = "The graphics card cannot compute the model, so the processor does:"
+    expect(page.locator("#pg-status")).to_contain_text(said)
+    assert page.locator("#pg-device").input_value() == "wasm"
+    reader.close()
+
+
 WALK = """
 async ({ name, xT, wanted, guidance, sampler, steps }) => {
   const { openNetwork } = await import(new URL('_static/playground/network.mjs', location));
   const { prompted } = await import(new URL('_static/playground/prompts.mjs', location));
   const s = await import(new URL('_static/playground/samplers.mjs', location));
-  const { network, config } = await openNetwork(name);
+  const { network, config } = await openNetwork(name, 'wasm');
   const alphaBars = s.alphaBarsOf(s.cosineBetas(config.num_steps));
   const T = config.num_steps;
   const told = config.text ? prompted(wanted, config.text) : s.labelled(wanted, config.num_classes);

@@ -1,17 +1,25 @@
-// The shipped networks, computed by ONNX Runtime's WebAssembly, which lies beside this in ort/.
-import * as ort from "./ort/ort.wasm.min.mjs";
+// The shipped networks, computed by ONNX Runtime, whose files lie beside this in ort/: by the
+// processor in WebAssembly ("wasm"), or by a graphics card ("webgpu").
 
-ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+// Each is fetched when it is first asked for.
+async function runtimeOf(device) {
+  const ort = await import(`./ort/ort.${device}.min.mjs`);
+  ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+  return ort;
+}
 
 const whole = (values) => BigInt64Array.from(values, BigInt);
 
-// Load one of the networks, "mnist", "mnist_few" or "prompts". Returns it as a function
-// (x, t, asked) -> prediction, and its configuration. `asked` has an entry for each image: a label,
-// or a prompt's tokens and mask if the network reads captions.
-export async function openNetwork(name) {
-  const [described, model] = await Promise.all([`${name}.json`, `${name}.onnx`].map(fetched));
+// Load one of the networks, "mnist", "mnist_few" or "prompts", for one of the devices. Returns it as
+// a function (x, t, asked) -> prediction, and its configuration. `asked` has an entry for each
+// image: a label, or a prompt's tokens and mask if the network reads captions.
+export async function openNetwork(name, device) {
+  const files = [`${name}.json`, `${name}.onnx`].map(fetched);
+  const [ort, described, model] = await Promise.all([runtimeOf(device), ...files]);
   const config = await described.json();
-  const session = await ort.InferenceSession.create(await model.arrayBuffer());
+  const session = await ort.InferenceSession.create(await model.arrayBuffer(), {
+    executionProviders: [device],
+  });
 
   function told(asked) {
     const count = asked.length;

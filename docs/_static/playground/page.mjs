@@ -57,6 +57,7 @@ function draw() {
     kind: "draw",
     number: ++requests,
     name: few ? "mnist_few" : KINDS[kind].network,
+    device: part("device").value,
     wanted: wanted(),
     guidance: few ? 0 : number("guidance"),
     sampler: few ? "ddim" : part("sampler").value,
@@ -97,7 +98,7 @@ const worker = new Worker(new URL("./worker.mjs", import.meta.url), { type: "mod
 
 worker.addEventListener("error", () => say("The playground cannot load its parts."));
 worker.addEventListener("message", ({ data }) => {
-  if (data.kind === "missing") say(`The playground cannot load its model: ${data.text}`);
+  if (data.kind === "missing") regret(data);
   if (data.kind === "ready") welcome(data);
   if (asked === null || data.number !== asked.number) return;
   if (data.kind === "moment") {
@@ -117,7 +118,7 @@ worker.addEventListener("message", ({ data }) => {
     }
   }
 });
-worker.postMessage({ kind: "open", name: "mnist" });
+worker.postMessage({ kind: "open", name: "mnist", device: "wasm" });
 
 // A network has arrived. With the first one ten digits are drawn, as an example.
 function welcome(network) {
@@ -125,10 +126,18 @@ function welcome(network) {
   readThePrompt();
   if (busy()) return;
   part("draw").disabled = false;
+  if (network.device === "webgpu") return say("The graphics card is ready.");
   if (kind === "digits" && requests === 0) draw();
   if (kind === "prompt" && network.name === "prompts") {
     say("The model is here, and draws what you write.");
   }
+}
+
+// A network has not arrived, or the card cannot compute it.
+function regret({ device, text }) {
+  if (device === "wasm") return say(`The playground cannot load its model: ${text}`);
+  part("device").value = "wasm";
+  say(`The graphics card cannot compute the model, so the processor does: ${text}`);
 }
 
 const busy = () => !part("stop").disabled;
@@ -296,7 +305,8 @@ function choose(chosen) {
   part("steps").value = KINDS[kind].steps;
   Object.assign(cursor, { row: KINDS[kind].side / 2, column: KINDS[kind].side / 2 });
   if (kind === "prompt" && text === null) {
-    worker.postMessage({ kind: "open", name: "prompts" }); // not before somebody wants it
+    // Not before somebody wants it.
+    worker.postMessage({ kind: "open", name: "prompts", device: part("device").value });
     if (!busy()) say("The model that reads prompts is being fetched (1.5 MB).");
   }
   readThePrompt();
@@ -324,6 +334,11 @@ part("stop").addEventListener("click", () => worker.postMessage({ kind: "stop", 
 for (const name of ["guidance", "eta", "steps", "sampler"]) {
   part(name).addEventListener("input", showSettings);
 }
+part("device").addEventListener("change", () => {
+  if (part("device").value === "wasm") return;
+  worker.postMessage({ kind: "open", name: KINDS[kind].network, device: "webgpu" });
+  if (!busy()) say("What a graphics card needs is being fetched (27 MB).");
+});
 part("moment").addEventListener("input", () => {
   stopFilm();
   showMoment();
@@ -344,5 +359,9 @@ part("noise").addEventListener("pointermove", (event) => {
 part("noise").addEventListener("keydown", paintByKey);
 part("noise").addEventListener("focus", showNoise);
 part("noise").addEventListener("blur", showNoise);
+// Where the browser reaches a graphics card, there is a choice of what computes.
+navigator.gpu?.requestAdapter().then((card) => {
+  for (const element of form.querySelectorAll("[data-card]")) element.hidden = card === null;
+});
 showSettings();
 showNoise();

@@ -13,10 +13,10 @@ import {
 } from "./samplers.mjs";
 
 let current = 0; // the number of the latest request; earlier ones end
-const networks = new Map(); // those that were asked for, by name, as promises
+const networks = new Map(); // those that were asked for, by name and device, as promises
 
 addEventListener("message", async ({ data }) => {
-  if (data.kind === "open") return open(data.name);
+  if (data.kind === "open") return open(data.name, data.device);
   current = data.number;
   if (data.kind === "draw") {
     try {
@@ -27,27 +27,28 @@ addEventListener("message", async ({ data }) => {
   }
 });
 
-async function open(name) {
+async function open(name, device) {
   try {
-    const { config } = await networkOf(name);
-    postMessage({ kind: "ready", name, text: config.text });
+    const { config } = await networkOf(name, device);
+    postMessage({ kind: "ready", name, device, text: config.text });
   } catch (error) {
-    postMessage({ kind: "missing", name, text: String(error.message ?? error) });
+    postMessage({ kind: "missing", name, device, text: String(error.message ?? error) });
   }
 }
 
 // Each network is fetched once, when it is first asked for; after a failure it is tried again.
-function networkOf(name) {
-  if (!networks.has(name)) {
-    const opened = openNetwork(name);
-    opened.catch(() => networks.delete(name));
-    networks.set(name, opened);
+function networkOf(name, device) {
+  const key = `${name} ${device}`;
+  if (!networks.has(key)) {
+    const opened = openNetwork(name, device);
+    opened.catch(() => networks.delete(key));
+    networks.set(key, opened);
   }
-  return networks.get(name);
+  return networks.get(key);
 }
 
-async function draw({ number, name, wanted, guidance, sampler, eta, steps, seed, xT }) {
-  const { network, config } = await networkOf(name);
+async function draw({ number, name, device, wanted, guidance, sampler, eta, steps, seed, xT }) {
+  const { network, config } = await networkOf(name, device);
   const T = config.num_steps;
   const alphaBars = alphaBarsOf(cosineBetas(T));
   const told =
