@@ -11,7 +11,7 @@ from course import ROOT
 from course.files import write_whole
 from course.grading.answers import Answer, equivalents_of, misconceptions_of
 from course.grading.checking import checks_of
-from course.grading.code import answer_code
+from course.grading.code import Code, answer_code
 from course.grading.grader import Outcome, judge
 from course.syllabus import FAILED, PASSED, Chapter, Exercise, chapters
 
@@ -38,10 +38,15 @@ Made by `python -m course.grading.answer_report --write`.
 """
 
 
-def verdict(answer: Answer, seed: int = 0) -> Outcome:
-    """What the checks say of a known answer: the first failure, or the last pass."""
+def verdict(answer: Answer, seed: int = 0, code: Code | None = None) -> Outcome:
+    """What the checks say of a known answer: the first failure, or the last pass.
+
+    Args:
+        code: the answer's code, where it has been made already.
+    """
+    code = code or answer_code(answer)
     for check in checks_of(answer.exercise):
-        outcome = judge(check, answer_code(answer), seed)
+        outcome = judge(check, code, seed)
         if outcome.status != PASSED:
             break
     return outcome
