@@ -10,7 +10,7 @@ import tomllib
 import pytest
 import yaml
 
-from benchmarks import cifar10, large, preset_costs, several_processes
+from benchmarks import cifar10, large, preset_costs, seed_search, several_processes
 from course import ROOT
 from course.grading.answer_report import PAGE, cell, verdict
 from course.grading.answers import equivalents_of, misconceptions_of
@@ -111,8 +111,9 @@ def test_the_page_shows_the_measured_speed_of_sampling():
         (large.table, "large", "docs/training.md"),
         (cifar10.table, "cifar10", "docs/your_own_pictures.md"),
         (several_processes.table, "several_processes", "docs/several_processes.md"),
+        (seed_search.table, "seed_search", "models/mnist.md"),
     ],
-    ids=["preset_costs", "large", "cifar10", "several_processes"],
+    ids=["preset_costs", "large", "cifar10", "several_processes", "seed_search"],
 )
 def test_a_page_shows_the_table_that_was_measured(table, results, where):
     measured = json.loads(read(f"benchmarks/results/{results}.json"))["measured"]

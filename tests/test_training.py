@@ -249,15 +249,6 @@ def test_bfloat16_rounds_the_products_and_keeps_the_weights(tmp_path, finished, 
     assert any(not torch.equal(weight, weight.bfloat16().float()) for weight in weights)
 
 
-def test_kernels_begin_as_large_as_the_preset_says(tmp_path, solutions):
-    """And nothing else differs from how PyTorch draws it."""
-    plain = make_run(tmp_path / "plain", solutions).model.state_dict()
-    run = make_run(tmp_path / "small", solutions, replace(SMOKE, kernel_scale=0.25))
-    for name, weight in run.model.state_dict().items():
-        assert torch.equal(weight, plain[name] * (0.25 if weight.ndim == 4 else 1)), name
-    assert torch.equal(run.ema.model.conv_in.weight, run.model.conv_in.weight)
-
-
 def test_a_folder_with_other_settings_is_refused(finished, solutions):
     """With the setting, the value of the run there and the value asked for."""
     wide = replace(SMOKE.model, base_channels=16)
@@ -291,7 +282,6 @@ def test_a_run_of_an_older_version_goes_on(tmp_path, finished, solutions):
     for lacking in (config["model"], config):
         for name in ("text", "image_size", "image_channels", "pictures", "num_scenes", "optimizer"):
             lacking.pop(name, None)
-        lacking.pop("kernel_scale", None)
     (folder / "config.json").write_text(json.dumps(config))
     make_run(folder, solutions).train()
     assert json.loads((folder / "config.json").read_text())["model"]["image_size"] == 28

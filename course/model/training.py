@@ -83,7 +83,6 @@ class Preset:
     flip: bool = False  # mirror half of the images, each time they are seen
     autoencoder: Autoencoding | None = None  # how it is trained, if the network works on latents
     optimizer: str = "adamw"  # chapter 05's, or "muon"
-    kernel_scale: float = 1.0  # kernels begin so many times as large as PyTorch draws them
 
 
 PRESETS = {
@@ -117,7 +116,6 @@ PRESETS = {
         lr=2e-4,
         warmup=0,
         lr_decay=False,
-        kernel_scale=0.25,
     ),
     # Many short epochs: each leaves a checkpoint, and they show what is learned when.
     "prompts": Preset(
@@ -366,7 +364,6 @@ def _flat(config: dict) -> dict:
         "autoencoder": None,
         "flip": Preset.flip,
         "optimizer": Preset.optimizer,
-        "kernel_scale": Preset.kernel_scale,
     }
     rest = {key: config[key] for key in config if key != "model"}
     return {**older, **config.get("model", {}), **rest}
@@ -389,21 +386,6 @@ def made_with(model_file: Path) -> tuple[str, list[str]]:
         raise CourseError(f"{model_file} was trained with the code in a folder {name}; say where: "
                           "--impl PATH")  # fmt: skip
     return name, config["yours"].split(", ") if "yours" in config else []
-
-
-@torch.no_grad()
-def scale_kernels(model: nn.Module, factor: float) -> None:
-    """Make the kernels of all convolutions `factor` times as large as they are.
-
-    A GroupNorm takes the size of what a convolution gives out again, so hardly anything is lost
-    where they begin small. But Adam moves each weight by about the learning rate, however large the
-    weight is: one that is a quarter as large turns four times as far in each step.
-
-    Source: van Laarhoven 2017, "L2 Regularization versus Batch and Weight Normalization".
-    """
-    for weight in model.parameters():
-        if weight.ndim == 4:  # (C_out, C_in, height, width)
-            weight.mul_(factor)
 
 
 class InBfloat16(nn.Module):
@@ -473,7 +455,6 @@ class Run:
         self.autoencoder: nn.Module | None = None
         if isinstance(self.model, InLatents):
             self.model, self.autoencoder = self.model.network, self.model.autoencoder
-        scale_kernels(self.model, self.preset.kernel_scale)
         self.stored: Stored | None = None  # the latents of the training part
         self.ema = self.ch05.EMA(self.model, self.preset.ema_decay)
         self.parallel = self.model  # what is trained
