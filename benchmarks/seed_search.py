@@ -1,7 +1,7 @@
 """What the recipe leaves open in the `seed` preset: variants, each trained for half an epoch.
 
-python -m benchmarks.seed_search                        those that are not measured yet
-python -m benchmarks.seed_search --only "attention"     one of them, again
+python -m benchmarks.seed_search                              those that are not measured yet
+python -m benchmarks.seed_search --only "attention at 7 x 7"  one of them, again
 
 The recipe says how wide the network is, what it predicts, which optimiser moves it at which
 learning rate, and for how long. It does not say how the weights begin, where the condition enters,

@@ -305,8 +305,7 @@ function choose(chosen) {
   part("steps").value = KINDS[kind].steps;
   Object.assign(cursor, { row: KINDS[kind].side / 2, column: KINDS[kind].side / 2 });
   if (kind === "prompt" && text === null) {
-    // Not before somebody wants it.
-    worker.postMessage({ kind: "open", name: "prompts", device: part("device").value });
+    worker.postMessage({ kind: "open", name: "prompts", device: "wasm" }); // not before it is wanted
     if (!busy()) say("The model that reads prompts is being fetched (1.5 MB).");
   }
   readThePrompt();
